@@ -1,0 +1,2 @@
+//! `openshell`, the command line.
+fn main() {}

@@ -1,0 +1,25 @@
+//! Every bound of the system: name, unit, value and why. Operators change some of them in `router.yaml`.
+
+/// Longest name of a backend or model, bytes. Longer ones are mistakes and would bloat headers and logs.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// Largest request body that is read, bytes. Anthropic's own limit is 32 MB (its error reference, 2026-11).
+pub const BODY_BYTES_MAX: usize = 32 << 20;
+
+/// Most text of one request that is classified, bytes; what lies beyond counts as unreadable.
+pub const CLASSIFIED_BYTES_MAX: usize = 8 << 20;
+
+/// Deepest JSON nesting that is read. Real requests stay below 40; tool schemas are the deepest part.
+pub const JSON_DEPTH_MAX: usize = 128;
+
+/// Most string leaves of one request. A million tiny messages must not cost a million allocations.
+pub const SEGMENTS_MAX: usize = 200_000;
+
+/// Largest server-sent event, bytes. The final event of a Responses stream repeats the whole answer.
+pub const EVENT_BYTES_MAX: usize = 16 << 20;
+
+/// Largest buffered answer of a backend after decompression, bytes.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Most distinct values that one conversation hides behind placeholders.
+pub const PLACEHOLDERS_MAX: usize = 10_000;

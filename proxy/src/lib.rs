@@ -1,0 +1,1 @@
+//! The data plane on Pingora: one connection from accept to close.

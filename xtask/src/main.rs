@@ -1,0 +1,2 @@
+//! Rules of the repository as code.
+fn main() {}
