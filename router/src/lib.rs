@@ -6,5 +6,9 @@
 //!
 //! Invariant: a plan never holds a candidate whose zone is wider than the ceiling of what remains visible.
 
+pub mod candidate;
 pub mod classify;
+pub mod decide;
+pub mod redact;
+pub mod rules;
 pub mod wire;
