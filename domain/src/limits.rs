@@ -12,6 +12,10 @@ pub const CLASSIFIED_BYTES_MAX: usize = 8 << 20;
 /// Deepest JSON nesting that is read. Real requests stay below 40; tool schemas are the deepest part.
 pub const JSON_DEPTH_MAX: usize = 128;
 
+/// Most values and member names of one JSON body; one costs 16 bytes while the body is read. Real requests stay
+/// below 20,000, a million tiny members still fit.
+pub const JSON_NODES_MAX: usize = 1 << 21;
+
 /// Most string leaves of one request. A million tiny messages must not cost a million allocations.
 pub const SEGMENTS_MAX: usize = 200_000;
 

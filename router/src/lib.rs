@@ -13,6 +13,7 @@ pub mod classify;
 pub mod count;
 pub mod decide;
 pub mod hash;
+pub mod json;
 pub mod ledger;
 pub mod redact;
 pub mod rules;
