@@ -15,6 +15,5 @@ pub mod decide;
 pub mod hash;
 pub mod json;
 pub mod ledger;
-pub mod redact;
 pub mod rules;
 pub mod wire;
