@@ -15,5 +15,8 @@ pub mod decide;
 pub mod hash;
 pub mod json;
 pub mod ledger;
+pub mod redact;
+pub mod restore;
 pub mod rules;
+pub mod sse;
 pub mod wire;

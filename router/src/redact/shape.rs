@@ -1,0 +1,256 @@
+//! How placeholders are recognised in a text, as written and as models and serialisers deform them.
+//!
+//! | deformation | example | who does that |
+//! |---|---|---|
+//! | case | `<email_1_K7Q>` | models, in headings and identifiers |
+//! | Markdown escapes | `\<EMAIL\_1\_k7q\>` | models that write Markdown |
+//! | HTML entities | `&lt;EMAIL_1_k7q&gt;` | models that write HTML |
+//! | percent encoding | `%3CEMAIL_1_k7q%3E` | models that write URLs |
+//! | JSON escapes | `\u003cEMAIL_1_k7q\u003e` | JSON writers of Go and others, in tool arguments |
+//!
+//! Surrounding quotes and emphasis need no rule: they stay where they are. Not here: which placeholders exist.
+//!
+//! Invariant: reading never looks further than [`SPAN_BYTES_MAX`] bytes past where it starts, apart from a run of
+//! backslashes, which it passes over as a whole.
+
+use std::{cmp::Ordering, hash};
+
+/// Longest name of a placeholder: a kind of 8 letters, a number of 10 digits, a tag of 3 and two underscores.
+const KEY_BYTES_MAX: usize = 23;
+
+/// Longest text that is read as one placeholder: the name, two backslashes before each of its underscores and
+/// before both angle brackets, and the longest bracket form on both sides.
+pub(crate) const SPAN_BYTES_MAX: usize = KEY_BYTES_MAX + 4 + 2 * 8;
+
+/// The name in a placeholder, without brackets and in lower case; or the beginning of one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Key {
+    bytes: [u8; KEY_BYTES_MAX],
+    length: usize,
+}
+
+impl Key {
+    /// The name in a placeholder as it is given out.
+    pub(crate) fn of(placeholder: &str) -> Option<Self> {
+        let mut key = Self::default();
+        let name = placeholder.strip_prefix('<')?.strip_suffix('>')?;
+        name.bytes().all(|byte| key.push(byte)).then_some(key)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    fn push(&mut self, byte: u8) -> bool {
+        let Some(slot) = self.bytes.get_mut(self.length) else { return false };
+        *slot = byte.to_ascii_lowercase();
+        self.length = self.length.saturating_add(1);
+        true
+    }
+
+    /// Letters, digits and a tag between underscores, as every placeholder has.
+    fn is_whole(&self) -> bool {
+        let mut parts = self.as_bytes().split(|byte| *byte == b'_');
+        let mut part = |min: usize, allowed: fn(&u8) -> bool| {
+            parts.next().is_some_and(|part| part.len() >= min && part.iter().all(allowed))
+        };
+        part(2, u8::is_ascii_lowercase)
+            && part(1, u8::is_ascii_digit)
+            && part(3, u8::is_ascii_alphanumeric)
+            && parts.next().is_none()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+impl Eq for Key {}
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+impl hash::Hash for Key {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+/// How the brackets are written, which says what the value must be escaped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `<…>`, perhaps with backslashes before them.
+    Angle,
+    /// `&lt;…&gt;`
+    Html,
+    /// `%3C…%3E`
+    Percent,
+    /// `\u003c…\u003e`: the text around it is JSON.
+    Json,
+    /// `\\u003c…\\u003e`: the text around it is JSON in a JSON string.
+    JsonInJson,
+}
+
+/// A placeholder in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    /// First byte that belongs to it.
+    pub start: usize,
+    /// First byte after it.
+    pub end: usize,
+    pub key: Key,
+    pub form: Form,
+}
+
+/// What stands at a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// No placeholder starts before `next`.
+    Other { next: usize },
+    /// The text ends at `start` and after with what may become a placeholder whose name begins with `key`.
+    /// If no such name is in use, go on at `next`.
+    Cut { start: usize, key: Key, next: usize },
+    /// A placeholder, in shape.
+    Whole(Spot),
+}
+
+/// The next byte from `from` on that may start a placeholder.
+pub(crate) fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let found = rest.iter().position(|byte| matches!(byte, b'<' | b'\\' | b'&' | b'%'))?;
+    Some(from.saturating_add(found))
+}
+
+/// Reads the candidate at `at`. `run` is how many backslashes stand directly before it, outside of `bytes`.
+pub(crate) fn read(bytes: &[u8], at: usize, run: usize) -> Read {
+    let length = bytes.iter().skip(at).take_while(|byte| **byte == b'\\').count();
+    let open = at.saturating_add(length);
+    let lead = length.min(2);
+    match bytes.get(open) {
+        None => Read::Cut { start: open.saturating_sub(lead), key: Key::default(), next: open },
+        Some(b'<') => Body { bytes, lead, form: Form::Angle }.read(open, open.saturating_add(1)),
+        Some(b'u') => {
+            // An odd run ends in an escape; half of an even run, if odd, does so one level further in.
+            let run = run.saturating_add(length);
+            let (form, own) = match run % 4 {
+                1 | 3 => (Form::Json, 1),
+                2 => (Form::JsonInJson, 2),
+                _ => return Read::Other { next: open },
+            };
+            if own > length {
+                return Read::Other { next: open };
+            }
+            Body { bytes, lead: 0, form }.open(open.saturating_sub(own), b"u003c", open)
+        }
+        Some(b'&') if length == 0 => {
+            Body { bytes, lead: 0, form: Form::Html }.open(open, b"&lt;", open)
+        }
+        Some(b'%') if length == 0 => {
+            Body { bytes, lead: 0, form: Form::Percent }.open(open, b"%3c", open)
+        }
+        Some(_) => Read::Other { next: open.max(at.saturating_add(1)) },
+    }
+}
+
+/// How far `bytes` from `at` on agree with `word`, in any case: wholly, as far as they go, or not.
+enum Agree {
+    Wholly,
+    SoFar,
+    Not,
+}
+
+fn agree(bytes: &[u8], at: usize, word: &[u8]) -> Agree {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let same = rest.iter().zip(word).all(|(a, b)| a.eq_ignore_ascii_case(b));
+    match (same, rest.len() >= word.len()) {
+        (false, _) => Agree::Not,
+        (true, true) => Agree::Wholly,
+        (true, false) => Agree::SoFar,
+    }
+}
+
+/// A reading that has found its opening bracket.
+struct Body<'b> {
+    bytes: &'b [u8],
+    /// Backslashes before `<` that may be escapes of it.
+    lead: usize,
+    form: Form,
+}
+
+impl Body<'_> {
+    /// Reads an opening bracket of several characters, which is `word` at `from`; the whole starts at `start`.
+    fn open(&self, start: usize, word: &[u8], from: usize) -> Read {
+        let next = from.saturating_add(1);
+        match agree(self.bytes, from, word) {
+            Agree::Not => Read::Other { next },
+            Agree::SoFar => Read::Cut { start, key: Key::default(), next },
+            Agree::Wholly => self.read(start, from.saturating_add(word.len())),
+        }
+    }
+
+    /// Reads the name from `from` on, and the closing bracket. `start` is where the opening one starts.
+    fn read(&self, start: usize, from: usize) -> Read {
+        let other = Read::Other { next: from };
+        let cut = |key| Read::Cut { start: start.saturating_sub(self.lead), key, next: from };
+        let mut key = Key::default();
+        let mut at = from;
+        loop {
+            let slashes = self.bytes.iter().skip(at).take(3).take_while(|b| **b == b'\\').count();
+            let after = at.saturating_add(slashes);
+            match self.bytes.get(after) {
+                _ if slashes > 2 => return other,
+                None => return cut(key),
+                Some(byte) if slashes > 0 && !self.takes_backslash(*byte) => return other,
+                Some(byte) if *byte == b'_' || (byte.is_ascii_alphanumeric() && slashes == 0) => {
+                    if !key.push(*byte) {
+                        return other;
+                    }
+                    at = after.saturating_add(1);
+                }
+                Some(_) => break,
+            }
+        }
+        let (close, close_at, lead) = self.close(at);
+        let end = close_at.saturating_add(close.len());
+        match agree(self.bytes, close_at, close) {
+            Agree::SoFar => cut(key),
+            Agree::Wholly if key.is_whole() => {
+                Read::Whole(Spot { start: start.saturating_sub(lead), end, key, form: self.form })
+            }
+            Agree::Wholly | Agree::Not => other,
+        }
+    }
+
+    /// The closing bracket that belongs to the opening one, where it must stand if the name ends at `at`, and how
+    /// many backslashes before the opening one are escapes.
+    fn close(&self, at: usize) -> (&'static [u8], usize, usize) {
+        let slashes = self.bytes.iter().skip(at).take_while(|byte| **byte == b'\\').count();
+        match self.form {
+            // A lone backslash before `<` may be a path separator, so it is an escape only if `>` has one too.
+            Form::Angle => {
+                let lead = if self.lead >= slashes { slashes } else { 0 };
+                (b">", at.saturating_add(slashes), lead)
+            }
+            Form::Html => (b"&gt;", at, 0),
+            Form::Percent => (b"%3e", at, 0),
+            Form::Json => (b"\\u003e", at, 0),
+            Form::JsonInJson => (b"\\\\u003e", at, 0),
+        }
+    }
+
+    /// Whether a backslash may stand before `byte` inside a placeholder.
+    fn takes_backslash(&self, byte: u8) -> bool {
+        match self.form {
+            Form::Angle => matches!(byte, b'_' | b'>'),
+            Form::Html | Form::Percent => byte == b'_',
+            Form::Json | Form::JsonInJson => matches!(byte, b'_' | b'u' | b'U'),
+        }
+    }
+}
