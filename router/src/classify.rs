@@ -3,10 +3,32 @@
 //! The stages are those of a funnel: one pass over the bytes yields candidates, each candidate is confirmed by
 //! the rule for its shape, and only suspicious windows are decoded and scanned again.
 //! Not here: what follows from a finding; that is the business of the rules.
+//!
+//! Invariant: the findings of a scan are sorted, do not overlap, are never empty, and lie on character boundaries.
 
-use std::ops::Range;
+use std::{cmp::Reverse, ops::Range};
 
 use domain::Label;
+
+use crate::wire::Part;
+
+pub mod candidates;
+pub mod terms;
+
+mod address;
+mod checksum;
+mod code;
+mod health;
+mod marking;
+mod names;
+mod payment;
+mod pii;
+
+use candidates::Candidates;
+pub use terms::{Term, TermError};
+
+/// What kind of text is scanned.
+pub type Hint = Part;
 
 /// One sensitive (or example) value in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,3 +48,114 @@ pub struct Finding {
 
 /// Findings less sure than this are dropped by the detectors.
 pub const CONFIDENCE_MIN: u8 = 50;
+
+/// One family of detectors: reads the text at the candidates and adds what it finds, in any order.
+type Family = fn(text: &str, candidates: &Candidates, out: &mut Vec<Finding>);
+
+/// Every family that needs nothing but the text.
+const FAMILIES: [Family; 3] = [pii::scan, marking::scan, code::scan];
+
+/// All detectors with the operator's own terms. Immutable; share it between threads.
+#[derive(Debug)]
+pub struct Classifier {
+    terms: terms::Terms,
+}
+
+impl Classifier {
+    /// Detectors that also know the operator's `terms`.
+    ///
+    /// # Errors
+    /// When a term cannot be used: see [`TermError`].
+    pub fn new(terms: Vec<Term>) -> Result<Self, TermError> {
+        Ok(Self { terms: terms::Terms::new(terms)? })
+    }
+
+    /// Everything sensitive in `text`. Time and memory are linear in its length.
+    pub fn scan(&self, text: &str, _hint: Hint) -> Vec<Finding> {
+        let mut found = Vec::new();
+        self.scan_plain(text, &mut found);
+        settle(text, found)
+    }
+
+    /// Runs all families over `text` as it stands.
+    fn scan_plain(&self, text: &str, out: &mut Vec<Finding>) {
+        let candidates = Candidates::of(text);
+        for family in FAMILIES {
+            family(text, &candidates, out);
+        }
+        self.terms.scan(text, out);
+    }
+}
+
+/// Drops what is unsure or badly placed, lets the better of two overlapping findings win, and sorts by place.
+fn settle(text: &str, mut found: Vec<Finding>) -> Vec<Finding> {
+    found.retain(|one| {
+        one.confidence >= CONFIDENCE_MIN
+            && text.get(one.span.clone()).is_some_and(|value| !value.is_empty())
+    });
+    found.sort_by_key(|one| (one.span.start, Reverse(one.span.end)));
+    let mut kept: Vec<Finding> = Vec::with_capacity(found.len());
+    for one in found {
+        let mut wins = true;
+        while let Some(last) = kept.last() {
+            if last.span.end <= one.span.start {
+                break;
+            }
+            if rank(last) >= rank(&one) {
+                wins = false;
+                break;
+            }
+            kept.pop();
+        }
+        if wins {
+            kept.push(one);
+        }
+    }
+    kept
+}
+
+/// The order in which overlapping findings win: real before example, credential before the rest, sure before unsure,
+/// long before short.
+fn rank(one: &Finding) -> (bool, bool, u8, usize) {
+    let credential = one.label.family() == "credential";
+    (!one.example, credential, one.confidence / 10, one.span.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(label: &'static str, span: Range<usize>, confidence: u8) -> Finding {
+        Finding { label: Label::fixed(label), span, confidence, evidence: "prefix", example: false }
+    }
+
+    #[test]
+    fn of_overlapping_findings_the_better_one_stays() {
+        let text = "0123456789";
+        let cases = [
+            (
+                vec![finding("pii/phone", 0..10, 90), finding("credential/jwt", 2..5, 60)],
+                vec!["credential/jwt"],
+            ),
+            (vec![finding("pii/phone", 0..10, 60), finding("pii/ip", 2..5, 90)], vec!["pii/ip"]),
+            (vec![finding("pii/phone", 0..10, 90), finding("pii/ip", 2..5, 90)], vec!["pii/phone"]),
+            (
+                vec![finding("pii/phone", 6..10, 90), finding("pii/ip", 2..5, 90)],
+                vec!["pii/ip", "pii/phone"],
+            ),
+            (
+                vec![
+                    finding("pii/phone", 0..1, 49),
+                    finding("pii/ip", 2..50, 90),
+                    finding("pii/ip", 3..3, 90),
+                ],
+                vec![],
+            ),
+        ];
+        for (found, expected) in cases {
+            let kept = settle(text, found);
+            let labels: Vec<_> = kept.iter().map(|one| one.label.as_str()).collect();
+            assert_eq!(labels, expected);
+        }
+    }
+}

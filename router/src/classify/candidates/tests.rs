@@ -1,0 +1,98 @@
+#![expect(clippy::string_slice, reason = "a wrong cut fails the test")]
+
+use super::*;
+
+fn texts<'a>(text: &'a str, ranges: &[Range<usize>]) -> Vec<&'a str> {
+    ranges.iter().map(|range| &text[range.clone()]).collect()
+}
+
+#[test]
+fn runs_are_marked_wherever_the_blocks_cut_them() {
+    for pad in 0..140 {
+        let text = format!("{}abcdefghij0123456789 +4915112345678 x", " ".repeat(pad));
+        let marks = Candidates::of(&text);
+        assert_eq!(texts(&text, &marks.tokens), ["abcdefghij0123456789"], "{pad}");
+        assert_eq!(texts(&text, &marks.digits), ["0123456789 +4915112345678"], "{pad}");
+    }
+}
+
+#[test]
+fn a_run_that_ends_the_text_is_marked() {
+    for length in [16, 48, 63, 64, 65, 127, 128, 129] {
+        let text = "k".repeat(length);
+        assert_eq!(Candidates::of(&text).tokens, vec![0..length]);
+    }
+}
+
+#[test]
+fn assignments_give_key_and_value_in_many_notations() {
+    let cases = [
+        ("password = hunter2x\n", "password", "hunter2x"),
+        (r#"{"api_key": "abc-def"}"#, "api_key", "abc-def"),
+        (r#"{\"api_key\": \"abc-def\"}"#, "api_key", "abc-def"),
+        ("export DB_PASSWORD='x y z'", "DB_PASSWORD", "x y z"),
+        ("let token: String = b\"abc\";", "token", "abc"),
+        ("<password>geheim</password>", "password", "geheim"),
+        ("setItem('token', 'ey1')", "token", "ey1"),
+        ("$config['secret'] = 'abc';", "secret", "abc"),
+        ("**Password:** `abc`", "Password", "abc"),
+        ("if password === 'abc'", "password", "abc"),
+        (":secret_key => \"abc\"", "secret_key", "abc"),
+        ("?token=abc&x=1", "token", "abc"),
+    ];
+    for (text, key, value) in cases {
+        let marks = Candidates::of(text);
+        let found = marks.assigns.first().unwrap_or_else(|| panic!("nothing in {text}"));
+        assert_eq!((&text[found.key.clone()], &text[found.value.clone()]), (key, value), "{text}");
+    }
+}
+
+#[test]
+fn keys_without_cue_and_paths_give_no_assignment() {
+    for text in ["x = 1", "std::token::Kind", "color: red", "a == b"] {
+        assert_eq!(Candidates::of(text).assigns, vec![], "{text}");
+    }
+}
+
+#[test]
+fn names_addresses_schemes_and_foreign_stretches_are_marked() {
+    let text = "Dear Maria Berg, mail x@example.org or https://a.b -----BEGIN х и у";
+    let marks = Candidates::of(text);
+    assert_eq!(texts(text, &marks.capitals), ["Dear Maria Berg"]);
+    assert_eq!(marks.ats.len(), 1);
+    assert_eq!(marks.schemes.len(), 1);
+    assert_eq!(marks.begins.len(), 1);
+    assert_eq!(texts(text, &marks.foreign), ["х и у"]);
+}
+
+#[test]
+fn marks_grow_linearly_on_hostile_text() {
+    for unit in [
+        "1",
+        "a",
+        "@",
+        "a@",
+        "=",
+        "password=",
+        "eyJ.",
+        "A a",
+        "é",
+        "-----BEGIN",
+        "://",
+        "1 ",
+        "key:",
+    ] {
+        let small = Candidates::of(&unit.repeat(1 << 10)).count();
+        let large = Candidates::of(&unit.repeat(1 << 14)).count();
+        assert!(large <= small * 16 + 16, "{unit}: {small} then {large}");
+    }
+}
+
+#[test]
+fn lookups_find_what_touches_a_span() {
+    let ranges = [0..4, 6..8, 10..12];
+    assert_eq!(touching(&ranges, &(3..7)), [0..4, 6..8]);
+    assert!(touching(&ranges, &(8..10)).is_empty());
+    assert_eq!(within(&[1, 5, 9], &(2..9)), [5]);
+    assert_eq!(slice("añb", 1..2), "");
+}

@@ -1,0 +1,63 @@
+//! Traces of a company's own source: hosts and addresses that only exist inside, and licence headers that forbid copying.
+//!
+//! Invariant: linear time; only schemes (`://`) and the beginnings of lines are read.
+
+use domain::Label;
+
+use super::{
+    Finding,
+    candidates::{Candidates, slice},
+};
+
+/// Longest host name (RFC 1035, 2.3.4).
+const HOST_BYTES_MAX: usize = 253;
+
+/// Adds the internal hosts of `text`.
+pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+    for &at in &candidates.schemes {
+        let Some(rest) = text.get(at + 3..) else { continue };
+        let rest = slice(rest, 0..HOST_BYTES_MAX + 128);
+        // Credentials before the host belong to another family.
+        let authority = rest
+            .find(['/', '?', '#', ' ', '"', '\'', '\n', '>', ')', '`', '<'])
+            .map_or(rest, |end| rest.get(..end).unwrap_or_default());
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let name = host.split(':').next().unwrap_or_default();
+        if is_internal(name) {
+            let start = name.as_ptr().addr() - text.as_ptr().addr();
+            out.push(Finding {
+                label: Label::fixed("code/internal-host"),
+                span: start..start + name.len(),
+                confidence: 60,
+                evidence: "shape",
+                example: false,
+            });
+        }
+    }
+}
+
+/// Whether a host name ends in a domain that organisations use inside only. Names of a service inside a cluster
+/// (`.svc.cluster.local`) and of this machine are the same everywhere and tell nothing.
+fn is_internal(name: &str) -> bool {
+    const INSIDE: [&str; 7] =
+        [".corp", ".internal", ".intranet", ".intra", ".lan", ".private", ".corp.net"];
+    let lower = name.to_ascii_lowercase();
+    let labels = lower.split('.').count();
+    let known = [
+        "host.docker.internal",
+        "metadata.google.internal",
+        "kubernetes.docker.internal",
+        "gateway.docker.internal",
+    ];
+    lower.is_ascii()
+        && labels >= 2
+        && name.len() <= HOST_BYTES_MAX
+        && lower
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+        && !known.contains(&lower.as_str())
+        && !lower.contains("example")
+        && INSIDE.iter().any(|inside| {
+            lower.ends_with(inside) || lower.contains(&format!("{inside}.")) && *inside == ".corp"
+        })
+}

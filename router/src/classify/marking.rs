@@ -1,0 +1,555 @@
+//! Markings that say who may read a document: `CONFIDENTIAL`, `TLP:RED`, `SECRET//NOFORN`, `Attorney-Client Privileged`.
+//!
+//! A marking is a line of its own, the head or the tail of a line, or the value of a classification key. The same words inside
+//! a sentence (`the talks are confidential`, `confidential client`) are prose or code and no marking.
+//! Invariant: linear time; only the beginning and the end of a line are read.
+
+use domain::Label;
+use memchr::memchr;
+
+use super::{
+    Finding,
+    candidates::{Candidates, slice},
+};
+
+/// So much of each end of a line is read.
+const END_BYTES_MAX: usize = 160;
+
+/// Adds the markings of `text`.
+pub(crate) fn scan(text: &str, _candidates: &Candidates, out: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    while start < bytes.len() {
+        let end = memchr(b'\n', bytes.get(start..).unwrap_or_default())
+            .map_or(bytes.len(), |at| start + at);
+        line(text, start, end, out);
+        start = end + 1;
+    }
+}
+
+/// Characters that decorate a line: comment signs, quotes, rules, brackets, list marks.
+fn is_frame(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '\t'
+            | '\r'
+            | '#'
+            | '*'
+            | '/'
+            | '-'
+            | '='
+            | '<'
+            | '>'
+            | '!'
+            | ';'
+            | '%'
+            | '"'
+            | '\''
+            | '`'
+            | '|'
+            | '['
+            | ']'
+            | '('
+            | ')'
+            | '{'
+            | '}'
+            | '_'
+            | '~'
+            | '+'
+            | '.'
+            | '\u{2014}'
+            | '\u{2013}'
+            | '\u{2022}'
+            | '\u{b7}'
+            | '\u{feff}'
+    )
+}
+
+fn line(text: &str, start: usize, end: usize, out: &mut Vec<Finding>) {
+    let Some(whole) = text.get(start..end) else { return };
+    let body = whole.trim_matches(is_frame);
+    if body.len() < 6 {
+        return;
+    }
+    // The first letter decides for almost every line.
+    let first = body.bytes().next().unwrap_or_default();
+    let from = body.as_ptr().addr() - text.as_ptr().addr();
+    let head = slice(body, 0..END_BYTES_MAX);
+    if is_starter(first)
+        && let Some((length, label, confidence)) = head_marking(head, body.len())
+    {
+        push(out, label, from..from + length, confidence);
+        return;
+    }
+    tail(text, whole, body, out);
+}
+
+fn push(out: &mut Vec<Finding>, label: &'static str, span: std::ops::Range<usize>, confidence: u8) {
+    out.push(Finding {
+        label: Label::fixed(label),
+        span,
+        confidence,
+        evidence: "marking",
+        example: false,
+    });
+}
+
+/// Whether a marking can begin with this letter.
+fn is_starter(first: u8) -> bool {
+    matches!(
+        first.to_ascii_lowercase(),
+        b'a' | b'b'
+            | b'c'
+            | b'd'
+            | b'e'
+            | b'f'
+            | b'h'
+            | b'i'
+            | b'k'
+            | b'l'
+            | b'n'
+            | b'o'
+            | b'p'
+            | b'r'
+            | b's'
+            | b't'
+            | b'u'
+            | b'v'
+            | b'w'
+            | b'x'
+            | b'n'..=b's'
+    ) || first >= 0x80
+}
+
+/// Phrases that are a marking wherever a line begins with them, whatever follows; lower case.
+const OPENINGS: &[(&str, &str)] = &[
+    ("attorney-client privileged", "marking/privileged"),
+    ("attorney-client privilege", "marking/privileged"),
+    ("attorney client privileged", "marking/privileged"),
+    ("attorney client privilege", "marking/privileged"),
+    ("attorney work product", "marking/privileged"),
+    ("attorney-client communication", "marking/privileged"),
+    ("privileged and confidential", "marking/privileged"),
+    ("privileged & confidential", "marking/privileged"),
+    ("legally privileged", "marking/privileged"),
+    ("subject to attorney-client privilege", "marking/privileged"),
+    ("solicitor-client privilege", "marking/privileged"),
+    ("strictly confidential", "marking/confidential"),
+    ("highly confidential", "marking/confidential"),
+    ("company confidential", "marking/confidential"),
+    ("commercial in confidence", "marking/confidential"),
+    ("commercial-in-confidence", "marking/confidential"),
+    ("confidential and proprietary", "marking/confidential"),
+    ("confidential & proprietary", "marking/confidential"),
+    ("confidential - ", "marking/confidential"),
+    ("confidential \u{2013} ", "marking/confidential"),
+    ("confidential \u{2014} ", "marking/confidential"),
+    ("confidential property of", "marking/confidential"),
+    ("confidential information of", "marking/confidential"),
+    ("proprietary and confidential", "marking/proprietary"),
+    ("proprietary & confidential", "marking/proprietary"),
+    ("proprietary information of", "marking/proprietary"),
+    ("trade secret of", "marking/proprietary"),
+    ("trade secret; ", "marking/proprietary"),
+    ("trade secret - ", "marking/proprietary"),
+    ("this file is proprietary", "marking/proprietary"),
+    ("this document is confidential", "marking/confidential"),
+    ("this document contains confidential", "marking/confidential"),
+    ("this document contains proprietary", "marking/proprietary"),
+    ("this email is confidential", "marking/confidential"),
+    ("this e-mail is confidential", "marking/confidential"),
+    ("this message is confidential", "marking/confidential"),
+    ("internal use only", "marking/internal"),
+    ("for internal use only", "marking/internal"),
+    ("for internal distribution only", "marking/internal"),
+    ("for internal use", "marking/internal"),
+    ("company internal", "marking/internal"),
+    ("employees only", "marking/internal"),
+    ("not for distribution", "marking/internal"),
+    ("not for external", "marking/internal"),
+    ("not for public release", "marking/internal"),
+    ("not for further distribution", "marking/internal"),
+    ("do not distribute", "marking/internal"),
+    ("do not share externally", "marking/internal"),
+    ("do not forward", "marking/internal"),
+    ("eyes only", "marking/restricted"),
+    ("for your eyes only", "marking/restricted"),
+    ("need to know basis only", "marking/restricted"),
+    ("under nda", "marking/confidential"),
+    ("for official use only", "marking/official"),
+    ("official use only", "marking/official"),
+    ("official-sensitive", "marking/official"),
+    ("official sensitive", "marking/official"),
+    ("law enforcement sensitive", "marking/official"),
+    ("controlled unclassified information", "marking/cui"),
+    ("material non-public information", "marking/confidential"),
+    ("streng vertraulich", "marking/confidential"),
+    ("vertraulich", "marking/confidential"),
+    ("nur f\u{fc}r den internen gebrauch", "marking/internal"),
+    ("nur f\u{fc}r den dienstgebrauch", "marking/official"),
+    ("vs-nfd", "marking/official"),
+    ("confidentiel", "marking/confidential"),
+    ("strictement confidentiel", "marking/confidential"),
+    ("diffusion restreinte", "marking/restricted"),
+    ("confidencial", "marking/confidential"),
+    ("estrictamente confidencial", "marking/confidential"),
+    ("uso interno", "marking/internal"),
+    ("riservato", "marking/confidential"),
+    ("strettamente riservato", "marking/confidential"),
+    ("\u{673a}\u{5bc6}", "marking/confidential"),
+    ("\u{7edd}\u{5bc6}", "marking/secret"),
+    ("\u{793e}\u{5916}\u{79d8}", "marking/confidential"),
+    ("\u{ce58}\u{be44}", "marking/confidential"),
+];
+
+/// Words that make a line a marking when it consists of nothing else; lower case.
+const WORDS: &[(&str, &str)] = &[
+    ("confidential", "marking/confidential"),
+    ("proprietary", "marking/proprietary"),
+    ("restricted", "marking/restricted"),
+    ("internal", "marking/internal"),
+    ("classified", "marking/secret"),
+    ("secret", "marking/secret"),
+    ("privileged", "marking/privileged"),
+    ("private", "marking/confidential"),
+    ("cui", "marking/cui"),
+    ("fouo", "marking/official"),
+    ("noforn", "marking/secret"),
+    ("embargoed", "marking/confidential"),
+    ("sensitive", "marking/confidential"),
+    ("mnpi", "marking/confidential"),
+];
+
+/// Words that may stand beside those in a line that is nothing but a marking.
+const COMPANY: &[&str] = &[
+    "and",
+    "&",
+    "strictly",
+    "highly",
+    "company",
+    "only",
+    "use",
+    "internal",
+    "for",
+    "do",
+    "not",
+    "distribute",
+    "top",
+    "business",
+    "personal",
+    "information",
+    "document",
+    "draft",
+    "proprietary",
+    "confidential",
+    "commercial",
+    "in",
+    "confidence",
+    "copy",
+    "level",
+    "distribution",
+    "access",
+    "sensitive",
+    "material",
+    "data",
+    "very",
+    "official",
+    "client",
+    "attorney",
+    "-",
+    "\u{2013}",
+    "\u{2014}",
+    "/",
+    "|",
+    "//",
+    "share",
+    "externally",
+    "forward",
+    "eyes",
+    "privileged",
+    "secret",
+    "of",
+    "to",
+    "need",
+    "know",
+    "the",
+    "property",
+    "restricted",
+    "pre-release",
+];
+
+/// The marking that a line begins with: its length, label and confidence. `length` is that of the whole line.
+fn head_marking(head: &str, length: usize) -> Option<(usize, &'static str, u8)> {
+    let lower = head.to_lowercase();
+    if let Some((size, label)) = codeword(head) {
+        return Some((size, label, 95));
+    }
+    let capital = head.starts_with(char::is_uppercase) || !head.is_ascii();
+    for (opening, label) in OPENINGS {
+        if lower.starts_with(opening) {
+            let whole = length <= opening.len() + 60;
+            let ends = !lower
+                .get(opening.len()..)
+                .and_then(|rest| rest.chars().next())
+                .is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == '(');
+            let sentence = is_sentence(&lower, opening.len());
+            let marked = capital && ends && (whole || is_upper(head, opening.len())) && !sentence;
+            return marked.then(|| {
+                (
+                    clause(head, opening.len()),
+                    *label,
+                    if is_upper(head, opening.len()) { 95 } else { 85 },
+                )
+            });
+        }
+    }
+    keyed(head, &lower).or_else(|| licence(head, &lower)).or_else(|| alone(head, &lower, length))
+}
+
+/// The end of the clause that a marking begins: up to a full stop, at most the rest of a short line.
+fn clause(head: &str, least: usize) -> usize {
+    let rest = head.get(least..).unwrap_or_default();
+    let stop = rest.find(['.', ':', '\u{2022}', '"', '\t', '\\', ']']).unwrap_or(rest.len());
+    let line = least + stop;
+    let size = if line <= 90 { line } else { least };
+    head.get(..size).map_or(least, |part| part.trim_end_matches(|c: char| is_frame(c)).len())
+}
+
+/// Whether a verb of prose follows, so that the words are the subject of a sentence.
+fn is_sentence(lower: &str, from: usize) -> bool {
+    let next = lower.get(from..).unwrap_or_default().split_whitespace().next().unwrap_or_default();
+    matches!(
+        next,
+        "is" | "are"
+            | "was"
+            | "were"
+            | "can"
+            | "should"
+            | "clients"
+            | "client"
+            | "computing"
+            | "api"
+            | "apis"
+            | "methods"
+            | "fields"
+            | "functions"
+            | "means"
+            | "has"
+            | "have"
+    )
+}
+
+/// Whether the first `size` bytes have no lower-case letter.
+fn is_upper(head: &str, size: usize) -> bool {
+    head.get(..size).is_some_and(|part| !part.chars().any(char::is_lowercase))
+}
+
+/// Traffic light protocol and the banner lines of governments.
+fn codeword(head: &str) -> Option<(usize, &'static str)> {
+    let token = head.split([' ', ',', '.', ')', ']', '"', '\t', '<']).next().unwrap_or_default();
+    if let Some(colour) = token.strip_prefix("TLP:").or_else(|| token.strip_prefix("tlp:")) {
+        let label = match colour.to_ascii_uppercase().as_str() {
+            "RED" => "marking/tlp-red",
+            "AMBER" | "AMBER+STRICT" => "marking/tlp-amber",
+            "GREEN" => "marking/tlp-green",
+            _ => return None,
+        };
+        return Some((token.len(), label));
+    }
+    let banner = [
+        "TOP SECRET",
+        "SECRET//",
+        "CONFIDENTIAL//",
+        "UNCLASSIFIED//",
+        "RESTRICTED//",
+        "TS//",
+        "NATO SECRET",
+        "NATO CONFIDENTIAL",
+        "NATO RESTRICTED",
+        "COSMIC TOP SECRET",
+        "CUI//",
+        "S//NF",
+        "S//REL",
+        "CTS//",
+        "NOFORN",
+    ];
+    let opening = banner.iter().find(|opening| head.starts_with(**opening))?;
+    let size = head
+        .find(|c: char| c.is_lowercase())
+        .map_or(head.len(), |at| head.get(..at).and_then(|part| part.rfind(' ')).unwrap_or(at));
+    let size = head
+        .get(..size)
+        .map_or(opening.len(), |part| part.trim_end_matches(is_frame).len())
+        .max(opening.len().min(head.len()));
+    let label = if opening.starts_with("UNCLASS") || opening.starts_with("CUI") {
+        "marking/official"
+    } else {
+        "marking/secret"
+    };
+    let more = head.get(opening.len()..).and_then(|rest| rest.chars().next());
+    let ends = opening.ends_with("//")
+        || !more.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '=');
+    ends.then_some((size, label))
+}
+
+/// `Classification: Restricted`, `X-Sensitivity: Company-Confidential`, `Security level = Secret`.
+fn keyed(head: &str, lower: &str) -> Option<(usize, &'static str, u8)> {
+    const KEYS: [&str; 16] = [
+        "classification",
+        "data classification",
+        "document classification",
+        "security classification",
+        "information classification",
+        "sensitivity",
+        "x-classification",
+        "x-sensitivity",
+        "confidentiality",
+        "security level",
+        "sensitivity label",
+        "marking",
+        "distribution",
+        "handling",
+        "klassifizierung",
+        "sensitivity level",
+    ];
+    let colon = lower.find([':', '='])?;
+    let key = lower.get(..colon)?.trim_matches(is_frame);
+    if !KEYS.contains(&key) {
+        return None;
+    }
+    let value = head.get(colon + 1..)?;
+    let word = value.trim_start_matches(is_frame);
+    let at = head.len() - word.len();
+    let found = word.to_lowercase();
+    let level = WORDS
+        .iter()
+        .map(|(word, label)| (*word, *label))
+        .chain([
+            ("top secret", "marking/secret"),
+            ("strictly", "marking/confidential"),
+            ("highly", "marking/confidential"),
+            ("company", "marking/confidential"),
+            ("official", "marking/official"),
+            ("vertraulich", "marking/confidential"),
+            ("limited", "marking/restricted"),
+            ("business", "marking/internal"),
+            ("tlp:", "marking/tlp"),
+            ("need-to-know", "marking/restricted"),
+        ])
+        .find(|(word, _)| found.starts_with(word))?;
+    let size = word.find(['"', ',', '<', '\\', '.', '\'', ';', '}']).unwrap_or(word.len()).min(60);
+    Some((at + size, level.1, 90))
+}
+
+/// The header of proprietary source: a copyright with a ban on copying.
+fn licence(head: &str, lower: &str) -> Option<(usize, &'static str, u8)> {
+    let opens = lower.starts_with("copyright")
+        || lower.starts_with("(c) ")
+        || lower.starts_with("\u{a9}")
+        || lower.starts_with("unauthorized copying")
+        || lower.starts_with("unauthorised copying")
+        || lower.starts_with("all rights reserved");
+    let bans = [
+        "unauthorized copying",
+        "unauthorised copying",
+        "strictly prohibited",
+        "proprietary and confidential",
+        "confidential and proprietary",
+        "unauthorized use",
+        "unauthorized reproduction",
+        "may not be copied",
+        "trade secret",
+        "do not distribute",
+        "not for distribution",
+        "company confidential",
+    ];
+    (opens && bans.iter().any(|ban| lower.contains(ban))).then_some((
+        head.len(),
+        "marking/proprietary",
+        85,
+    ))
+}
+
+/// A short line of nothing but words of a marking.
+fn alone(head: &str, lower: &str, length: usize) -> Option<(usize, &'static str, u8)> {
+    if length > 80 || head.len() != length {
+        return None;
+    }
+    let mut label = None;
+    let mut telling = 0;
+    for word in lower.split([' ', ',', ';']).filter(|word| !word.is_empty()) {
+        let bare = word.trim_matches(is_frame);
+        if let Some((_, found)) = WORDS.iter().find(|(known, _)| *known == bare) {
+            label.get_or_insert(*found);
+            telling += 1;
+        } else if !(bare.is_empty() || COMPANY.contains(&bare)) {
+            return None;
+        }
+    }
+    let label = label?;
+    let upper = is_upper(head, head.len());
+    let many = lower.split_whitespace().count() > 1;
+    let plain = matches!(
+        lower,
+        "private"
+            | "internal"
+            | "secret"
+            | "sensitive"
+            | "restricted"
+            | "classified"
+            | "privileged"
+            | "proprietary"
+    );
+    // One plain word is a heading or a word of code unless it is shouted; `SECRET` alone is often a name of a variable.
+    let fits = if plain {
+        upper && !matches!(lower, "private" | "internal" | "sensitive" | "secret" | "classified")
+    } else {
+        upper
+            || telling > 1
+            || (many && head.starts_with(char::is_uppercase))
+            || lower == "confidential" && head.starts_with('C')
+    };
+    fits.then_some((head.len(), label, if upper { 92 } else { 80 }))
+}
+
+/// A marking at the end of a line: `Page 3 of 9 - Acme Confidential`, `… | TLP:AMBER`, `[CONFIDENTIAL]` after a title.
+fn tail(text: &str, whole: &str, body: &str, out: &mut Vec<Finding>) {
+    let tail = slice(body, body.len().saturating_sub(48)..body.len());
+    if !tail.bytes().rev().take(14).any(|byte| byte.is_ascii_uppercase()) {
+        return;
+    }
+    let place = |part: &str| part.as_ptr().addr() - text.as_ptr().addr();
+    if let Some(at) = tail.rfind("TLP:") {
+        let part = tail.get(at..).unwrap_or_default();
+        if let Some((size, label)) = codeword(part) {
+            push(out, label, place(part)..place(part) + size, 90);
+            return;
+        }
+    }
+    let shouted = [
+        "INTERNAL USE ONLY",
+        "STRICTLY CONFIDENTIAL",
+        "COMPANY CONFIDENTIAL",
+        "CONFIDENTIAL",
+        "NOFORN",
+        "DO NOT DISTRIBUTE",
+        "Company Confidential",
+        "Internal Use Only",
+        "Strictly Confidential",
+    ];
+    for words in shouted {
+        let Some(part) = tail.strip_suffix(words) else { continue };
+        // In a title or a footer something parts it from the rest; in code it would be part of a name.
+        let parted = part
+            .trim_end()
+            .ends_with(['-', '|', ':', '[', '(', '\u{2013}', '\u{2014}', '\u{b7}', ']', ')'])
+            || words.contains(' ') && part.ends_with(' ');
+        let framed = whole.trim_end().ends_with([']', ')']) && part.ends_with(['[', '(']);
+        let code = part.ends_with(['_', '"', '\'', '.', '=']) || whole.contains(['=', ';', '{']);
+        if (parted || framed) && !code {
+            let start = place(tail) + part.len();
+            push(out, "marking/confidential", start..start + words.len(), 80);
+        }
+        return;
+    }
+}

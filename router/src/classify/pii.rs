@@ -1,0 +1,34 @@
+//! Personal data, payment data and health numbers: one walk over a text in which every value is weighed as all of them.
+//!
+//! A number is one thing only: a card, a telephone, an identity or nothing, so the kinds are not looked for one after
+//! the other. The walk finds cue words, capitalised words and numbers (`lex`), joins numbers to groups (`group`), asks what
+//! stands near (`near`), and offers the value to the kinds in the order of their certainty (`numbers`).
+//! Not here: names of people and addresses (`names`, `address`), which are read from the same walk.
+//! Invariant: linear time; findings may overlap, the caller settles that.
+
+pub(crate) mod cue;
+pub(crate) mod date;
+pub(crate) mod email;
+pub(crate) mod government;
+pub(crate) mod group;
+pub(crate) mod lex;
+pub(crate) mod near;
+pub(crate) mod net;
+pub(crate) mod numbers;
+pub(crate) mod phone;
+
+use super::{Finding, address, candidates::Candidates, names};
+
+/// Adds everything personal, payable or medical in `text`, names and addresses included.
+pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+    let first = out.len();
+    let lexed = lex::lex(text);
+    email::scan(text, candidates, out);
+    numbers::scan(text, &lexed, out);
+    numbers::scan_cues(text, &lexed, out);
+    date::scan(text, &lexed, out);
+    let known = out.split_off(first);
+    address::scan(text, &lexed, &known, out);
+    names::scan(text, &lexed, &known, out);
+    out.extend(known);
+}

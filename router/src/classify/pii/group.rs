@@ -1,0 +1,189 @@
+//! Groups of tokens that may be one identifier: `4652 9430 3462 3769`, `RZ 07 91 98 D`, `(415) 305-9309`.
+//!
+//! Not here: what a group means. Invariant: a group is bounded in tokens and bytes, so that trying its windows is
+//! bounded work; its tokens are ASCII letters and digits only.
+
+use std::ops::Range;
+
+/// Most tokens of one group; a longer one goes on as the next group.
+pub(crate) const TOKENS_MAX: usize = 12;
+/// Longest token that can belong to an identifier of people; longer ones are hashes, keys and addresses of coins.
+pub(crate) const TOKEN_BYTES_MAX: usize = 34;
+
+/// A maximal run of ASCII letters and digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Token {
+    /// Offset of its first byte.
+    pub(crate) start: usize,
+    /// Offset behind its last byte.
+    pub(crate) end: usize,
+    /// How many of its bytes are digits.
+    pub(crate) digits: usize,
+}
+
+impl Token {
+    /// Bytes in it.
+    pub(crate) fn len(self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+    /// Whether it holds digits only.
+    pub(crate) fn is_number(self) -> bool {
+        self.digits == self.len()
+    }
+}
+
+/// Tokens with single separators between them.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    tokens: [Token; TOKENS_MAX],
+    count: usize,
+}
+
+/// The byte at `at`, or a blank outside of the text.
+pub(crate) fn byte(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).copied().unwrap_or(b' ')
+}
+
+/// The byte before `at`, or a blank at the beginning.
+pub(crate) fn byte_before(bytes: &[u8], at: usize) -> u8 {
+    at.checked_sub(1).map_or(b' ', |at| byte(bytes, at))
+}
+
+/// The token around `at`, looking back not farther than `floor`.
+pub(crate) fn token(bytes: &[u8], at: usize, floor: usize) -> Token {
+    let mut start = at;
+    while start > floor && byte_before(bytes, start).is_ascii_alphanumeric() {
+        start -= 1;
+    }
+    let (mut end, mut digits) = (start, 0);
+    while byte(bytes, end).is_ascii_alphanumeric() {
+        digits += usize::from(byte(bytes, end).is_ascii_digit());
+        end += 1;
+    }
+    Token { start, end, digits }
+}
+
+/// Where the next token of a group would begin, behind the separator at `at`.
+fn behind_separator(bytes: &[u8], at: usize) -> Option<usize> {
+    let joint = |byte: u8| matches!(byte, b' ' | b'-' | b'.' | b'/');
+    match [byte(bytes, at), byte(bytes, at + 1)] {
+        [b')', next] if next.is_ascii_alphanumeric() => Some(at + 1),
+        [b')', b' ' | b'-' | b'.' | b'/'] | [b' ' | b'-', b'('] => Some(at + 2),
+        [0xC2, 0xA0] => Some(at + 2),
+        [first, next] if joint(first) && next.is_ascii_alphanumeric() => Some(at + 1),
+        _ => None,
+    }
+}
+
+impl Group {
+    /// The group that begins at or just before the number at `at`, nothing before `floor`.
+    pub(crate) fn at(bytes: &[u8], at: usize, floor: usize) -> Self {
+        let mut group = Self::default();
+        let first = token(bytes, at, floor);
+        if let Some(lead) = lead(bytes, first.start, floor) {
+            group.push(lead);
+        }
+        group.push(first);
+        let mut end = first.end;
+        while group.count < TOKENS_MAX {
+            let Some(next) = behind_separator(bytes, end) else { break };
+            let token = token(bytes, next, next);
+            let upper = || {
+                let letters = bytes.get(token.start..token.end).unwrap_or_default();
+                letters.len() <= 4 && letters.iter().all(u8::is_ascii_uppercase)
+            };
+            if token.len() == 0 || token.len() > TOKEN_BYTES_MAX || !(token.digits > 0 || upper()) {
+                break;
+            }
+            group.push(token);
+            end = token.end;
+        }
+        group
+    }
+
+    fn push(&mut self, token: Token) {
+        if let Some(slot) = self.tokens.get_mut(self.count) {
+            *slot = token;
+            self.count += 1;
+        }
+    }
+
+    /// The tokens, in order.
+    pub(crate) fn tokens(&self) -> &[Token] {
+        self.tokens.get(..self.count).unwrap_or_default()
+    }
+
+    /// Digits in all tokens.
+    pub(crate) fn digits(&self) -> usize {
+        self.tokens().iter().map(|token| token.digits).sum()
+    }
+
+    /// Whether it is an object identifier or a long version: five tokens or more, all parted by dots.
+    pub(crate) fn is_dotted(&self, bytes: &[u8]) -> bool {
+        let dots = self.tokens().iter().filter(|token| byte(bytes, token.end) == b'.').count();
+        let pairs = self.tokens().iter().all(|token| token.is_number() && token.len() == 2);
+        self.count >= 5 && dots + 1 >= self.count && !pairs
+    }
+
+    /// From the first byte to behind the last.
+    pub(crate) fn span(&self) -> Range<usize> {
+        let tokens = self.tokens();
+        tokens.first().map_or(0, |token| token.start)..tokens.last().map_or(0, |token| token.end)
+    }
+}
+
+/// Up to two capitals with one blank behind them, before the token at `start`: the beginning of `RZ 07 91 98 D`.
+fn lead(bytes: &[u8], start: usize, floor: usize) -> Option<Token> {
+    if byte_before(bytes, start) != b' ' || start <= floor + 2 {
+        return None;
+    }
+    let token = token(bytes, start - 2, floor.max(start.saturating_sub(5)));
+    let letters = bytes.get(token.start..token.end).unwrap_or_default();
+    (letters.len() == 2 && letters.iter().all(u8::is_ascii_uppercase)).then_some(token)
+}
+
+/// The bare characters of an identifier, upper case, without separators.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compact {
+    bytes: [u8; 40],
+    len: usize,
+    /// How many characters are digits.
+    pub(crate) digits: usize,
+    /// The lengths of the tokens, four bits each, first token highest.
+    pub(crate) mask: u64,
+}
+
+impl Compact {
+    /// The characters of some neighbouring tokens, or `None` when they are too many.
+    pub(crate) fn of(text: &[u8], tokens: &[Token]) -> Option<Self> {
+        let mut made = Self { bytes: [0; 40], len: 0, digits: 0, mask: 0 };
+        for token in tokens {
+            let from = text.get(token.start..token.end)?;
+            let to = made.bytes.get_mut(made.len..made.len + from.len())?;
+            to.copy_from_slice(from);
+            made.len += from.len();
+            made.digits += token.digits;
+            made.mask = made.mask << 4 | u64::from(u8::try_from(from.len().min(15)).unwrap_or(15));
+        }
+        made.bytes.make_ascii_uppercase();
+        Some(made)
+    }
+
+    /// The characters.
+    pub(crate) fn as_str(&self) -> &str {
+        self.bytes
+            .get(..self.len)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Whether all characters are digits.
+    pub(crate) fn is_number(&self) -> bool {
+        self.digits == self.len
+    }
+
+    /// How many characters.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}

@@ -1,0 +1,173 @@
+//! One pass over a text that finds the words which give personal data away, words with a capital, and numbers.
+//!
+//! A cue word (`passport`, `geboren`, `acct`) says what the value behind it is; the families ask for the cues near a value
+//! instead of searching the text again. `camelCase` and `snake_case` names are taken apart: `birthDate` holds `birth`.
+//! Invariant: linear time, and the marks of each kind are in ascending order.
+
+use super::cue::{self, Cue};
+
+/// A cue word and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hit {
+    /// Offset of its first byte.
+    pub(crate) start: usize,
+    /// Offset behind its last byte.
+    pub(crate) end: usize,
+    /// What it hints at.
+    pub(crate) cue: Cue,
+}
+
+/// A word that begins with a capital letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cap {
+    /// Offset of the capital.
+    pub(crate) start: usize,
+    /// Offset behind the last letter.
+    pub(crate) end: usize,
+}
+
+/// What one pass over a text found.
+#[derive(Debug, Default)]
+pub(crate) struct Lexed {
+    /// Cue words, in order.
+    pub(crate) hits: Vec<Hit>,
+    /// Offsets of the first digit of each run of digits that follows no digit.
+    pub(crate) numbers: Vec<usize>,
+    /// Capitalised words that could be a name's part, in order.
+    pub(crate) caps: Vec<Cap>,
+}
+
+const OTHER: u8 = 0;
+const LOWER: u8 = 1;
+const UPPER: u8 = 2;
+const DIGIT: u8 = 3;
+const FOREIGN: u8 = 4;
+
+/// The class of each byte.
+const CLASS: [u8; 256] = classes();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler over all 256 byte values"
+)]
+const fn classes() -> [u8; 256] {
+    let mut table = [OTHER; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = match at as u8 {
+            b'a'..=b'z' => LOWER,
+            b'A'..=b'Z' => UPPER,
+            b'0'..=b'9' => DIGIT,
+            0x80.. => FOREIGN,
+            _ => OTHER,
+        };
+        at += 1;
+    }
+    table
+}
+
+fn class(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).and_then(|byte| CLASS.get(usize::from(*byte))).copied().unwrap_or(OTHER)
+}
+
+/// Reads `text` once.
+pub(crate) fn lex(text: &str) -> Lexed {
+    let bytes = text.as_bytes();
+    let mut found = Lexed::default();
+    let mut at = 0;
+    while at < bytes.len() {
+        match class(bytes, at) {
+            OTHER => at += 1,
+            DIGIT => {
+                found.numbers.push(at);
+                at += 1;
+                while class(bytes, at) == DIGIT {
+                    at += 1;
+                }
+            }
+            first => at = word(text, at, first, &mut found),
+        }
+    }
+    found
+}
+
+/// Reads the run of letters at `start` and returns where it ends.
+fn word(text: &str, start: usize, first: u8, found: &mut Lexed) -> usize {
+    let bytes = text.as_bytes();
+    let mut end = start + 1;
+    let (mut humps, mut part, mut last) = (0_usize, start, first);
+    loop {
+        let now = class(bytes, end);
+        if now == OTHER || now == DIGIT {
+            break;
+        }
+        if now == UPPER && last == LOWER {
+            humps += 1;
+            hint(bytes, part, end, found);
+            part = end;
+        }
+        last = now;
+        end += 1;
+    }
+    hint(bytes, part, end, found);
+    if humps <= 1 && first != LOWER && is_loose(bytes, start, end) && is_capital(text, start, first)
+    {
+        found.caps.push(Cap { start, end });
+    }
+    end
+}
+
+/// Marks the word when it is a cue.
+#[inline]
+fn hint(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) {
+    if cue::may_be(bytes.get(start..end).unwrap_or_default()) {
+        confirm(bytes, start, end, found);
+    }
+}
+
+#[inline(never)]
+fn confirm(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) {
+    // A word of a domain or a path (`NicTax.com`) says nothing about the next value.
+    let dotted =
+        bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(u8::is_ascii_lowercase);
+    if !dotted && let Some(cue) = cue::find(bytes.get(start..end).unwrap_or_default()) {
+        found.hits.push(Hit { start, end, cue });
+    }
+}
+
+/// Whether the neighbours leave open that this is a word of prose or a quoted value, not a part of code.
+fn is_loose(bytes: &[u8], start: usize, end: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
+    let after = bytes.get(end).copied().unwrap_or(b' ');
+    let joins = |byte: u8| {
+        matches!(byte, b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'<' | b'+' | b'%')
+    };
+    (!joins(before) || before == b'<')
+        && !joins(after)
+        && after != b'('
+        && before != b'/'
+        && before != b'&'
+}
+
+/// Whether the word begins with an upper-case letter; foreign letters are looked up.
+fn is_capital(text: &str, start: usize, first: u8) -> bool {
+    first == UPPER
+        || text.get(start..).and_then(|rest| rest.chars().next()).is_some_and(char::is_uppercase)
+}
+
+impl Lexed {
+    /// The cues that end at or before `at` and not more than `reach` bytes before it, nearest first.
+    pub(crate) fn before(&self, at: usize, reach: usize) -> impl Iterator<Item = &Hit> {
+        let to = self.hits.partition_point(|hit| hit.end <= at);
+        let floor = at.saturating_sub(reach);
+        self.hits.get(..to).unwrap_or_default().iter().rev().take_while(move |hit| hit.end >= floor)
+    }
+
+    /// The cues that begin at or behind `at` and not more than `reach` bytes behind it, nearest first.
+    pub(crate) fn after(&self, at: usize, reach: usize) -> impl Iterator<Item = &Hit> {
+        let from = self.hits.partition_point(|hit| hit.start < at);
+        let limit = at.saturating_add(reach);
+        self.hits.get(from..).unwrap_or_default().iter().take_while(move |hit| hit.start <= limit)
+    }
+}

@@ -1,0 +1,393 @@
+//! The walk over numbers and over cue words that announce a value without digits.
+
+use domain::Label;
+
+use super::{
+    cue::Cue,
+    government::{self, Verdict},
+    group::{self, Compact, Group, Token, byte, byte_before},
+    lex::Lexed,
+    near::{Columns, NEAR, Near},
+    net, phone,
+};
+use crate::classify::{Finding, candidates::slice, health, payment};
+
+/// Most tokens of one identifier.
+const WINDOW_MAX: usize = 8;
+
+/// Adds what numbers in `text` are.
+pub(crate) fn scan(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    let mut columns = Columns::default();
+    let mut done = 0;
+    for &at in &lexed.numbers {
+        if at < done {
+            continue;
+        }
+        let first = group::token(bytes, at, done);
+        if first.len() > group::TOKEN_BYTES_MAX {
+            coin(text, lexed, first, out);
+            done = first.end;
+            continue;
+        }
+        if let Some(end) = net::scan(text, first, out) {
+            done = end;
+            continue;
+        }
+        if let Some(end) = uuid(text, lexed, first, out) {
+            done = end;
+            continue;
+        }
+        if first.len() >= 26 {
+            coin(text, lexed, first, out);
+        }
+        let group = Group::at(bytes, at, done);
+        done = group.span().end.max(at + 1);
+        if group.digits() < 4 || group.is_dotted(bytes) {
+            continue;
+        }
+        Walk { text, bytes, lexed, columns: &mut columns }.group(&group, out);
+    }
+}
+
+struct Walk<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    lexed: &'a Lexed,
+    columns: &'a mut Columns,
+}
+
+impl Walk<'_> {
+    /// Offers each window of the group, longest first, and goes on behind what was taken.
+    fn group(&mut self, group: &Group, out: &mut Vec<Finding>) {
+        let tokens = group.tokens();
+        let mut from = 0;
+        while let Some(rest) = tokens.get(from..).filter(|rest| !rest.is_empty()) {
+            from += self.take(rest, out).max(1);
+        }
+    }
+
+    /// Adds the finding that begins at the first token and says how many tokens it takes; 0 for none.
+    fn take(&mut self, tokens: &[Token], out: &mut Vec<Finding>) -> usize {
+        let Some(first) = tokens.first() else { return 0 };
+        let quoted = matches!(byte_before(self.bytes, first.start), b'"' | b'\'');
+        let mut near = Near::before(self.lexed, first.start, quoted);
+        if self.is_cell(first.start)
+            && !near.cues().any(|(cue, distance)| distance <= 4 && government::announces(cue))
+            && first.len() + tokens.get(1).map_or(0, |token| token.len()) >= 6
+        {
+            let column = self.columns.cues(self.lexed, self.bytes, first.start);
+            if !column.is_empty() {
+                near = column;
+            }
+        }
+        let signed = matches!(byte_before(self.bytes, first.start), b'+' | b'(');
+        if signed && let Some(phone) = phone::find(self.bytes, tokens, &near) {
+            out.push(finding(phone.verdict, phone.span, phone.example));
+            return phone.tokens;
+        }
+        if let Some(count) = self.announced(tokens, &near, quoted, out) {
+            return count;
+        }
+        if let Some(phone) = phone::find(self.bytes, tokens, &near) {
+            let taken = self.unannounced(tokens, &near, out, phone.tokens);
+            if taken > 0 {
+                return taken;
+            }
+            out.push(finding(phone.verdict, phone.span, phone.example));
+            return phone.tokens;
+        }
+        self.unannounced(tokens, &near, out, 0)
+    }
+
+    /// A value that a cue announces; the nearest cue is asked first.
+    fn announced(
+        &self,
+        tokens: &[Token],
+        near: &Near,
+        quoted: bool,
+        out: &mut Vec<Finding>,
+    ) -> Option<usize> {
+        for (cue, distance) in near.cues() {
+            let telling = government::announces(cue)
+                || matches!(
+                    cue,
+                    Cue::Mrn
+                        | Cue::Npi
+                        | Cue::Dea
+                        | Cue::Nhs
+                        | Cue::Mbi
+                        | Cue::Plan
+                        | Cue::Routing
+                        | Cue::Account
+                        | Cue::Iban
+                );
+            if matches!(cue, Cue::Phone | Cue::Birth | Cue::Order) && distance <= 16 {
+                return None;
+            }
+            if !telling || (distance > NEAR && !quoted) {
+                continue;
+            }
+            if !quoted && self.is_parted(tokens.first()?.start, distance) {
+                continue;
+            }
+            for count in (1..=tokens.len().min(WINDOW_MAX)).rev() {
+                let part = tokens.get(..count)?;
+                if !self.is_whole(part) || self.is_date(part) {
+                    continue;
+                }
+                let Some(value) = Compact::of(self.bytes, part) else { continue };
+                let verdict = government::announced(cue, &value)
+                    .or_else(|| health::announced(cue, &value))
+                    .or_else(|| payment::bank(cue, &value, self.is_spelled(part)));
+                if let Some(verdict) = verdict {
+                    let example = government::is_example(value.as_str());
+                    push(part, verdict, example, out);
+                    return Some(count);
+                }
+            }
+            if distance <= NEAR && government::announces(cue) {
+                break;
+            }
+        }
+        None
+    }
+
+    /// A value known by its own form; windows must be longer than `beyond` tokens to count.
+    fn unannounced(
+        &self,
+        tokens: &[Token],
+        near: &Near,
+        out: &mut Vec<Finding>,
+        beyond: usize,
+    ) -> usize {
+        for count in (1..=tokens.len().min(WINDOW_MAX + 2)).rev() {
+            let Some(part) = tokens.get(..count) else { continue };
+            let Some(value) = Compact::of(self.bytes, part) else { continue };
+            if !(8..=34).contains(&value.len()) || count < beyond {
+                continue;
+            }
+            let joint = self.joint(part);
+            let Some(verdict) = self.recognise(&value, joint, part, near) else { continue };
+            if !self.is_whole(part) {
+                continue;
+            }
+            let text = value.as_str();
+            let example = match verdict.label.family() {
+                "payment" => payment::is_test_card(text),
+                _ => government::is_example(text),
+            };
+            push(part, verdict, example, out);
+            return count;
+        }
+        0
+    }
+
+    fn recognise(
+        &self,
+        value: &Compact,
+        joint: u8,
+        part: &[Token],
+        near: &Near,
+    ) -> Option<Verdict> {
+        let lower = || {
+            part.iter().any(|token| {
+                let letters = self.bytes.get(token.start..token.end).unwrap_or_default();
+                letters.iter().any(u8::is_ascii_lowercase)
+            })
+        };
+        if value.is_number() {
+            return payment::card(value, joint, near)
+                .or_else(|| government::unannounced(value, joint, near));
+        }
+        if lower() {
+            return None;
+        }
+        if value.len() >= 15
+            && matches!(joint, 0 | b' ' | b'-')
+            && let Some(found) = payment::iban(value)
+        {
+            return Some(found);
+        }
+        government::unannounced(value, joint, near).or_else(|| health::unannounced(value, joint))
+    }
+
+    /// The separator between the tokens: 0 for a single token, 1 for a mixture.
+    fn joint(&self, part: &[Token]) -> u8 {
+        let mut joints = part.iter().rev().skip(1).map(|token| byte(self.bytes, token.end));
+        let Some(first) = joints.next() else { return 0 };
+        if joints.all(|joint| joint == first) { first } else { 1 }
+    }
+
+    /// Whether nothing outside belongs to the value: no decimals, no longer word, no further dash.
+    fn is_whole(&self, part: &[Token]) -> bool {
+        let (Some(first), Some(last)) = (part.first(), part.last()) else { return false };
+        let (before, after) = (byte_before(self.bytes, first.start), byte(self.bytes, last.end));
+        let beyond = byte(self.bytes, last.end + 1);
+        let left = !matches!(before, b'.' | b'_' | b'-' | b'+' | b'\\' | b'%' | b'&' | b'$')
+            && before < 0x80
+            || before >= 0x80 && !self.is_letter_before(first.start)
+            || before == b'-' && byte_before(self.bytes, first.start - 1) == b' ';
+        let right = match after {
+            b'.' | b'-' | b':' | b'/' => !beyond.is_ascii_alphanumeric(),
+            b'_' | b'%' | b'=' | b'@' => false,
+            0x80.. => !self.is_letter_at(last.end),
+            _ => true,
+        };
+        left && right
+    }
+
+    fn is_letter_before(&self, at: usize) -> bool {
+        self.text
+            .get(..at)
+            .and_then(|head| head.chars().next_back())
+            .is_some_and(|c| c.is_alphabetic() && u32::from(c) < 0x2E80)
+    }
+
+    fn is_letter_at(&self, at: usize) -> bool {
+        self.text
+            .get(at..)
+            .and_then(|tail| tail.chars().next())
+            .is_some_and(|c| c.is_alphabetic() && u32::from(c) < 0x2E80)
+    }
+
+    /// A calendar date is no identity, whatever stands before it.
+    fn is_date(&self, part: &[Token]) -> bool {
+        let mut lengths = part.iter().map(|token| if token.is_number() { token.len() } else { 0 });
+        let shape = [lengths.next(), lengths.next(), lengths.next(), lengths.next()];
+        let joint = self.joint(part);
+        matches!(
+            shape,
+            [Some(4), Some(2), Some(2), None] | [Some(1 | 2), Some(1 | 2), Some(4 | 2), None]
+        ) && matches!(joint, b'-' | b'/' | b'.')
+            && !matches!((shape, joint), ([Some(2), Some(2), Some(2), None], b'-'))
+    }
+
+    /// Whether the value begins a cell of a row, quoted or not, with a sign or not.
+    fn is_cell(&self, start: usize) -> bool {
+        let mut at = start;
+        while at > start.saturating_sub(3)
+            && matches!(byte_before(self.bytes, at), b'"' | b'\'' | b' ' | b'+' | b'(')
+        {
+            at -= 1;
+        }
+        matches!(byte_before(self.bytes, at), b',' | b';' | b'\t' | b'|')
+    }
+
+    /// Whether a number stands between the cue, `distance` bytes before, and the value.
+    fn is_parted(&self, start: usize, distance: usize) -> bool {
+        let from = start.saturating_sub(distance);
+        self.bytes.get(from..start).is_some_and(|gap| gap.iter().any(u8::is_ascii_digit))
+    }
+
+    /// Whether the word before the value speaks of a number: `number`, `no`, `nr`, `#`, or the cue itself does.
+    fn is_spelled(&self, part: &[Token]) -> bool {
+        let Some(first) = part.first() else { return false };
+        let from = first.start.saturating_sub(32);
+        let head = slice(self.text, from..first.start).to_ascii_lowercase();
+        [
+            "number", "num", " no", "_no", "nr", "#", "acct", "konto", "compte", "cuenta", "conto",
+            "iban", "checking", "savings", "clabe", "a/c",
+        ]
+        .iter()
+        .any(|word| head.contains(word))
+    }
+}
+
+fn push(part: &[Token], verdict: Verdict, example: bool, out: &mut Vec<Finding>) {
+    if let (Some(first), Some(last)) = (part.first(), part.last()) {
+        out.push(finding(verdict, first.start..last.end, example));
+    }
+}
+
+fn finding(verdict: Verdict, span: std::ops::Range<usize>, example: bool) -> Finding {
+    Finding {
+        label: verdict.label,
+        span,
+        confidence: verdict.confidence,
+        evidence: verdict.evidence,
+        example,
+    }
+}
+
+/// A long token may be the address of a coin; nothing else here is so long.
+fn coin(text: &str, lexed: &Lexed, token: Token, out: &mut Vec<Finding>) {
+    if token.len() > 90 {
+        return;
+    }
+    let Some(value) = text.get(token.start..token.end) else { return };
+    let near = Near::before(lexed, token.start, false);
+    if let Some(verdict) = payment::wallet(value, &near) {
+        out.push(finding(verdict, token.start..token.end, false));
+    }
+}
+
+/// Steps over a UUID; behind the cue of a medical record it is one.
+fn uuid(text: &str, lexed: &Lexed, first: Token, out: &mut Vec<Finding>) -> Option<usize> {
+    if first.len() != 8 {
+        return None;
+    }
+    let end = first.start + 36;
+    let value = text.as_bytes().get(first.start..end)?;
+    let right = value.iter().enumerate().all(|(place, byte)| match place {
+        8 | 13 | 18 | 23 => *byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    });
+    if !right {
+        return None;
+    }
+    let near = Near::before(lexed, first.start, byte_before(text.as_bytes(), first.start) == b'"');
+    let telling = near.cues().find(|(cue, _)| *cue == Cue::Mrn || government::announces(*cue));
+    if telling.is_some_and(|(cue, _)| cue == Cue::Mrn) {
+        out.push(finding(Verdict::new("health/mrn", 90, "context"), first.start..end, false));
+    }
+    Some(end)
+}
+
+/// Adds values that are not numbers and that a cue announces: bank identifier codes and codes of diagnoses.
+pub(crate) fn scan_cues(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    for hit in lexed.hits.iter().filter(|hit| hit.cue == Cue::Diagnosis) {
+        diagnosis(text, hit.end, out);
+    }
+    for hit in lexed.hits.iter().filter(|hit| hit.cue == Cue::Bic) {
+        let mut at = hit.end;
+        // `BIC`, `BIC/SWIFT code:`, `"bic": "`: at most three words between.
+        for _ in 0..4 {
+            let limit = at + 8;
+            while at < limit && !byte(bytes, at).is_ascii_alphanumeric() {
+                at += 1;
+            }
+            let token = group::token(bytes, at, at);
+            let value = text.get(token.start..token.end).unwrap_or_default();
+            if payment::is_bic(value) {
+                let label = Label::fixed("payment/bic");
+                out.push(Finding {
+                    label,
+                    span: token.start..token.end,
+                    confidence: 92,
+                    evidence: "context",
+                    example: false,
+                });
+                break;
+            }
+            if token.len() == 0 || token.len() > 8 {
+                break;
+            }
+            at = token.end;
+        }
+    }
+}
+
+/// Adds the code of a diagnosis that stands within a few words behind `from`.
+fn diagnosis(text: &str, from: usize, out: &mut Vec<Finding>) {
+    let near = slice(text, from..from.saturating_add(40));
+    for word in near.split([' ', ',', ':', '"', '(', ')', '\n', ';']) {
+        if health::is_diagnosis(word.trim_end_matches('.')) {
+            let start = word.as_ptr().addr() - text.as_ptr().addr();
+            let span = start..start + word.trim_end_matches('.').len();
+            out.push(finding(Verdict::new("health/diagnosis", 85, "context"), span, false));
+            return;
+        }
+    }
+}
