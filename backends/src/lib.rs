@@ -8,6 +8,7 @@
 //! Invariant: no value of this crate holds a secret; a credential is only ever named.
 //! Read next: `configuration` for what the file becomes, then `file`.
 
+pub mod catalogue;
 pub mod configuration;
 pub mod headers;
 pub mod outcome;
