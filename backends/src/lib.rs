@@ -10,6 +10,7 @@
 
 pub mod catalogue;
 pub mod configuration;
+pub mod file;
 pub mod headers;
 pub mod outcome;
 pub mod provider;
