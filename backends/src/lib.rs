@@ -13,4 +13,5 @@ pub mod configuration;
 pub mod file;
 pub mod headers;
 pub mod outcome;
+pub mod prepare;
 pub mod provider;
