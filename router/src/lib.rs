@@ -12,6 +12,7 @@ pub mod choose;
 pub mod classify;
 pub mod count;
 pub mod decide;
+pub mod difficulty;
 pub mod hash;
 pub mod json;
 pub mod ledger;

@@ -5,7 +5,7 @@ use router::{candidate::Prices, rules::Action, wire::Dialect};
 
 use super::{Configuration, FILE_BYTES_MAX, parse};
 use crate::configuration::{
-    AuditSettings, CredentialSource, OnExceed, Period, Scope, ServerLimits, Timeouts,
+    AuditSettings, CredentialSource, ServerLimits, Timeouts,
 };
 
 const EXAMPLE: &str = include_str!("../../tests/files/example.yaml");
@@ -63,9 +63,9 @@ fn the_documented_example_means_what_it_says() {
     assert_eq!(of("pii/email").level, Sensitivity::Confidential);
     let patterns = vec!["Project Falcon".to_owned(), "FLCN-[0-9]{4}".to_owned()];
     assert_eq!(configuration.terms, [("falcon".to_owned(), patterns)]);
-    let budget = &configuration.budgets[0];
+    let budget = &configuration.settings.budgets[0];
     assert_eq!(
-        (budget.scope, budget.per, budget.on_exceed),
+        (budget.scope, budget.period, budget.on_exceed),
         (Scope::Sandbox, Period::Day, OnExceed::Downgrade)
     );
     assert_eq!(budget.limit.usd().to_string(), "5");
