@@ -6,6 +6,7 @@
 //!
 //! Invariant: a plan never holds a candidate whose zone is wider than the ceiling of what remains visible.
 
+pub mod answer;
 pub mod bounded;
 pub mod candidate;
 pub mod choose;

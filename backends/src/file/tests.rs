@@ -1,12 +1,11 @@
+use router::ledger::{OnExceed, Period, Scope};
 use std::time::Duration;
 
 use domain::{Price, Sensitivity, Tokens, Zone};
 use router::{candidate::Prices, rules::Action, wire::Dialect};
 
 use super::{Configuration, FILE_BYTES_MAX, parse};
-use crate::configuration::{
-    AuditSettings, CredentialSource, ServerLimits, Timeouts,
-};
+use crate::configuration::{AuditSettings, CredentialSource, ServerLimits, Timeouts};
 
 const EXAMPLE: &str = include_str!("../../tests/files/example.yaml");
 
