@@ -111,3 +111,6 @@ impl JsonError {
         Self { fault, offset, line, column }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -296,8 +296,10 @@ fn unicode_escape(rest: &[u8]) -> Result<usize, Fault> {
         0xD800..=0xDBFF => {}
         _ => return Ok(6),
     }
-    if rest.get(6..8) != Some(b"\\u") {
-        return Err(if rest.len() < 8 { Fault::End } else { Fault::Surrogate });
+    match (rest.get(6), rest.get(7)) {
+        (Some(b'\\'), Some(b'u')) => {}
+        (None, _) | (Some(b'\\'), None) => return Err(Fault::End),
+        _ => return Err(Fault::Surrogate),
     }
     match hex4(rest.get(8..12)).ok_or_else(|| missing(12))? {
         0xDC00..=0xDFFF => Ok(12),

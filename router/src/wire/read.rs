@@ -237,3 +237,6 @@ fn billing(body: &[u8], tape: &Tape<'_>, head: &Head<'_, '_>, found: &mut Vec<Id
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
