@@ -2,7 +2,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::{Dialect::*, Disposal, Edit, Given, Part, model_edit, splice};
+use crate::wire::{Dialect::*, Disposal, Edit, Given, Part, detachment, model_edit, splice};
 
 mod refused;
 mod taken;

@@ -8,7 +8,7 @@ fn check(dialect: Dialect, body: &str, wanted: (&str, u16, Option<&str>)) {
 }
 
 /// Dialect, body, code and field.
-const WRONG: [(Dialect, &str, &str, Option<&str>); 24] = [
+const WRONG: [(Dialect, &str, &str, Option<&str>); 25] = [
     (OpenAiChat, "[]", "invalid_type", None),
     (OpenAiChat, "{", "invalid_json", None),
     (OpenAiChat, r#"{"model":"m","model":"n","messages":[]}"#, "duplicate_key", None),
@@ -56,6 +56,12 @@ const WRONG: [(Dialect, &str, &str, Option<&str>); 24] = [
         r#"{"model":"m","messages":[],"stream_options":{"include_usage":1}}"#,
         "invalid_type",
         Some("stream_options.include_usage"),
+    ),
+    (
+        OpenAiChat,
+        r#"{"model":"m","messages":[],"Messages":[{"role":"user","content":"x"}]}"#,
+        "invalid_value",
+        Some("messages"),
     ),
     (OpenAiCompletions, r#"{"model":"m"}"#, "missing_field", Some("prompt")),
     (OpenAiEmbeddings, r#"{"model":"m","input":{}}"#, "invalid_type", Some("input")),

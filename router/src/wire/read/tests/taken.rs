@@ -302,6 +302,49 @@ fn a_signed_thought_goes_as_a_block_and_a_signature_on_a_call_alone() {
 }
 
 #[test]
+fn a_message_of_which_nothing_would_be_left_goes_as_a_whole() {
+    let sealed = "AAAA".repeat(40);
+    let thought = json!({"type": "thinking", "thinking": "hm", "signature": sealed});
+    let hidden = json!({"type": "redacted_thinking", "data": sealed});
+    let text = json!({"type": "text", "text": "so"});
+    let call = json!([{"id": "c", "type": "function", "function": {"name": "n"}}]);
+    let from = |fields: Value| {
+        let mut message = json!({"role": "assistant"});
+        message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        message
+    };
+    let user = json!({"role": "user", "content": "u"});
+    let cases = [
+        (vec![from(json!({"content": [thought, hidden]}))], vec![]),
+        (vec![from(json!({"content": [thought]})), user.clone()], vec![user.clone()]),
+        (
+            vec![
+                user.clone(),
+                from(json!({"content": [thought]})),
+                from(json!({"content": [hidden]})),
+                from(json!({"content": [thought, text]})),
+            ],
+            vec![user.clone(), from(json!({"content": [text]}))],
+        ),
+        (
+            vec![from(json!({"content": [thought], "tool_calls": call}))],
+            vec![from(json!({"content": [], "tool_calls": call}))],
+        ),
+        (
+            vec![from(json!({"content": "so", "reasoning_details": [thought]}))],
+            vec![from(json!({"content": "so", "reasoning_details": []}))],
+        ),
+    ];
+    for (messages, wanted) in cases {
+        let body = json!({"model": "m", "messages": messages});
+        read_value(OpenAiChat, &body, |view, bytes| {
+            let after = edited(bytes, detachment(&view.backend_bound));
+            assert_eq!(after["messages"], Value::from(wanted), "{body}");
+        });
+    }
+}
+
+#[test]
 fn usage_is_asked_for_where_the_caller_does_not() {
     let on = json!({"include_usage": true});
     let cases = [
