@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use domain::{BackendName, Cost, ModelName, Zone, limits};
+use domain::{BackendName, ModelName, Zone, limits};
 use router::decide::Settings;
 
 use crate::provider::{Placement, Provider};
@@ -19,8 +19,6 @@ pub struct Configuration {
     pub settings: Settings,
     /// The operator's own words: the name of a term and its patterns (regular expressions that compile).
     pub terms: Vec<(String, Vec<String>)>,
-    /// Money limits.
-    pub budgets: Vec<Budget>,
     /// Time limits of one exchange with a backend.
     pub timeouts: Timeouts,
     /// Limits towards callers.
@@ -126,52 +124,6 @@ pub enum CredentialSource {
     File(String),
     /// A provider record of the gateway.
     Record(String),
-}
-
-/// A limit on spending.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Whose spending is added up.
-    pub scope: Scope,
-    /// Only for the one of this name (a sandbox, workspace or backend); `None` for each of them on its own.
-    pub name: Option<String>,
-    /// Most that may be spent in a period.
-    pub limit: Cost,
-    /// How long a period is.
-    pub per: Period,
-    /// What happens to a request that would exceed it.
-    pub on_exceed: OnExceed,
-}
-
-/// Whose spending a budget adds up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// One sandbox, or one caller outside any sandbox.
-    Sandbox,
-    /// One workspace.
-    Workspace,
-    /// One backend.
-    Backend,
-    /// Everything that this router spends.
-    Total,
-}
-
-/// How long a budget's period is; it begins at midnight UTC, or with the month.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Period {
-    /// A calendar day in UTC.
-    Day,
-    /// A calendar month in UTC.
-    Month,
-}
-
-/// What happens to a request that would exceed a budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OnExceed {
-    /// Only candidates that cost nothing may answer.
-    Downgrade,
-    /// It is refused.
-    Block,
 }
 
 /// Time limits of one exchange with a backend. All are real: none is extended by another.

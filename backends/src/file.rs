@@ -85,10 +85,10 @@ fn whole(text: &str, report: &mut Report) -> Option<Configuration> {
         aliases: Vec::new(),
         unknown_model: unknown_model(&table, report),
         candidates: candidates.into_iter().flatten().collect(),
+        budgets: limits::budgets(&table, &backends, report),
     };
     settings.aliases = aliases(&table, &settings, report);
     let configuration = Configuration {
-        budgets: limits::budgets(&table, &backends, report),
         timeouts: limits::timeouts(&table, report),
         server: limits::server(&table, report),
         audit: limits::audit(&table, report),

@@ -7,6 +7,7 @@ use domain::{Cost, Sensitivity, Tokens, Zone};
 use crate::{
     candidate::{Candidate, Prices},
     decide::{Attempt, Counted, Dropped, Why},
+    ledger::Allowance,
     wire::{Dialect, Needs},
 };
 
@@ -35,6 +36,8 @@ pub struct Ask<'a> {
     pub ceiling: Zone,
     /// The format of the request.
     pub dialect: Dialect,
+    /// The request leans on state that a provider keeps, so it cannot be put in another dialect.
+    pub native_only: bool,
     /// What the backend must be able to do.
     pub needs: Needs,
     /// Prompt tokens for a candidate.
@@ -45,8 +48,8 @@ pub struct Ask<'a> {
     pub output_max: Option<Tokens>,
     /// Whether a candidate's circuit breaker is open.
     pub unhealthy: &'a dyn Fn(usize) -> bool,
-    /// What may still be spent on this request; `None` without a budget.
-    pub budget: Option<Cost>,
+    /// What may still be spent at a candidate's backend.
+    pub budget: &'a dyn Fn(&Candidate) -> Allowance,
 }
 
 impl std::fmt::Debug for Ask<'_> {
@@ -146,7 +149,7 @@ fn admit(candidate: &Candidate, ask: &Ask<'_>, floor: u8) -> Result<Cost, Why> {
     if candidate.zone > ask.ceiling {
         return Err(Why::Ceiling { level: ask.level, ceiling: ask.ceiling });
     }
-    if !speaks(candidate, ask.dialect) {
+    if !speaks(candidate, ask) {
         return Err(Why::Dialect);
     }
     able(candidate, ask)?;
@@ -158,17 +161,20 @@ fn admit(candidate: &Candidate, ask: &Ask<'_>, floor: u8) -> Result<Cost, Why> {
     let prices = candidate.prices.ok_or(Why::Price)?;
     let expected =
         expected_cost(&prices, input, (ask.warm)(candidate), output_expected(candidate, ask));
-    match ask.budget {
-        Some(left) if expected > left => Err(Why::Budget),
-        _ => Ok(expected),
+    match (ask.budget)(candidate) {
+        Allowance::Exhausted => Err(Why::Budget),
+        Allowance::Left(left) if expected > left => Err(Why::Budget),
+        Allowance::Left(_) | Allowance::Unlimited => Ok(expected),
     }
 }
 
 /// Whether the request can be put to the backend: in its own dialect, or translated between the three that
 /// hold a conversation.
-fn speaks(candidate: &Candidate, dialect: Dialect) -> bool {
-    candidate.dialects.contains(&dialect)
-        || (translatable(dialect) && candidate.dialects.iter().any(|own| translatable(*own)))
+fn speaks(candidate: &Candidate, ask: &Ask<'_>) -> bool {
+    candidate.dialects.contains(&ask.dialect)
+        || (!ask.native_only
+            && translatable(ask.dialect)
+            && candidate.dialects.iter().any(|own| translatable(*own)))
 }
 
 fn translatable(dialect: Dialect) -> bool {

@@ -2,9 +2,27 @@
 
 use std::sync::Arc;
 
-use domain::{Cost, Label, Sensitivity, Tokens, Zone};
+use domain::{Cost, Label, Sensitivity, Tenant, Tokens, Zone};
 
-use crate::{candidate::Candidate, rules::Rules, wire::Edit};
+use crate::{
+    candidate::Candidate,
+    ledger::{Budget, Reservation},
+    rules::Rules,
+    wire::Edit,
+};
+
+mod engine;
+mod examine;
+mod explain;
+mod mask;
+mod memory;
+mod settle;
+
+pub use engine::{Engine, EngineError, Question};
+pub use examine::{Located, Place};
+pub use explain::why_nobody;
+pub use memory::{Keys, Memory};
+pub use settle::{Settled, Spent};
 
 /// Everything of the router file that deciding needs. Immutable; a reload makes a new one.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +35,8 @@ pub struct Settings {
     pub unknown_model: UnknownModel,
     /// All models of all backends, in the order of the file.
     pub candidates: Vec<Candidate>,
+    /// What may be spent.
+    pub budgets: Vec<Budget>,
 }
 
 /// A name that callers may ask for.
@@ -59,6 +79,14 @@ pub struct Plan {
     pub dropped: Vec<Dropped>,
     /// Identity of the conversation, for warm caches and taint.
     pub conversation: Conversation,
+    /// Edits that take out opaque reasoning; for backends other than the one which made it.
+    pub foreign_edits: Vec<Edit>,
+    /// The candidate that answered the last turn of this conversation.
+    pub home: Option<usize>,
+    /// Who asks.
+    pub tenant: Tenant,
+    /// The expected cost of the first attempt, set aside in the budgets; given back by [`Engine::settle`].
+    pub reservation: Reservation,
 }
 
 /// How often a label was found, and what was done.
@@ -144,6 +172,8 @@ pub struct Conversation {
     pub root: u128,
     /// Keyed hash of the whole prompt so far.
     pub head: u128,
+    /// Messages so far.
+    pub turns: u32,
 }
 
 /// Why a request is not answered by any backend. The texts name labels and numbers, never content.
@@ -174,3 +204,6 @@ pub enum Refusal {
         offered: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

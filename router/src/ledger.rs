@@ -4,47 +4,62 @@
 
 use std::collections::HashMap;
 
-use domain::{Cost, Tenant};
+use domain::{BackendName, Cost, Tenant};
 use parking_lot::Mutex;
 
-/// Whom a budget counts for.
+/// Whose spending a budget adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Each sandbox (or caller) for itself.
+    /// One sandbox, or one caller outside any sandbox.
     Sandbox,
-    /// Everyone together.
+    /// One workspace; a router without a gateway is one workspace.
+    Workspace,
+    /// One backend.
+    Backend,
+    /// Everything that this router spends.
     Total,
 }
 
-/// When a budget starts anew (UTC).
+/// How long a budget's period is; it begins at midnight UTC, or with the month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Period {
-    /// At midnight.
+    /// A calendar day in UTC.
     Day,
-    /// On the first of a month.
+    /// A calendar month in UTC.
     Month,
 }
 
-/// What happens when it is used up.
+/// What happens to a request that would exceed a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OnExceed {
-    /// Only candidates that what is left can pay remain; free ones always can.
+    /// Only candidates that what is left can pay may answer; free ones always can.
     Downgrade,
-    /// Requests are refused.
+    /// Once it is used up, requests are refused.
     Block,
 }
 
 /// One line of `budgets`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Whom it counts for.
+    /// Whose spending is added up.
     pub scope: Scope,
-    /// How much may be spent.
+    /// Only for the one of this name (a sandbox, workspace or backend); `None` for each of them on its own.
+    pub name: Option<String>,
+    /// Most that may be spent in a period.
     pub limit: Cost,
-    /// Per what.
+    /// How long a period is.
     pub period: Period,
     /// What happens then.
     pub on_exceed: OnExceed,
+}
+
+/// Who pays: the caller, at a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Payer<'a> {
+    /// Who asks.
+    pub tenant: &'a Tenant,
+    /// Who answers.
+    pub backend: &'a BackendName,
 }
 
 /// What may be spent on a request.
@@ -59,7 +74,7 @@ pub enum Allowance {
 }
 
 /// Money set aside for one request. Must be given back to [`Ledger::settle`]; it cannot be copied.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[must_use = "a reservation that is not settled stays spent"]
 pub struct Reservation {
     accounts: Vec<Account>,
@@ -69,11 +84,11 @@ pub struct Reservation {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Account {
     budget: usize,
-    tenant: Option<Tenant>,
+    owner: Option<Box<str>>,
     period: i64,
 }
 
-/// What has been spent and reserved, per budget, tenant and period.
+/// What has been spent and reserved, per budget, owner and period.
 #[derive(Debug, Default)]
 pub struct Ledger {
     spent: Mutex<HashMap<Account, Cost>>,
@@ -82,13 +97,15 @@ pub struct Ledger {
 /// Accounts of past periods are swept when there are more than this.
 const ACCOUNTS_MAX: usize = 100_000;
 
+/// The workspace of a router without a gateway.
+const WORKSPACE: &str = "default";
+
 impl Ledger {
-    /// What `tenant` may still spend at `now_ms` (Unix time).
-    pub fn allowance(&self, budgets: &[Budget], tenant: &Tenant, now_ms: u64) -> Allowance {
+    /// What `payer` may still spend at `now_ms` (Unix time).
+    pub fn allowance(&self, budgets: &[Budget], payer: Payer<'_>, now_ms: u64) -> Allowance {
         let spent = self.spent.lock();
         let mut left: Option<Cost> = None;
-        for (index, budget) in budgets.iter().enumerate() {
-            let account = account(index, budget, tenant, now_ms);
+        for (budget, account) in accounts(budgets, payer, now_ms) {
             let used = spent.get(&account).copied().unwrap_or_default();
             let remains = budget.limit.less(used);
             if remains == Cost(0) && budget.on_exceed == OnExceed::Block {
@@ -99,49 +116,73 @@ impl Ledger {
         left.map_or(Allowance::Unlimited, Allowance::Left)
     }
 
-    /// Sets `amount` aside in every budget that counts for `tenant`.
+    /// Sets `amount` aside in every budget that counts for `payer`.
     pub fn reserve(
         &self,
         budgets: &[Budget],
-        tenant: &Tenant,
+        payer: Payer<'_>,
         amount: Cost,
         now_ms: u64,
     ) -> Reservation {
-        let accounts: Vec<Account> = budgets
-            .iter()
-            .enumerate()
-            .map(|(index, budget)| account(index, budget, tenant, now_ms))
-            .collect();
+        let accounts: Vec<Account> =
+            accounts(budgets, payer, now_ms).map(|(_, account)| account).collect();
         let mut spent = self.spent.lock();
         if spent.len() > ACCOUNTS_MAX {
-            let current: Vec<i64> =
-                [Period::Day, Period::Month].iter().map(|period| number(*period, now_ms)).collect();
+            let current = [Period::Day, Period::Month].map(|period| number(period, now_ms));
             spent.retain(|account, _| current.contains(&account.period));
         }
         for account in &accounts {
-            let used = spent.entry(account.clone()).or_default();
-            *used = *used + amount;
+            add(&mut spent, account.clone(), amount);
         }
         Reservation { accounts, amount }
     }
 
-    /// Replaces a reservation by what the request really cost.
-    pub fn settle(&self, reservation: Reservation, actual: Cost) {
-        let Reservation { accounts, amount } = reservation;
+    /// Replaces a reservation by what the request really cost, booked on who really answered.
+    pub fn settle(
+        &self,
+        reservation: Reservation,
+        budgets: &[Budget],
+        actual: Option<(Payer<'_>, Cost)>,
+        now_ms: u64,
+    ) {
+        let Reservation { accounts: reserved, amount } = reservation;
         let mut spent = self.spent.lock();
-        for account in accounts {
+        for account in reserved {
             let used = spent.entry(account).or_default();
-            *used = used.less(amount) + actual;
+            *used = used.less(amount);
+        }
+        if let Some((payer, cost)) = actual {
+            for (_, account) in accounts(budgets, payer, now_ms) {
+                add(&mut spent, account, cost);
+            }
         }
     }
 }
 
-fn account(index: usize, budget: &Budget, tenant: &Tenant, now_ms: u64) -> Account {
-    Account {
-        budget: index,
-        tenant: (budget.scope == Scope::Sandbox).then(|| tenant.clone()),
-        period: number(budget.period, now_ms),
-    }
+fn add(spent: &mut HashMap<Account, Cost>, account: Account, amount: Cost) {
+    let used = spent.entry(account).or_default();
+    *used = *used + amount;
+}
+
+/// The budgets that count for `payer`, each with its account in this period.
+fn accounts<'b>(
+    budgets: &'b [Budget],
+    payer: Payer<'b>,
+    now_ms: u64,
+) -> impl Iterator<Item = (&'b Budget, Account)> {
+    budgets.iter().enumerate().filter_map(move |(index, budget)| {
+        let owner = match budget.scope {
+            Scope::Sandbox => Some(payer.tenant.as_str()),
+            Scope::Workspace => Some(WORKSPACE),
+            Scope::Backend => Some(payer.backend.as_str()),
+            Scope::Total => None,
+        };
+        if budget.name.is_some() && budget.name.as_deref() != owner {
+            return None;
+        }
+        let owner = owner.map(Box::from);
+        Some((budget, Account { budget: index, owner, period: number(budget.period, now_ms) }))
+    })
 }
 
 /// The number of the period: days since 1970, or minus the months since year 0, so that the two never meet.
@@ -173,34 +214,69 @@ mod tests {
     const DAY_MS: u64 = 86_400_000;
 
     fn budget(scope: Scope, on_exceed: OnExceed) -> [Budget; 1] {
-        [Budget { scope, limit: Cost(100), period: Period::Day, on_exceed }]
+        [Budget { scope, name: None, limit: Cost(100), period: Period::Day, on_exceed }]
+    }
+
+    struct Names(Tenant, BackendName);
+
+    impl Names {
+        fn new(tenant: &str, backend: &str) -> Self {
+            Self(Tenant::new(tenant), backend.parse().unwrap())
+        }
+        fn payer(&self) -> Payer<'_> {
+            Payer { tenant: &self.0, backend: &self.1 }
+        }
     }
 
     #[test]
     fn a_reservation_counts_until_it_is_settled_with_the_real_cost() {
-        let (ledger, me) = (Ledger::default(), Tenant::new("me"));
+        let (ledger, me) = (Ledger::default(), Names::new("me", "cloud"));
         let budgets = budget(Scope::Sandbox, OnExceed::Downgrade);
-        let reservation = ledger.reserve(&budgets, &me, Cost(60), 0);
-        assert_eq!(ledger.allowance(&budgets, &me, 0), Allowance::Left(Cost(40)));
-        ledger.settle(reservation, Cost(10));
-        assert_eq!(ledger.allowance(&budgets, &me, 0), Allowance::Left(Cost(90)));
-        assert_eq!(ledger.allowance(&budgets, &me, DAY_MS), Allowance::Left(Cost(100)));
+        let left = |now_ms| ledger.allowance(&budgets, me.payer(), now_ms);
+        let reservation = ledger.reserve(&budgets, me.payer(), Cost(60), 0);
+        assert_eq!(left(0), Allowance::Left(Cost(40)));
+        ledger.settle(reservation, &budgets, Some((me.payer(), Cost(10))), 0);
+        assert_eq!(left(0), Allowance::Left(Cost(90)));
+        assert_eq!(left(DAY_MS), Allowance::Left(Cost(100)));
     }
 
     #[test]
     fn a_used_up_budget_blocks_or_leaves_nothing_to_pay_with() {
-        let (ledger, me, other) = (Ledger::default(), Tenant::new("me"), Tenant::new("other"));
+        let (ledger, me) = (Ledger::default(), Names::new("me", "cloud"));
+        let other = Names::new("other", "cloud");
         for (on_exceed, expected) in [
             (OnExceed::Block, Allowance::Exhausted),
             (OnExceed::Downgrade, Allowance::Left(Cost(0))),
         ] {
             let budgets = budget(Scope::Sandbox, on_exceed);
-            let reservation = ledger.reserve(&budgets, &me, Cost(100), 0);
-            assert_eq!(ledger.allowance(&budgets, &me, 0), expected);
-            assert_eq!(ledger.allowance(&budgets, &other, 0), Allowance::Left(Cost(100)));
-            ledger.settle(reservation, Cost(0));
+            let reservation = ledger.reserve(&budgets, me.payer(), Cost(100), 0);
+            assert_eq!(ledger.allowance(&budgets, me.payer(), 0), expected);
+            assert_eq!(ledger.allowance(&budgets, other.payer(), 0), Allowance::Left(Cost(100)));
+            ledger.settle(reservation, &budgets, None, 0);
         }
-        assert_eq!(ledger.allowance(&[], &me, 0), Allowance::Unlimited);
+        assert_eq!(ledger.allowance(&[], me.payer(), 0), Allowance::Unlimited);
+    }
+
+    #[test]
+    fn a_backend_pays_for_what_it_answered_not_for_what_it_was_asked_first() {
+        let (ledger, first) = (Ledger::default(), Names::new("me", "first"));
+        let second = Names::new("me", "second");
+        let budgets = budget(Scope::Backend, OnExceed::Block);
+        let reservation = ledger.reserve(&budgets, first.payer(), Cost(70), 0);
+        ledger.settle(reservation, &budgets, Some((second.payer(), Cost(30))), 0);
+        assert_eq!(ledger.allowance(&budgets, first.payer(), 0), Allowance::Left(Cost(100)));
+        assert_eq!(ledger.allowance(&budgets, second.payer(), 0), Allowance::Left(Cost(70)));
+    }
+
+    #[test]
+    fn a_named_budget_counts_for_its_owner_only() {
+        let mut budgets = budget(Scope::Backend, OnExceed::Block);
+        budgets[0].name = Some("cloud".into());
+        let ledger = Ledger::default();
+        let allowance =
+            |backend: &str| ledger.allowance(&budgets, Names::new("me", backend).payer(), 0);
+        assert_eq!(allowance("laptop"), Allowance::Unlimited);
+        assert_eq!(allowance("cloud"), Allowance::Left(Cost(100)));
     }
 
     #[test]

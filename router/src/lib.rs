@@ -6,12 +6,14 @@
 //!
 //! Invariant: a plan never holds a candidate whose zone is wider than the ceiling of what remains visible.
 
+pub mod answer;
 pub mod bounded;
 pub mod candidate;
 pub mod choose;
 pub mod classify;
 pub mod count;
 pub mod decide;
+pub mod difficulty;
 pub mod hash;
 pub mod json;
 pub mod ledger;

@@ -11,6 +11,7 @@
 mod check;
 mod error;
 mod media;
+mod path;
 mod place;
 mod read;
 mod reply;
@@ -22,10 +23,11 @@ mod words;
 use std::{borrow::Cow, ops::Range};
 
 pub use error::ReadError;
+pub use path::paths;
 pub use read::{read, read_for};
 pub use reply::{Failure, error_body, error_event};
 pub use route::{Endpoint, Manner, manner, route};
-pub use slot::{BackendBound, Disposal, Identifier, IdentifierKind, Slot, removal};
+pub use slot::{BackendBound, Disposal, Identifier, IdentifierKind, Slot, detachment, removal};
 pub use splice::{model_edit, splice};
 
 /// A request format, named by the endpoint that takes it.
@@ -159,7 +161,7 @@ pub struct View<'a> {
     pub model_span: Range<usize>,
     /// Whether the caller wants a stream.
     pub stream: bool,
-    /// Every string of the request, keys excluded unless they hold data, in document order.
+    /// Every string of the request that is not empty, keys excluded unless they hold data, in document order.
     pub segments: Vec<Segment<'a>>,
     /// Parts that cannot be read, with the message they belong to.
     pub media: Vec<Media>,
@@ -175,7 +177,7 @@ pub struct View<'a> {
     /// What identifies the caller, one by one, for those who replace rather than remove; see [`removal`].
     pub identifiers: Vec<Identifier>,
     /// Opaque reasoning that only the backend which made it can read. It is not in the segments when it looks
-    /// encrypted, and it must be disposed of before the request goes to another backend.
+    /// encrypted, and it must be disposed of before the request goes to another backend; see [`detachment`].
     pub backend_bound: Vec<BackendBound>,
     /// Byte range of each element of the conversation in order; of the whole string where it is one string.
     pub messages: Vec<Range<usize>>,

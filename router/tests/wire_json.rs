@@ -1,4 +1,4 @@
-//! Laws of the JSON walker, with serde_json as the judge.
+//! Laws of the JSON walker, with `serde_json` as the judge.
 
 #![expect(clippy::unwrap_used, reason = "a test: a failure is a panic")]
 
@@ -68,14 +68,14 @@ fn written_as(character: char, escaped: bool) -> String {
     out
 }
 
-/// What serde_json makes of a body, and what we make of it, agree but for what the walker documents to be stricter.
+/// What `serde_json` makes of a body, and what we make of it, agree but for what the walker documents to be stricter.
 fn agrees(body: &[u8]) -> Result<(), TestCaseError> {
     let judge: Result<Value, _> = serde_json::from_slice(body);
     match (json::parse(body), judge) {
         (Ok(tape), Ok(value)) => prop_assert_eq!(rebuilt(tape.root()), value),
         (Err(error), Ok(_)) => prop_assert_eq!(error.fault, Fault::DuplicateKey),
         (Ok(_), Err(error)) => {
-            prop_assert!(error.to_string().contains("out of range"), "{}", error)
+            prop_assert!(error.to_string().contains("out of range"), "{}", error);
         }
         (Err(error), Err(_)) => prop_assert!(error.offset <= body.len()),
     }

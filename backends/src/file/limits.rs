@@ -1,14 +1,13 @@
 //! The sections `budgets`, `timeouts`, `server` and `audit`.
 
 use domain::Cost;
+use router::ledger::{Budget, OnExceed, Period, Scope};
 
 use super::{
     read::{Spot, Table},
     report::Report,
 };
-use crate::configuration::{
-    AuditSettings, Backend, Budget, OnExceed, Period, Scope, ServerLimits, Timeouts,
-};
+use crate::configuration::{AuditSettings, Backend, ServerLimits, Timeouts};
 
 /// Most budgets of one file: each request is held against all of them.
 const BUDGETS_MAX: usize = 256;
@@ -45,7 +44,7 @@ fn budget(spot: &Spot<'_>, backends: &[Backend], report: &mut Report) -> Option<
     let on_exceed = fields.need("on_exceed", "downgrade or block", report);
     let on_exceed = on_exceed.and_then(|spot| spot.word(&actions, report));
     let name = fields.take("name").and_then(|spot| name(&spot, scope, backends, report));
-    Some(Budget { scope: scope?, name, limit: limit?, per: per?, on_exceed: on_exceed? })
+    Some(Budget { scope: scope?, name, limit: limit?, period: per?, on_exceed: on_exceed? })
 }
 
 fn name(

@@ -1,12 +1,11 @@
+use router::ledger::{OnExceed, Period, Scope};
 use std::time::Duration;
 
 use domain::{Price, Sensitivity, Tokens, Zone};
 use router::{candidate::Prices, rules::Action, wire::Dialect};
 
 use super::{Configuration, FILE_BYTES_MAX, parse};
-use crate::configuration::{
-    AuditSettings, CredentialSource, OnExceed, Period, Scope, ServerLimits, Timeouts,
-};
+use crate::configuration::{AuditSettings, CredentialSource, ServerLimits, Timeouts};
 
 const EXAMPLE: &str = include_str!("../../tests/files/example.yaml");
 
@@ -63,9 +62,9 @@ fn the_documented_example_means_what_it_says() {
     assert_eq!(of("pii/email").level, Sensitivity::Confidential);
     let patterns = vec!["Project Falcon".to_owned(), "FLCN-[0-9]{4}".to_owned()];
     assert_eq!(configuration.terms, [("falcon".to_owned(), patterns)]);
-    let budget = &configuration.budgets[0];
+    let budget = &configuration.settings.budgets[0];
     assert_eq!(
-        (budget.scope, budget.per, budget.on_exceed),
+        (budget.scope, budget.period, budget.on_exceed),
         (Scope::Sandbox, Period::Day, OnExceed::Downgrade)
     );
     assert_eq!(budget.limit.usd().to_string(), "5");

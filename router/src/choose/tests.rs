@@ -38,12 +38,13 @@ fn ask(wanted: Wanted<'_>, ceiling: Zone) -> Ask<'_> {
         level: Sensitivity::Public,
         ceiling,
         dialect: Dialect::OpenAiChat,
+        native_only: false,
         needs: Needs::default(),
         input: &|_| Counted { tokens: Tokens(1_000), exact: true },
         warm: &|_| Tokens(0),
         output_max: None,
         unhealthy: &|_| false,
-        budget: None,
+        budget: &|_| Allowance::Unlimited,
     }
 }
 
@@ -112,7 +113,7 @@ fn a_warm_cache_can_outweigh_a_lower_price() {
 fn what_the_budget_cannot_pay_is_dropped_and_the_free_one_stays() {
     let market = market();
     let mut ask = ask(Wanted::Quality(0), Zone::Public);
-    ask.budget = Some(Cost(0));
+    ask.budget = &|_| Allowance::Left(Cost(0));
     assert_eq!(order(&market, &ask), [0]);
     ask.unhealthy = &|index| index == 0;
     assert!(order(&market, &ask).is_empty());
@@ -127,4 +128,15 @@ fn embeddings_go_to_embedding_models_only() {
     embed.dialect = Dialect::OpenAiEmbeddings;
     assert_eq!(order(&market, &embed), [2]);
     assert_eq!(order(&market, &ask(Wanted::Quality(0), Zone::Public)), [0, 1]);
+}
+
+#[test]
+fn state_at_a_provider_cannot_be_translated() {
+    let mut market = market();
+    market[1].dialects = &[Dialect::OpenAiResponses];
+    let mut ask = ask(Wanted::Quality(0), Zone::Public);
+    ask.dialect = Dialect::OpenAiResponses;
+    assert_eq!(order(&market, &ask), [0, 2, 1]);
+    ask.native_only = true;
+    assert_eq!(order(&market, &ask), [1]);
 }

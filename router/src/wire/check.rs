@@ -58,13 +58,24 @@ pub(super) struct Head<'t, 'a> {
 }
 
 impl<'t, 'a> Head<'t, 'a> {
-    pub(super) fn new(root: Value<'t, 'a>) -> Self {
-        let known = |key: &Value<'t, 'a>| FIELDS.into_iter().find(|name| key.is_text(name));
-        let fields = root
-            .members()
-            .filter_map(|(key, value)| known(&key).map(|name| (name, value)))
-            .collect();
-        Self { fields }
+    /// Collects the members of `root`.
+    ///
+    /// Some backends (those written in Go) compare names without regard to case, so a second `Messages` could be
+    /// the conversation that they answer while the router looked at another. Such names are refused.
+    pub(super) fn new(root: Value<'t, 'a>) -> Result<Self, ReadError> {
+        let mut fields = Vec::with_capacity(FIELDS.len());
+        for (key, value) in root.members() {
+            let text = key.text();
+            match FIELDS.into_iter().find(|name| name.eq_ignore_ascii_case(&text)) {
+                Some(name) if name == text => fields.push((name, value)),
+                Some(name) => {
+                    let problem = "must be written in lower case";
+                    return Err(ReadError::Value { param: name.to_owned(), problem });
+                }
+                None => {}
+            }
+        }
+        Ok(Self { fields })
     }
 
     /// The member with this name; one that is `null` counts as absent.

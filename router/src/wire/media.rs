@@ -15,13 +15,23 @@ const SIGNATURES: [&str; 9] =
 /// Signatures of at least this many characters are believed on short payloads.
 const SIGNED_BYTES_MIN: usize = 48;
 
+/// Whether this is a `data:` URL (RFC 2397).
+pub(super) fn is_data_url(url: &str) -> bool {
+    url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+}
+
+/// The longest header of a `data:` URL that is taken for one, bytes.
+const HEADER_BYTES_MAX: usize = 128;
+
 /// Length of the part before the payload of a base64 `data:` URL whose payload cannot be read: everything up to and
 /// with the comma. `None` if it is another URL or its payload is text.
 pub(super) fn data_url_header(url: &str) -> Option<usize> {
-    let rest = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:"))?;
-    let comma = memchr::memchr(b',', url.get(..128.min(url.len())).unwrap_or(url).as_bytes())?;
-    let header = url.get(rest.len()..comma)?;
-    let payload = url.get(comma.checked_add(1)?..)?;
+    if !is_data_url(url) {
+        return None;
+    }
+    let start = url.as_bytes().get(..HEADER_BYTES_MAX).unwrap_or(url.as_bytes());
+    let comma = memchr::memchr(b',', start)?;
+    let (header, payload) = (url.get(5..comma)?, url.get(comma.checked_add(1)?..)?);
     let (kind, encoding) = header.rsplit_once(';')?;
     let sealed =
         encoding.trim().eq_ignore_ascii_case("base64") && !is_textual(kind) && is_payload(payload);
@@ -40,9 +50,33 @@ pub(super) fn is_textual(media_type: &str) -> bool {
 
 /// Whether this is base64 of something that is no text.
 pub(super) fn is_payload(text: &str) -> bool {
-    let long = text.len() >= PAYLOAD_BYTES_MIN
-        || text.len() >= SIGNED_BYTES_MIN && SIGNATURES.iter().any(|sign| text.starts_with(sign));
-    long && is_base64(text, |byte| matches!(byte, b'+' | b'/'))
+    let signed = || SIGNATURES.iter().any(|sign| text.starts_with(sign));
+    let binary = text.len() >= SIGNED_BYTES_MIN && signed()
+        || text.len() >= PAYLOAD_BYTES_MIN && !starts_as_text(text);
+    binary && is_base64(text, |byte| matches!(byte, b'+' | b'/'))
+}
+
+/// Whether the base64 begins with text: its first 48 bytes are printable. Of binary files almost none does, and one
+/// that does costs no more than a look.
+fn starts_as_text(base64: &str) -> bool {
+    base64.as_bytes().chunks_exact(4).take(16).all(|four| {
+        let word = four.iter().fold(0_u32, |word, byte| word << 6 | sextet(*byte));
+        let [_, bytes @ ..] = word.to_be_bytes();
+        bytes.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..))
+    })
+}
+
+/// The value of a base64 character (RFC 4648 section 4); 0 for others.
+fn sextet(byte: u8) -> u32 {
+    let (first, value) = match byte {
+        b'A'..=b'Z' => (b'A', 0),
+        b'a'..=b'z' => (b'a', 26),
+        b'0'..=b'9' => (b'0', 52),
+        b'+' => return 62,
+        b'/' => return 63,
+        _ => return 0,
+    };
+    u32::from(byte.wrapping_sub(first)).wrapping_add(value)
 }
 
 /// Whether this looks like encrypted data: base64 of either alphabet, long.
@@ -63,8 +97,8 @@ mod tests {
 
     #[test]
     fn only_long_or_signed_base64_is_a_payload() {
-        let long = "QUJD".repeat(80);
-        let short = "QUJD".repeat(50);
+        let long = "AAEC".repeat(80);
+        let short = "AAEC".repeat(50);
         let cases = [
             (long.as_str(), true),
             (short.as_str(), false),
@@ -76,11 +110,12 @@ mod tests {
             assert_eq!(is_payload(text), payload, "{text}");
         }
         assert!(!is_payload(&format!("{long} secret")));
+        assert!(!is_payload(&"bXkgc2VjcmV0".repeat(30)), "base64 of text");
     }
 
     #[test]
     fn text_in_a_data_url_is_not_a_payload() {
-        let payload = "QUJD".repeat(80);
+        let payload = "AAEC".repeat(80);
         let cases = [
             (format!("data:image/png;base64,{payload}"), Some(22)),
             (format!("DATA:image/png;charset=x;BASE64,{payload}"), Some(32)),

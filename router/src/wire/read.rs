@@ -34,7 +34,7 @@ pub fn read_for<'a>(
     body: &'a [u8],
 ) -> Result<View<'a>, ReadError> {
     let tape = check::tape(body)?;
-    let head = Head::new(tape.root());
+    let head = Head::new(tape.root())?;
     let (model, model_span) = model_of(&tape, &head, model)?;
     check::head(dialect, &head)?;
     let stream = head.flag("stream")?.unwrap_or(false);
@@ -237,3 +237,6 @@ fn billing(body: &[u8], tape: &Tape<'_>, head: &Head<'_, '_>, found: &mut Vec<Id
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

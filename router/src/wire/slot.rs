@@ -56,6 +56,9 @@ pub struct BackendBound {
     /// Byte range of the item that follows in the conversation and is paired with it: the output that the reasoning
     /// led to. Its `id`, if any, is bound to the same backend.
     pub pair: Option<Range<usize>>,
+    /// The message that holds the block and nothing else but blocks. Backends refuse a message without content, so
+    /// it goes as a whole when all of its blocks go; [`detachment`] does that.
+    pub message: Option<Slot>,
 }
 
 /// What must go with a piece of [`BackendBound`] data.
@@ -71,22 +74,41 @@ pub enum Disposal {
 ///
 /// Slots of several objects and arrays may be mixed; a slot within another one goes with it.
 pub fn removal<'s>(slots: impl IntoIterator<Item = &'s Slot>) -> Vec<Edit> {
-    let mut slots: Vec<&Slot> = slots.into_iter().collect();
+    let runs = runs(slots.into_iter().cloned().map(|slot| (slot, ())).collect());
+    runs.iter().map(|(run, ())| Edit { span: run_span(run), with: String::new() }).collect()
+}
+
+/// Edits that take out data of another backend: blocks, items or members as their [`Disposal`] says, and messages of
+/// which nothing would be left.
+pub fn detachment(bound: &[BackendBound]) -> Vec<Edit> {
+    let slots = bound.iter().map(|bound| (bound.slot.clone(), bound.message.clone())).collect();
+    let slots: Vec<Slot> = runs(slots)
+        .into_iter()
+        .map(|(run, message)| match message {
+            Some(message) if run.before.is_none() && run.after.is_none() => message,
+            _ => run,
+        })
+        .collect();
+    removal(&slots)
+}
+
+/// Joins neighbours that both go, so that the commas between them go once, and drops what is within another slot.
+/// What comes with the first slot of a run stays with the run.
+fn runs<T>(mut slots: Vec<(Slot, T)>) -> Vec<(Slot, T)> {
     // The outer of two that begin together comes first.
-    slots.sort_unstable_by_key(|slot| (slot.span.start, std::cmp::Reverse(slot.span.end)));
-    let mut runs: Vec<Slot> = Vec::new();
-    for slot in slots {
+    slots.sort_unstable_by_key(|(slot, _)| (slot.span.start, std::cmp::Reverse(slot.span.end)));
+    let mut runs: Vec<(Slot, T)> = Vec::new();
+    for (slot, with) in slots {
         match runs.last_mut() {
-            Some(run) if slot.span.end <= run.span.end => {}
-            // Neighbours that both go are one run: the commas between them go once.
-            Some(run) if run.after == Some(slot.span.start) => {
+            Some((run, _)) if slot.span.end <= run.span.end => {}
+            Some((run, _)) if run.after == Some(slot.span.start) => {
                 run.span.end = slot.span.end;
                 run.after = slot.after;
             }
-            _ => runs.push(slot.clone()),
+            _ => runs.push((slot, with)),
         }
     }
-    runs.iter().map(|run| Edit { span: run_span(run), with: String::new() }).collect()
+    runs
 }
 
 fn run_span(run: &Slot) -> Range<usize> {

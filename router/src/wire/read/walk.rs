@@ -77,6 +77,8 @@ struct Frame<'t, 'a> {
     count: u32,
     /// Of an element of a conversation or a message: its own place there.
     element: Option<Slot>,
+    /// Whether a message holds calls beside its content.
+    calls: bool,
     /// And the element behind it.
     pair: Option<std::ops::Range<usize>>,
 }
@@ -142,64 +144,65 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
 
     fn enter(&mut self, scope: Scope, value: Value<'t, 'a>, before: Option<usize>) {
         let object = value.kind() == Kind::Object;
-        let place = place::container(scope.place, object);
-        let mut scope = scope.at(place);
-        let mut kind = Cow::Borrowed("");
+        let mut frame = Frame {
+            scope: scope.at(place::container(scope.place, object)),
+            end: value.next(),
+            object,
+            kind: Cow::Borrowed(""),
+            calls: false,
+            key: None,
+            last_end: None,
+            count: 0,
+            element: None,
+            pair: None,
+        };
         if object {
-            (scope, kind) = self.look(scope, value);
-        } else if place == Place::Prompt
+            self.look(&mut frame, value);
+        } else if frame.scope.place == Place::Prompt
             && value.elements().next().is_some_and(|first| first.kind() == Kind::Number)
         {
             let turn = scope.turn.or(Some(0));
             self.attach(Media::Tokens, Given::Inline, value.span(), turn);
         }
-        let (mut element, mut pair) = (None, None);
-        if matches!(place, Place::Message | Place::Block)
+        if matches!(frame.scope.place, Place::Message | Place::Block)
             && let Some(list) = self.frames.last().filter(|list| !list.object)
         {
-            pair = sibling(self.tape, list.end, value).map(|next| next.outer());
-            let after = pair.as_ref().map(|next| next.start);
-            element = Some(Slot { span: value.outer(), before, after });
+            frame.pair = sibling(self.tape, list.end, value).map(|next| next.outer());
+            let after = frame.pair.as_ref().map(|next| next.start);
+            frame.element = Some(Slot { span: value.outer(), before, after });
         }
-        let end = value.next();
-        let (key, last_end, count) = (None, None, 0);
-        self.frames.push(Frame { scope, end, object, kind, key, last_end, count, element, pair });
+        self.frames.push(frame);
     }
 
     /// Looks ahead into an object for what decides how to read it: who speaks, and its type.
-    fn look(&mut self, mut scope: Scope, object: Value<'t, 'a>) -> (Scope, Cow<'a, str>) {
-        let none = Cow::Borrowed("");
+    fn look(&mut self, frame: &mut Frame<'t, 'a>, object: Value<'t, 'a>) {
+        let scope = &mut frame.scope;
         if !matches!(scope.place, Place::Message | Place::Block | Place::Source(_) | Place::Tool) {
-            return (scope, none);
+            return;
         }
-        let (mut kind, mut named, mut media_type) = (none, None, None);
-        for (key, value) in object.members().filter(|(_, value)| value.is_string()) {
-            if key.is_text("type") {
-                kind = value.text();
-            } else if key.is_text("role") {
-                named = Some(value.text());
-            } else if key.is_text("media_type") {
-                media_type = Some(value.text());
+        let (mut named, mut media_type) = (None, None);
+        for (key, value) in object.members() {
+            match &*key.text() {
+                "type" if value.is_string() => frame.kind = value.text(),
+                "role" if value.is_string() => named = Some(value.text()),
+                "media_type" if value.is_string() => media_type = Some(value.text()),
+                "tool_calls" | "function_call" => frame.calls = true,
+                _ => {}
             }
         }
+        let kind = &*frame.kind;
         match scope.place {
-            Place::Message => {
-                scope.role = place::role(named.as_deref(), &kind, scope.role);
-                self.need(&kind);
-            }
-            Place::Block => {
-                scope.role = place::role(None, &kind, scope.role);
-                self.need(&kind);
-            }
+            Place::Message => scope.role = place::role(named.as_deref(), kind, scope.role),
+            Place::Block => scope.role = place::role(None, kind, scope.role),
             // A document that is text is read like text, not like a payload.
             Place::Source(_)
                 if kind == "text" || media_type.as_deref().is_some_and(media::is_textual) =>
             {
                 scope.place = Place::Block;
             }
-            _ => {}
+            _ => return,
         }
-        (scope, kind)
+        self.need(&frame.kind);
     }
 
     fn need(&mut self, kind: &str) {
@@ -222,7 +225,7 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
         before: Option<usize>,
     ) -> Result<(), ReadError> {
         let text = value.text();
-        let mut span = value.span();
+        let span = value.span();
         let part = match scope.place {
             Place::Messages | Place::Prompt => {
                 let turn = scope.turn.or(Some(0));
@@ -233,7 +236,8 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
             Place::Free if text.contains(char::is_whitespace) => Part::Prose,
             Place::Url(media) => {
                 let header = media::data_url_header(&text);
-                let given = if text.starts_with("data:") { Given::Inline } else { Given::Url };
+                let inline = media::is_data_url(&text);
+                let given = if inline { Given::Inline } else { Given::Url };
                 self.attach(media, given, span.clone(), scope.turn);
                 if let Some(header) = header {
                     return self.push_header(scope, value, header);
@@ -264,7 +268,6 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
             }
             _ => Part::Field,
         };
-        span.end = span.end.max(span.start);
         self.push(segment(scope, part, span, text))
     }
 
@@ -317,7 +320,17 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
             (None, None) => return,
         };
         let pair = frame.pair.clone().filter(|_| disposal == Disposal::Element);
-        self.view.backend_bound.push(BackendBound { value: value.span(), disposal, slot, pair });
+        let message = self.emptied_message(disposal);
+        let value = value.span();
+        self.view.backend_bound.push(BackendBound { value, disposal, slot, pair, message });
+    }
+
+    /// The message around the block that is to go, if there is nothing in it but its content.
+    fn emptied_message(&self, disposal: Disposal) -> Option<Slot> {
+        let around = self.frames.iter().rev().nth(2).filter(|_| disposal == Disposal::Element)?;
+        let content = around.key.is_some_and(|(key, _)| key.is_text("content"));
+        let only = around.scope.place == Place::Message && content && !around.calls;
+        around.element.clone().filter(|_| only)
     }
 
     fn push(&mut self, segment: Segment<'a>) -> Result<(), ReadError> {

@@ -1,0 +1,198 @@
+//! Frames of `POST /v1/chat/completions` and `POST /v1/completions`.
+//!
+//! Every string below `choices[].delta` is a channel of its own, whatever it is called: content, refusal, the
+//! reasoning of several providers under several names, arguments of tool calls. Elements of lists are told apart
+//! by their `index`, as the dialect says, and by their position where they have none.
+
+use crate::answer::{
+    AnswerError, Observed,
+    rewrite::{Rewrite, Skeleton, member},
+    tape::Value,
+};
+
+/// Members of a delta that hold text of the model, once.
+const TEXTS: [&str; 6] =
+    ["content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call"];
+
+/// Strings below these that count as text.
+const LEAVES: [&str; 10] = [
+    "content",
+    "reasoning_content",
+    "reasoning",
+    "refusal",
+    "arguments",
+    "name",
+    "text",
+    "thinking",
+    "summary",
+    "input",
+];
+
+/// Which choices have begun and not ended, for the first 128 of them; further ones count as ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Choices {
+    begun: u128,
+    ended: u128,
+}
+
+/// Notes usage, identifier, error, text and end of one chunk.
+pub(super) fn observe(root: Value<'_>, choices: &mut Choices, observed: &mut Observed) {
+    observed.id(root.get("id"));
+    observed.openai_usage(root.get("usage"));
+    if let Some(error) = root.get("error").filter(|error| error.is_object() || error.is_text()) {
+        observed.fail(error);
+    }
+    for choice in root.get("choices").into_iter().flat_map(Value::children) {
+        let bit =
+            index_of(choice).and_then(|n| 1u128.checked_shl(u32::try_from(n).ok()?)).unwrap_or(0);
+        choices.begun |= bit;
+        let delta = choice.get("delta").or_else(|| choice.get("message"));
+        let members = delta.into_iter().flat_map(Value::children);
+        for member in members.filter(|member| TEXTS.contains(&member.key())) {
+            observed.text(member);
+            let below = member.descendants().filter(|leaf| LEAVES.contains(&leaf.key()));
+            below.for_each(|leaf| observed.text(leaf));
+        }
+        if let Some(text) = choice.get("text") {
+            observed.text(text);
+        }
+        if choice.get("finish_reason").is_some_and(Value::is_text) {
+            choices.ended |= bit;
+            observed.terminal |= choices.begun & !choices.ended == 0;
+        }
+    }
+}
+
+/// Whether this is the chunk that holds only the usage, which a caller gets only if it asked for it.
+pub(super) fn is_usage_only(root: Value<'_>) -> bool {
+    let bare =
+        root.get("choices").is_some_and(|list| list.is_array() && list.children().next().is_none());
+    bare && root.get("usage").is_some_and(Value::is_object)
+}
+
+/// Restores one chunk.
+pub(super) fn rewrite(root: Value<'_>, rewrite: &mut Rewrite<'_>) -> Result<(), AnswerError> {
+    if root.get("error").is_some_and(Value::is_object) {
+        rewrite.end(String::new());
+    }
+    for member in root.children() {
+        if member.key() == "choices" && member.is_array() {
+            for (position, choice) in member.children().enumerate() {
+                restore_choice(root, choice, position, rewrite)?;
+            }
+        } else {
+            rewrite.whole(member);
+        }
+    }
+    Ok(())
+}
+
+fn restore_choice(
+    root: Value<'_>,
+    choice: Value<'_>,
+    position: usize,
+    rewrite: &mut Rewrite<'_>,
+) -> Result<(), AnswerError> {
+    let index = index_of(choice).unwrap_or_else(|| u64::try_from(position).unwrap_or_default());
+    if choice.get("finish_reason").is_some_and(Value::is_text) {
+        rewrite.end(format!("{index}/"));
+    }
+    for member in choice.children() {
+        match member.key() {
+            "delta" | "text" => {
+                let mut path = Path { root, index, steps: Vec::new() };
+                path.walk(member, 0, rewrite)?;
+            }
+            _ if rewrite.drop_logprobs(member) => {}
+            _ => rewrite.whole(member),
+        }
+    }
+    Ok(())
+}
+
+fn index_of(value: Value<'_>) -> Option<u64> {
+    value.get("index").and_then(Value::number)
+}
+
+/// The way from a choice down to one of its strings.
+struct Path<'t> {
+    root: Value<'t>,
+    index: u64,
+    /// The value of each step and its position among its siblings.
+    steps: Vec<(Value<'t>, usize)>,
+}
+
+impl<'t> Path<'t> {
+    /// Restores the strings at and below `value`. The reader bounds how deep that is.
+    fn walk(
+        &mut self,
+        value: Value<'t>,
+        position: usize,
+        rewrite: &mut Rewrite<'_>,
+    ) -> Result<(), AnswerError> {
+        self.steps.push((value, position));
+        if value.is_text() {
+            if rewrite.may_touch(value) {
+                let escape = rewrite.escape_of(value.key());
+                rewrite.channel(&self.name(), value, escape, || self.skeleton())?;
+            }
+        } else {
+            for (position, child) in value.children().enumerate() {
+                self.walk(child, position, rewrite)?;
+            }
+        }
+        self.steps.pop();
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        let mut name = self.index.to_string();
+        for (value, position) in &self.steps {
+            name.push('/');
+            match value.key() {
+                "" => name.push_str(
+                    &index_of(*value).map_or_else(|| format!("#{position}"), |n| n.to_string()),
+                ),
+                key => name.push_str(key),
+            }
+        }
+        name
+    }
+
+    /// A chunk with nothing but this string: identifiers and names came before and must not come twice, since
+    /// callers append what they get.
+    fn skeleton(&self) -> Skeleton {
+        let mut before = "{".to_owned();
+        let mut after = String::new();
+        for head in ["id", "object", "created", "model"] {
+            if let Some(value) = self.root.get(head) {
+                member(head, value.source(), &mut before);
+            }
+        }
+        before.push_str("\"choices\":[{");
+        member("index", &self.index.to_string(), &mut before);
+        for (value, _) in &self.steps {
+            if !value.key().is_empty() {
+                before.extend(["\"", value.key(), "\":"]);
+            }
+            let (open, close) = if value.is_text() {
+                ("\"", '"')
+            } else if value.is_array() {
+                ("[", ']')
+            } else {
+                ("{", '}')
+            };
+            before.push_str(open);
+            after.insert(0, close);
+            if value.key().is_empty() {
+                for label in ["index", "type"] {
+                    if let Some(label) = value.get(label) {
+                        member(label.key(), label.source(), &mut before);
+                    }
+                }
+            }
+        }
+        after.push_str(",\"finish_reason\":null}]");
+        Skeleton { event: None, before, after }
+    }
+}

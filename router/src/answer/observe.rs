@@ -1,0 +1,91 @@
+//! What all dialects have in common when an answer is observed: usage, errors, identifiers, text.
+
+use domain::Tokens;
+
+use crate::answer::{ErrorSeen, Observed, Usage, tape::Value};
+
+/// Longest code or identifier that is kept, bytes.
+const WORD_BYTES_MAX: usize = 128;
+
+impl Observed {
+    /// Notes the answer's identifier, once.
+    pub(super) fn id(&mut self, id: Option<Value<'_>>) {
+        if self.response_id.is_none() {
+            self.response_id = id.and_then(word);
+        }
+    }
+
+    /// Notes an error object with `code` or `type`, or an error that is a bare text. An error ends the answer.
+    pub(super) fn fail(&mut self, error: Value<'_>) {
+        self.terminal = true;
+        if self.error.is_none() {
+            let named = |key| error.get(key).and_then(word);
+            let code = named("code").or_else(|| named("type")).or_else(|| named("status"));
+            self.error = Some(ErrorSeen { code: code.unwrap_or_else(|| "unknown".to_owned()) });
+        }
+    }
+
+    /// Adds text of the model.
+    pub(super) fn text(&mut self, text: Value<'_>) {
+        let length = match text.text() {
+            Some(text) => text.len(),
+            None => return,
+        };
+        self.content |= length > 0;
+        self.output_text_bytes =
+            self.output_text_bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+    }
+
+    /// Usage of the chat, completions, embeddings and responses dialects, whose input counts include the cache.
+    /// (`OpenAI` API reference, "usage"; `DeepSeek` names its cache hits otherwise.)
+    pub(super) fn openai_usage(&mut self, usage: Option<Value<'_>>) {
+        let Some(usage) = usage.filter(|usage| usage.is_object()) else { return };
+        let count = |names: [&str; 2]| names.iter().find_map(|name| usage.get(name)?.number());
+        let part = |names: [&str; 2], part: &str| {
+            names.iter().find_map(|name| usage.get(name)?.get(part)?.number())
+        };
+        let inputs = ["prompt_tokens_details", "input_tokens_details"];
+        let outputs = ["completion_tokens_details", "output_tokens_details"];
+        let input = Tokens(count(["prompt_tokens", "input_tokens"]).unwrap_or_default());
+        let hits = || usage.get("prompt_cache_hit_tokens").and_then(Value::number);
+        let cache_read = Tokens(part(inputs, "cached_tokens").or_else(hits).unwrap_or_default());
+        let cache_write = Tokens(part(inputs, "cache_write_tokens").unwrap_or_default());
+        self.usage = Some(Usage {
+            input_uncached: input.less(cache_read).less(cache_write),
+            cache_read,
+            cache_write,
+            output: Tokens(count(["completion_tokens", "output_tokens"]).unwrap_or_default()),
+            reasoning: Tokens(part(outputs, "reasoning_tokens").unwrap_or_default()),
+        });
+    }
+
+    /// Usage of the Anthropic dialect, whose input count excludes the cache; a later report replaces only the
+    /// counts that it holds. (Anthropic API reference, "Streaming messages".)
+    pub(super) fn anthropic_usage(&mut self, usage: Option<Value<'_>>) {
+        let Some(usage) = usage.filter(|usage| usage.is_object()) else { return };
+        let found = self.usage.get_or_insert_default();
+        for (name, slot) in [
+            ("input_tokens", &mut found.input_uncached),
+            ("cache_read_input_tokens", &mut found.cache_read),
+            ("cache_creation_input_tokens", &mut found.cache_write),
+            ("output_tokens", &mut found.output),
+        ] {
+            if let Some(count) = usage.get(name).and_then(Value::number) {
+                *slot = Tokens(count);
+            }
+        }
+        let details = usage.get("output_tokens_details");
+        if let Some(count) = details.and_then(|d| d.get("reasoning_tokens")?.number()) {
+            found.reasoning = Tokens(count);
+        }
+    }
+}
+
+/// A short identifier, or a number; what could be prose is none.
+fn word(value: Value<'_>) -> Option<String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
+    let raw = value.raw();
+    let fits =
+        !value.is_object() && !value.is_array() && !raw.is_empty() && raw.len() <= WORD_BYTES_MAX;
+    (fits && raw != "null" && raw.bytes().all(allowed)).then(|| raw.to_owned())
+}

@@ -1,0 +1,291 @@
+//! The engine: one immutable set of rules, detectors and candidates, and the way from a request to its plan.
+
+use std::sync::Arc;
+
+use domain::{Sensitivity, Tenant, Tokens};
+
+use crate::{
+    candidate::Candidate,
+    choose::{Ask, Choice, Wanted, choose, names},
+    classify::{Classifier, Term, TermError},
+    count::Vocabulary,
+    decide::{
+        Attempt, Counted, Located, Memory, Plan, Refusal, Settings, UnknownModel,
+        examine::{Examined, Examiner, is_countable},
+        explain,
+        mask::mask,
+    },
+    difficulty,
+    ledger::{Payer, Reservation},
+    redact::{Masker, Vault},
+    wire::{Edit, IdentifierKind, View, removal},
+};
+
+/// Why an engine cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A term of the router file is no sound pattern.
+    #[error("a term of the router file cannot be used")]
+    Term(#[from] TermError),
+}
+
+/// Decides. Immutable: a reload makes a new one, and a request keeps the one it began with.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    classifier: Classifier,
+    version: u64,
+}
+
+/// One request.
+pub struct Question<'a> {
+    /// What it says.
+    pub view: &'a View<'a>,
+    /// Its bytes.
+    pub body: &'a [u8],
+    /// Who asks.
+    pub tenant: &'a Tenant,
+    /// Unix time in milliseconds.
+    pub now_ms: u64,
+    /// Whether a candidate's circuit breaker is open.
+    pub unhealthy: &'a dyn Fn(usize) -> bool,
+}
+
+impl std::fmt::Debug for Question<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Question").field("dialect", &self.view.dialect).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine for these settings. `version` tells one set of rules and terms from another, so that no memo
+    /// outlives the rules it was made under.
+    ///
+    /// # Errors
+    /// When a term is no sound pattern.
+    pub fn new(settings: Settings, terms: Vec<Term>, version: u64) -> Result<Self, EngineError> {
+        Ok(Self { settings, classifier: Classifier::new(terms)?, version })
+    }
+
+    /// The settings that it decides by.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The detectors.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    /// All findings of a request with what follows from each, for explanations.
+    pub fn findings(&self, memory: &Memory, question: &Question<'_>) -> Vec<Located> {
+        self.examine(memory, question).located
+    }
+
+    /// The plan for a request: read, examined, hidden, counted, chosen; its cost is reserved.
+    ///
+    /// # Errors
+    /// [`Refusal`] when something blocked was found, nobody may or can answer, or the budget is used up.
+    pub fn decide(&self, memory: &Memory, question: &Question<'_>) -> Result<Plan, Refusal> {
+        let examined = self.examine(memory, question);
+        refuse_blocked(&examined)?;
+        let wanted = self.wanted(question.view)?;
+        let conversation = examined.conversation;
+        let (edits, vault, level) = self.hide(memory, question, &examined);
+        memory.taint_with(conversation, level);
+        let level = level.max(memory.taint(conversation));
+        let choice = self.choose(memory, question, &examined, (wanted, level));
+        let Some(first) = choice.attempts.first().copied() else {
+            return Err(explain::nobody(&self.settings, &choice, level));
+        };
+        let reservation = self.reserve(memory, question, first);
+        let found = examined.found();
+        Ok(Plan {
+            sensitivity: level,
+            reason: explain::reason(&self.settings, &choice, &found, level),
+            found,
+            edits,
+            vault: Arc::new(vault),
+            input: self.input(question, &examined, first.candidate),
+            dropped: choice.dropped,
+            conversation,
+            foreign_edits: removal(question.view.backend_bound.iter().map(|bound| &bound.slot)),
+            home: self.home(memory, &examined),
+            tenant: question.tenant.clone(),
+            reservation,
+            attempts: choice.attempts,
+        })
+    }
+
+    fn examine(&self, memory: &Memory, question: &Question<'_>) -> Examined {
+        let examiner = Examiner {
+            classifier: &self.classifier,
+            rules: &self.settings.rules,
+            version: self.version,
+            memory,
+            tenant: question.tenant.as_str().as_bytes(),
+        };
+        examiner.examine(question.view)
+    }
+
+    /// What the caller's model name means here.
+    fn wanted<'v>(&self, view: &'v View<'_>) -> Result<Wanted<'v>, Refusal> {
+        let name = view.model.as_ref();
+        if let Some(alias) = self.settings.aliases.iter().find(|alias| alias.name == name) {
+            let estimate = || Wanted::Estimate(difficulty::quality_floor(view));
+            return Ok(alias.min_quality.map_or_else(estimate, Wanted::Quality));
+        }
+        if self.settings.candidates.iter().any(|candidate| names(candidate, name)) {
+            return Ok(Wanted::Model(name));
+        }
+        match self.settings.unknown_model {
+            UnknownModel::Auto => Ok(Wanted::Estimate(difficulty::quality_floor(view))),
+            UnknownModel::Reject => Err(explain::unknown_model(&self.settings)),
+        }
+    }
+
+    /// Edits and vault, and the level of what remains visible. When not everything can be hidden, nothing is, and
+    /// the level is that of what was found.
+    fn hide(
+        &self,
+        memory: &Memory,
+        question: &Question<'_>,
+        examined: &Examined,
+    ) -> (Vec<Edit>, Vault, Sensitivity) {
+        let view = question.view;
+        let mut edits = identifier_edits(memory, question);
+        let scope =
+            [question.tenant.as_str().as_bytes(), &examined.conversation.root.to_le_bytes()]
+                .concat();
+        let masker = Masker::new(&memory.keys.mask, &scope);
+        let rules = &self.settings.rules;
+        match mask(view, question.body, &examined.located, masker) {
+            Ok((masks, vault)) => {
+                edits.extend(masks);
+                (edits, vault, examined.level(view, rules, true))
+            }
+            Err(_too_many) => (edits, Vault::default(), examined.level(view, rules, false)),
+        }
+    }
+
+    /// Sets the expected cost of the first attempt aside.
+    fn reserve(&self, memory: &Memory, question: &Question<'_>, first: Attempt) -> Reservation {
+        let budgets = &self.settings.budgets;
+        let Some(candidate) = self.settings.candidates.get(first.candidate) else {
+            return Reservation::default();
+        };
+        let payer = Payer { tenant: question.tenant, backend: &candidate.backend };
+        memory.ledger.reserve(budgets, payer, first.expected, question.now_ms)
+    }
+
+    fn choose(
+        &self,
+        memory: &Memory,
+        question: &Question<'_>,
+        examined: &Examined,
+        (wanted, level): (Wanted<'_>, Sensitivity),
+    ) -> Choice {
+        let view = question.view;
+        let counts = Counts::of(examined, view);
+        let root = examined.conversation.root;
+        choose(
+            &self.settings.candidates,
+            &Ask {
+                wanted,
+                level,
+                ceiling: self.settings.rules.ceilings.of(level),
+                dialect: view.dialect,
+                native_only: view.server_state.is_some(),
+                needs: view.needs,
+                input: &|candidate| counts.of_candidate(candidate),
+                warm: &|candidate| {
+                    memory.warm(id(memory, candidate), root, &examined.chain, question.now_ms)
+                },
+                output_max: view.output_max.map(Tokens),
+                unhealthy: question.unhealthy,
+                budget: &|candidate| {
+                    let payer = Payer { tenant: question.tenant, backend: &candidate.backend };
+                    memory.ledger.allowance(&self.settings.budgets, payer, question.now_ms)
+                },
+            },
+        )
+    }
+
+    fn input(&self, question: &Question<'_>, examined: &Examined, candidate: usize) -> Counted {
+        let counts = Counts::of(examined, question.view);
+        let candidate = self.settings.candidates.get(candidate);
+        candidate.map(|candidate| counts.of_candidate(candidate)).unwrap_or_default()
+    }
+
+    /// The candidate of the last turn, unless the file has changed under it.
+    fn home(&self, memory: &Memory, examined: &Examined) -> Option<usize> {
+        let (name, index) = memory.home(examined.conversation)?;
+        let candidate = self.settings.candidates.get(index)?;
+        (id(memory, candidate) == name).then_some(index)
+    }
+}
+
+/// The name of a candidate in the memory.
+pub(super) fn id(memory: &Memory, candidate: &Candidate) -> u128 {
+    let backend = candidate.backend.as_str().as_bytes();
+    memory.keys.hash.of(&[b"candidate", backend, candidate.model.as_str().as_bytes()])
+}
+
+fn refuse_blocked(examined: &Examined) -> Result<(), Refusal> {
+    let labels = examined.blocked();
+    if labels.is_empty() {
+        return Ok(());
+    }
+    let labels: Vec<&str> = labels.iter().map(domain::Label::as_str).collect();
+    Err(Refusal::Blocked { labels: labels.join(", ") })
+}
+
+/// Edits that take out what tells who the caller is. A cache key is replaced by a hash of it, so that the
+/// provider's cache still works.
+fn identifier_edits(memory: &Memory, question: &Question<'_>) -> Vec<Edit> {
+    let view = question.view;
+    let is_cache_key = |kind| kind == IdentifierKind::CacheKey;
+    let mut edits = removal(
+        view.identifiers
+            .iter()
+            .filter(|id| !(is_cache_key(id.kind) && id.string))
+            .map(|id| &id.slot),
+    );
+    for key in view.identifiers.iter().filter(|id| is_cache_key(id.kind) && id.string) {
+        let value = question.body.get(key.value.clone()).unwrap_or_default();
+        let tenant = question.tenant.as_str().as_bytes();
+        let hash = memory.keys.hash.of(&[b"cache key", tenant, value]);
+        edits.push(Edit { span: key.value.clone(), with: format!("{hash:032x}") });
+    }
+    edits
+}
+
+/// Prompt tokens per vocabulary, counted when first asked for.
+struct Counts<'a> {
+    examined: &'a Examined,
+    view: &'a View<'a>,
+    o200k: std::cell::OnceCell<Tokens>,
+    cl100k: std::cell::OnceCell<Tokens>,
+}
+
+impl<'a> Counts<'a> {
+    fn of(examined: &'a Examined, view: &'a View<'a>) -> Self {
+        Self {
+            examined,
+            view,
+            o200k: std::cell::OnceCell::new(),
+            cl100k: std::cell::OnceCell::new(),
+        }
+    }
+
+    fn of_candidate(&self, candidate: &Candidate) -> Counted {
+        let vocabulary = candidate.encoding.vocabulary();
+        let cell = match vocabulary {
+            Vocabulary::O200k => &self.o200k,
+            Vocabulary::Cl100k => &self.cl100k,
+        };
+        let base = *cell.get_or_init(|| self.examined.tokens(self.view, vocabulary));
+        let counted = candidate.encoding.counted(base);
+        Counted { exact: counted.exact && is_countable(self.view), ..counted }
+    }
+}
