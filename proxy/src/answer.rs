@@ -13,7 +13,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::{http::ResponseHeader, protocols::http::ServerSession};
-use router::wire;
+use router::{
+    answer::{Ended, Observed},
+    wire,
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -26,7 +29,7 @@ use crate::{
     },
     health::Sign,
     mask::Mask,
-    pass::Pass,
+    pass::{self, Pass, PassError},
     reject::{Failure, rejection},
     service::now_ms,
 };
@@ -45,30 +48,35 @@ pub(crate) async fn give(
     asked: &Asked,
     won: Won,
 ) -> Result<(), Stop> {
-    if let Some(candidate) = call.snapshot.configuration.settings.candidates.get(won.candidate) {
+    if let Some(candidate) = call.snapshot.engine.settings().candidates.get(won.candidate) {
         candidate.backend.as_str().clone_into(&mut call.record.backend);
         candidate.model.as_str().clone_into(&mut call.record.model);
         call.record.zone = Some(candidate.zone);
     }
-    let Won { status, headers, content, .. } = won;
-    let _ = (won.place, won.dialect, &won.translation);
+    call.bill.candidate = Some(won.candidate);
+    let Won { candidate, dialect, status, headers, content, translation, .. } = won;
     match content {
         Content::Whole(body) => {
-            let body = masked(call, won.candidate, body);
-            whole(session, call, asked, (status, headers), body).await
+            let body = masked(call, candidate, body);
+            let passed = pass::whole(asked, dialect, body, &translation);
+            let (body, observed) = passed.map_err(|error| unreadable(&error))?;
+            whole(session, call, (status, headers), body, &observed).await
         }
         Content::Stream(upstream, first) => {
-            let upstream = *upstream;
-            let pass = upstream.encoding().ok().and_then(|encoding| {
-                Pass::new(&asked.plan.vault, won.dialect, asked.dialect, encoding).ok()
-            });
+            let encoding = upstream.encoding().map_err(|_| Failure::Answer)?;
+            let pass = Pass::new(asked, dialect, encoding, translation);
+            let pass = pass.map_err(|error| unreadable(&error))?;
             let mask = Mask::new(upstream.needle());
-            let pass = pass.ok_or(Failure::Answer)?;
             let mut stream = Stream { session, call, limit, asked, pass, mask };
             stream.begin(status, headers).await?;
-            stream.run(upstream, first).await
+            stream.run(*upstream, first).await
         }
     }
+}
+
+fn unreadable(error: &PassError) -> Failure {
+    tracing::warn!(error = %error, "a backend's answer cannot be passed on");
+    Failure::Answer
 }
 
 /// The body without the credential of its backend.
@@ -89,13 +97,16 @@ fn masked(call: &Call, candidate: usize, body: Bytes) -> Bytes {
 async fn whole(
     session: &mut ServerSession,
     call: &mut Call,
-    _asked: &Asked,
     (status, headers): (u16, HeaderMap),
     body: Bytes,
+    observed: &Observed,
 ) -> Result<(), Stop> {
     call.first_byte();
     call.record.status = status;
     call.record.ended = "done";
+    call.bill.usage = observed.usage;
+    call.bill.output_bytes = observed.output_text_bytes;
+    call.settle();
     let mut list: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(headers.len() + 6);
     list.extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     list.extend(call.headers());
@@ -168,14 +179,17 @@ impl Stream<'_, '_> {
                 Read::Broken(piece) => (piece, More::Lost),
                 Read::Idle => return self.fail(&Failure::Timeout).await,
             };
-            let Ok(text) = self.pass.push(piece) else {
-                return self.fail(&Failure::Answer).await;
-            };
-            let text = self.mask.push(text);
-            if more == More::No {
+            let mut text = Vec::with_capacity(piece.len());
+            let passed = self.pass.push(piece, &mut text);
+            self.note();
+            if more == More::No && passed.is_ok() {
                 return self.end(upstream, text).await;
             }
+            let text = self.mask.push(text.into());
             self.write(text).await?;
+            if let Err(error) = passed {
+                return self.fail(&unreadable(&error)).await;
+            }
             if more == More::Lost {
                 let router = &self.call.router;
                 router.health.record(&self.call.record.backend, Sign::Ill, now_ms());
@@ -212,17 +226,26 @@ impl Stream<'_, '_> {
         Ok(written?)
     }
 
-    /// The backend has ended its stream.
-    async fn end(&mut self, upstream: Upstream, text: Bytes) -> Result<(), Stop> {
-        let Ok(rest) = self.pass.finish() else {
-            return self.fail(&Failure::Answer).await;
-        };
-        let mut last = BytesMut::from(text);
-        last.extend_from_slice(&self.mask.push(rest));
+    /// Takes note of what was seen, so that it is settled however the call ends.
+    fn note(&mut self) {
+        let observed = self.pass.observed();
+        self.call.bill.usage = observed.usage;
+        self.call.bill.output_bytes = observed.output_text_bytes;
+    }
+
+    /// The backend has closed its stream, whether or not the answer is whole.
+    async fn end(&mut self, upstream: Upstream, mut text: Vec<u8>) -> Result<(), Stop> {
+        let ended = self.pass.finish(&mut text);
+        self.note();
+        let mut last = BytesMut::from(self.mask.push(text.into()));
         last.extend_from_slice(&self.mask.finish());
-        self.count_masked();
         upstream.release().await;
-        self.call.record.ended = "done";
+        if ended == Ended::Truncated {
+            self.write(last.freeze()).await?;
+            return self.fail(&Failure::Answer).await;
+        }
+        self.count_masked();
+        self.call.record.ended = self.word();
         let written = if last.is_empty() {
             self.session.finish_body().await
         } else {
@@ -232,6 +255,11 @@ impl Stream<'_, '_> {
             self.call.record.ended = "caller_left";
         }
         Ok(written?)
+    }
+
+    /// How a stream ended that the backend ended properly.
+    fn word(&self) -> &'static str {
+        if self.pass.observed().error.is_some() { "backend_error" } else { "done" }
     }
 
     /// Tells the caller in the stream that it is not whole, and breaks it off.

@@ -58,7 +58,10 @@ pub(crate) async fn read(session: &mut ServerSession, limits: Limits) -> Result<
         return Err(BodyError::Large(limits.bytes_max));
     }
     if session.get_header_bytes(header::EXPECT).eq_ignore_ascii_case(b"100-continue") {
+        // Pingora takes any head before the end of a body for a reason to close the connection.
+        let keepalive = session.get_keepalive();
         session.write_continue_response().await.map_err(|_| BodyError::Gone)?;
+        session.set_keepalive(keepalive);
     }
     let mut decoder = Decoder::new(encoding, limits.bytes_max).map_err(|e| undecodable(&e))?;
     let end = Instant::now() + TOTAL;

@@ -1,6 +1,7 @@
 //! One call while it is under way: its identity, its snapshot, and the record that is written when it ends.
 //!
-//! Invariant: however a call ends, also by being dropped, exactly one record is written and one call counted.
+//! Invariant: however a call ends, also by being dropped, its reservation is settled once, one record is written and one
+//! call counted.
 
 use std::{
     net::SocketAddr,
@@ -11,6 +12,10 @@ use std::{
 use domain::Cost;
 use http::{HeaderName, HeaderValue};
 use pingora::protocols::http::ServerSession;
+use router::{
+    answer::Usage,
+    decide::{Plan, Spent},
+};
 
 use crate::{
     audit::Record,
@@ -21,6 +26,17 @@ use crate::{
 
 /// Status under which a call is counted whose caller left before there was an answer; nginx made it customary.
 pub(crate) const CALLER_LEFT: u16 = 499;
+
+/// What an answer used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bill {
+    /// The candidate that answers.
+    pub(crate) candidate: Option<usize>,
+    /// What its backend reported so far.
+    pub(crate) usage: Option<Usage>,
+    /// Bytes of answer text so far.
+    pub(crate) output_bytes: u64,
+}
 
 /// One call.
 #[derive(Debug)]
@@ -35,6 +51,10 @@ pub(crate) struct Call {
     pub(crate) record: Record,
     /// What routing saved.
     pub(crate) saved: Cost,
+    /// The decision, until it is settled.
+    pub(crate) plan: Option<Plan>,
+    /// What is known for the bill.
+    pub(crate) bill: Bill,
     /// Whether it is about more than a look at the server.
     pub(crate) recorded: bool,
 }
@@ -56,7 +76,35 @@ impl Call {
         };
         let router = Arc::clone(router);
         let started = Instant::now();
-        Self { router, snapshot, started, record, saved: Cost::default(), recorded: true }
+        Self {
+            router,
+            snapshot,
+            started,
+            record,
+            saved: Cost::default(),
+            plan: None,
+            bill: Bill::default(),
+            recorded: true,
+        }
+    }
+
+    /// Settles what the call costs, once; the record then holds it.
+    pub(crate) fn settle(&mut self) {
+        let Some(plan) = self.plan.take() else { return };
+        let spent = Spent {
+            candidate: self.bill.candidate,
+            usage: self.bill.usage.as_ref(),
+            output_bytes: self.bill.output_bytes,
+            now_ms: now_ms(),
+        };
+        let settled = self.snapshot.engine.settle(&self.router.memory, plan, &spent);
+        if self.bill.candidate.is_some() {
+            let input = settled.input + settled.cached + settled.cache_write;
+            self.record.tokens = Some([input.0, settled.cached.0, settled.output.0]);
+            self.record.tokens_reported = !settled.estimated;
+            self.record.cost = Some(settled.cost);
+            self.saved = settled.saved;
+        }
     }
 
     /// Takes note that the first content byte goes to the caller.
@@ -94,6 +142,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        self.settle();
         let duration = self.started.elapsed();
         let mut record = std::mem::take(&mut self.record);
         record.duration_ms = millis(duration);

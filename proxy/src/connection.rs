@@ -73,7 +73,8 @@ impl HttpServerApp for Router {
             return None;
         }
         let flight = self.flights.start();
-        session.set_keepalive(if *shutdown.borrow() { None } else { Some(KEEPALIVE_S) });
+        let keep = !*shutdown.borrow() && keeps(&session);
+        session.set_keepalive(keep.then_some(KEEPALIVE_S));
         // Else a byte of the next request would count as the caller leaving.
         session.set_pipelining_enabled(true);
         session.set_write_timeout(Some(WRITE_PAUSE));
@@ -141,6 +142,14 @@ impl Router {
         session.shutdown().await;
         false
     }
+}
+
+/// Whether the caller's side keeps the connection: HTTP/1.0 only when it says so. (`connection: close` is Pingora's.)
+fn keeps(session: &ServerSession) -> bool {
+    let head = session.req_header();
+    let asked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    head.version != http::Version::HTTP_10
+        || head.headers.get(header::CONNECTION).is_some_and(asked)
 }
 
 /// Answers one request; false when the connection must be broken off.

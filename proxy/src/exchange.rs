@@ -4,13 +4,14 @@
 //! Invariants: nothing is sent to a backend that the plan does not name. The caller is watched while anything is waited
 //! for: when it leaves, the work for it ends within a moment.
 
-use std::{borrow::Cow, pin::pin};
+use std::{borrow::Cow, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use pingora::protocols::http::ServerSession;
 use router::{
-    decide::Plan,
+    decide::{Attempt, Plan},
+    redact::Vault,
     wire::{self, Dialect, Edit},
 };
 use tokio::time::Instant;
@@ -29,18 +30,28 @@ use crate::{
 /// Prompts larger than this are decided on away from the reactor, bytes.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
-/// A request that has been read and decided on.
+/// A request that has been read and decided on. What is settled at the end is not here but in the call.
 #[derive(Debug)]
 pub(crate) struct Asked {
     /// The caller's dialect.
     pub(crate) dialect: Dialect,
     /// Whether the caller wants a stream.
     pub(crate) stream: bool,
+    /// The model that the caller asked for.
+    pub(crate) model: String,
     /// The body as it came, decoded.
     pub(crate) body: Bytes,
-    /// The decision.
-    pub(crate) plan: Plan,
-    /// For each attempt of the plan, the edit that names its model.
+    /// Who may answer, in order.
+    pub(crate) attempts: Vec<Attempt>,
+    /// What is replaced in the body whoever answers.
+    pub(crate) edits: Vec<Edit>,
+    /// What is taken out for everybody but `home`.
+    pub(crate) foreign_edits: Vec<Edit>,
+    /// The candidate that answered the last turn.
+    pub(crate) home: Option<usize>,
+    /// What was hidden.
+    pub(crate) vault: Arc<Vault>,
+    /// For each attempt, the edit that names its model.
     pub(crate) models: Vec<Edit>,
     /// Makes a stream report its usage where the caller did not ask for it; the report is hidden again.
     pub(crate) usage_edit: Option<Edit>,
@@ -77,10 +88,12 @@ pub(crate) async fn run(
     let body = body::read(session, limits(call)).await.map_err(unreadable)?;
     let headers = forwarded(session);
     let question = plan::Question { dialect, model: model.as_deref(), tenant: &tenant, headers };
-    let asked = decide(session, call, &mut limit, question, body).await?;
-    note(call, &asked);
+    let (asked, plan) = decide(session, call, &mut limit, question, body).await?;
+    note(call, &asked, &plan);
+    let input = plan.input;
+    call.plan = Some(plan);
     if dialect == Dialect::AnthropicCountTokens {
-        return models::count(session, call, &asked).await;
+        return models::count(session, call, input).await;
     }
 
     let mut tried = Tried::default();
@@ -98,8 +111,8 @@ async fn decide(
     limit: &mut Limit<'_>,
     question: plan::Question<'_>,
     body: Bytes,
-) -> Result<Asked, Stop> {
-    let router = std::sync::Arc::clone(&call.router);
+) -> Result<(Asked, Plan), Stop> {
+    let router = Arc::clone(&call.router);
     let started = std::time::Instant::now();
     let asked = if body.len() <= INLINE_BYTES_MAX {
         plan::ask(&router, &call.snapshot, question, body, now_ms())
@@ -117,8 +130,7 @@ async fn decide(
 }
 
 /// Takes note of what was decided.
-fn note(call: &mut Call, asked: &Asked) {
-    let plan = &asked.plan;
+fn note(call: &mut Call, asked: &Asked, plan: &Plan) {
     let record = &mut call.record;
     record.stream = asked.stream;
     record.sensitivity = Some(plan.sensitivity);
@@ -198,10 +210,16 @@ fn word(dialect: Dialect) -> &'static str {
     backends::provider::dialect_word(dialect)
 }
 
-/// The pieces of the body for one attempt in the caller's own dialect.
-pub(crate) fn spliced(asked: &Asked, place: usize) -> Vec<Bytes> {
-    let mut edits = asked.plan.edits.clone();
-    edits.extend(asked.models.get(place).cloned());
-    edits.extend(asked.usage_edit.clone());
-    wire::splice(&asked.body, edits)
+impl Asked {
+    /// The pieces of the body for the attempt at `place`, in the caller's own dialect.
+    pub(crate) fn spliced(&self, place: usize) -> Vec<Bytes> {
+        let mut edits = self.edits.clone();
+        let candidate = self.attempts.get(place).map(|attempt| attempt.candidate);
+        if self.home.is_none() || self.home != candidate {
+            edits.extend(self.foreign_edits.iter().cloned());
+        }
+        edits.extend(self.models.get(place).cloned());
+        edits.extend(self.usage_edit.clone());
+        wire::splice(&self.body, edits)
+    }
 }

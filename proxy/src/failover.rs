@@ -7,7 +7,7 @@
 //! interrupted.
 
 mod lost;
-mod request;
+pub(crate) mod request;
 pub(crate) mod upstream_answer;
 
 use std::{
@@ -70,7 +70,7 @@ pub(crate) async fn run(
     tried: &mut Tried,
 ) -> Result<Won, Failure> {
     let mut losses = Losses::default();
-    for (place, attempt) in asked.plan.attempts.iter().enumerate() {
+    for (place, attempt) in asked.attempts.iter().enumerate() {
         let one = Try { router, snapshot, asked, place, candidate: attempt.candidate };
         match one.run(tried).await {
             Ok(won) => {

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_missing_or_odd_host_is_refused() {
         assert_eq!(check_lines(&[], ""), Err(HeadError::Host));
-        for host in ["", "a b", "a/b", "a,b"] {
+        for host in ["", "a b", "a/b"] {
             assert_eq!(check_lines(&[("host", host)], ""), Err(HeadError::Host), "{host:?}");
         }
     }

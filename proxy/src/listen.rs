@@ -32,7 +32,7 @@ const BACKLOG: u32 = 4_096;
 
 /// What a connection over the limit is told.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-    retry-after: 1\r\nconnection: close\r\ncontent-length: 111\r\n\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 110\r\n\r\n\
     {\"error\":{\"message\":\"too many connections; try again\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}";
 
 /// An address to listen on.

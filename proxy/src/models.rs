@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 
 use pingora::protocols::http::ServerSession;
-use router::{candidate::Candidate, wire::Manner};
+use router::{candidate::Candidate, decide::Counted, wire::Manner};
 use serde_json::{Value, json};
 
 use crate::{
     call::Call,
     connection::{Stop, answer},
-    exchange::Asked,
     snapshot::Snapshot,
 };
 
@@ -42,9 +41,8 @@ pub(crate) fn one(snapshot: &Snapshot, manner: Manner, id: &str) -> Option<Vec<u
 pub(crate) async fn count(
     session: &mut ServerSession,
     call: &mut Call,
-    asked: &Asked,
+    counted: Counted,
 ) -> Result<(), Stop> {
-    let counted = asked.plan.input;
     call.record.status = 200;
     call.record.ended = "done";
     let body = json!({"input_tokens": counted.tokens.0}).to_string();
@@ -60,7 +58,7 @@ pub(crate) async fn count(
 
 /// Names that callers may use, each with the candidates of that name; an alias has none of its own.
 fn offers(snapshot: &Snapshot) -> BTreeMap<&str, Vec<&Candidate>> {
-    let settings = &snapshot.configuration.settings;
+    let settings = snapshot.engine.settings();
     let mut offers: BTreeMap<&str, Vec<&Candidate>> = BTreeMap::new();
     for alias in &settings.aliases {
         offers.entry(&alias.name).or_default();

@@ -1,15 +1,15 @@
 //! Asks the router who may answer a request: the only place that calls its engine.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use domain::{Cost, Sensitivity, Tenant};
+use domain::Tenant;
 use http::{HeaderName, HeaderValue};
 use router::{
-    decide::{Attempt, Conversation, Counted, Plan, Refusal, Why},
-    redact::Vault,
-    wire::{self, Dialect, View},
+    decide::{self, Attempt, Plan, Why},
+    hash::HashKey,
+    wire::{self, Dialect},
 };
+
+pub(crate) use router::decide::Memory;
 
 use crate::{
     audit::{DroppedRecord, FoundRecord},
@@ -19,15 +19,17 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// What the router remembers.
-#[derive(Debug)]
-pub(crate) struct Memory {}
-
-impl Memory {
-    /// A memory whose hashes are keyed with `key`.
-    pub(crate) fn new(_key: &[u8; 32]) -> Self {
-        Self {}
+/// A memory whose hashes and placeholders are keyed with `key`, each with its own half.
+pub(crate) fn memory(key: &[u8; 32]) -> Memory {
+    use sha2::{Digest, Sha256};
+    let derived = |purpose: &[u8]| -> [u8; 32] {
+        Sha256::new_with_prefix(key).chain_update(purpose).finalize().into()
+    };
+    let mut hash = [0; 16];
+    for (to, from) in hash.iter_mut().zip(derived(b"hash")) {
+        *to = from;
     }
+    Memory::new(decide::Keys { hash: HashKey::new(hash), mask: derived(b"mask") })
 }
 
 /// What is known of a request besides its body.
@@ -53,10 +55,17 @@ pub(crate) fn ask(
     question: Question<'_>,
     body: Bytes,
     now_ms: u64,
-) -> Result<Asked, Failure> {
+) -> Result<(Asked, Plan), Failure> {
     let view = wire::read_for(question.dialect, question.model, &body).map_err(Failure::Read)?;
     let unhealthy = |candidate| !usable(router, snapshot, candidate, now_ms);
-    let plan = decide(snapshot, &view, &unhealthy).map_err(Failure::Refused)?;
+    let asking = decide::Question {
+        view: &view,
+        body: &body,
+        tenant: question.tenant,
+        now_ms,
+        unhealthy: &unhealthy,
+    };
+    let mut plan = snapshot.engine.decide(&router.memory, &asking).map_err(Failure::Refused)?;
     let name = |attempt: &Attempt| {
         let model = snapshot.model(attempt.candidate).unwrap_or_default();
         wire::model_edit(&view, model)
@@ -64,36 +73,23 @@ pub(crate) fn ask(
     let models = plan.attempts.iter().map(name).collect();
     let (dialect, stream) = (view.dialect, view.stream);
     let usage_edit = view.usage_edit.clone();
+    let model = view.model.clone().into_owned();
     drop(view);
-    let headers = question.headers;
-    Ok(Asked { dialect, stream, body, plan, models, usage_edit, headers })
-}
-
-fn decide(
-    snapshot: &Snapshot,
-    view: &View<'_>,
-    unhealthy: &dyn Fn(usize) -> bool,
-) -> Result<Plan, Refusal> {
-    let count = snapshot.configuration.settings.candidates.len();
-    let attempts: Vec<Attempt> = (0..count)
-        .filter(|candidate| !unhealthy(*candidate))
-        .map(|candidate| Attempt { candidate, expected: Cost::default() })
-        .collect();
-    if attempts.is_empty() {
-        let message = "all are down".into();
-        return Err(Refusal::NoBackend { status: 503, code: "backends_down", message });
-    }
-    Ok(Plan {
-        sensitivity: Sensitivity::Public,
-        found: vec![],
-        edits: view.strip.clone(),
-        vault: Arc::new(Vault::default()),
-        attempts,
-        input: Counted::default(),
-        reason: "first".into(),
-        dropped: vec![],
-        conversation: Conversation::default(),
-    })
+    let asked = Asked {
+        dialect,
+        stream,
+        model,
+        body,
+        attempts: plan.attempts.clone(),
+        edits: std::mem::take(&mut plan.edits),
+        foreign_edits: std::mem::take(&mut plan.foreign_edits),
+        home: plan.home,
+        vault: std::sync::Arc::clone(&plan.vault),
+        models,
+        usage_edit,
+        headers: question.headers,
+    };
+    Ok((asked, plan))
 }
 
 /// Whether a candidate can be asked at all: its credential is there and its breaker lets calls pass.
@@ -105,7 +101,7 @@ fn usable(router: &Router, snapshot: &Snapshot, candidate: usize, now_ms: u64) -
 
 /// What was found, for the record.
 pub(crate) fn found(plan: &Plan) -> Vec<FoundRecord> {
-    let record = |found: &router::decide::Found| FoundRecord {
+    let record = |found: &decide::Found| FoundRecord {
         label: found.label.as_str().to_owned(),
         count: found.count,
         action: found.action.as_str(),
@@ -115,8 +111,8 @@ pub(crate) fn found(plan: &Plan) -> Vec<FoundRecord> {
 
 /// Who was not asked, for the record.
 pub(crate) fn dropped(snapshot: &Snapshot, plan: &Plan) -> Vec<DroppedRecord> {
-    let candidates = &snapshot.configuration.settings.candidates;
-    let record = |dropped: &router::decide::Dropped| {
+    let candidates = &snapshot.engine.settings().candidates;
+    let record = |dropped: &decide::Dropped| {
         let candidate = candidates.get(dropped.candidate)?;
         Some(DroppedRecord {
             backend: candidate.backend.as_str().to_owned(),

@@ -76,7 +76,7 @@ impl Router {
             snapshot: ArcSwap::from_pointee(snapshot),
             pools,
             health: Health::default(),
-            memory: crate::plan::Memory::new(key),
+            memory: crate::plan::memory(key),
             audit,
             metrics: Metrics::default(),
             naming: Naming::new(key),

@@ -11,7 +11,11 @@ use backends::{
 };
 use http::{HeaderName, HeaderValue};
 use pingora::connectors::http::Connector;
-use router::wire::Dialect;
+use router::{
+    classify::Term,
+    decide::{Engine, EngineError},
+    wire::Dialect,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -24,6 +28,8 @@ use crate::{
 pub(crate) struct Snapshot {
     /// What the file says.
     pub(crate) configuration: Configuration,
+    /// What decides by it.
+    pub(crate) engine: Engine,
     /// Its backends as destinations, in the same order.
     pub(crate) reaches: Vec<Reach>,
     /// For each candidate, how each of its dialects is addressed.
@@ -68,6 +74,9 @@ pub enum SnapshotError {
     /// The file has faults.
     #[error("the configuration has faults:{}", list(.0))]
     Faults(Vec<Fault>),
+    /// The rules for deciding cannot be used.
+    #[error("the rules of the configuration cannot be used")]
+    Engine(#[source] EngineError),
     /// Authorities of a backend cannot be read.
     #[error("cannot use the certificate authorities of backend {backend}")]
     Authorities {
@@ -77,6 +86,16 @@ pub enum SnapshotError {
         #[source]
         source: std::io::Error,
     },
+}
+
+fn engine(configuration: &Configuration, revision: &str) -> Result<Engine, EngineError> {
+    let terms = configuration
+        .terms
+        .iter()
+        .map(|(name, patterns)| Term { name: name.clone(), patterns: patterns.clone() })
+        .collect();
+    let version = u64::from_str_radix(revision, 16).unwrap_or_default();
+    Engine::new(configuration.settings.clone(), terms, version)
 }
 
 fn list(faults: &[Fault]) -> String {
@@ -112,7 +131,9 @@ impl Snapshot {
         let routes = (0..configuration.settings.candidates.len())
             .map(|candidate| routes(&configuration, &reaches, candidate))
             .collect();
-        Ok(Self { configuration, reaches, routes, revision: revision(text) })
+        let revision = revision(text);
+        let engine = engine(&configuration, &revision).map_err(SnapshotError::Engine)?;
+        Ok(Self { configuration, engine, reaches, routes, revision })
     }
 
     /// The backend of a candidate and how it is reached.

@@ -9,7 +9,7 @@ use router::wire::Dialect;
 
 use crate::{
     attempt::Outgoing,
-    exchange::{Asked, spliced},
+    exchange::Asked,
     reject::Failure,
     snapshot::{Route, Snapshot},
 };
@@ -42,7 +42,7 @@ pub(super) fn build(
 ) -> Result<(Outgoing, Translation), Failure> {
     let _ = (snapshot, candidate);
     let (body, translation) = if route.dialect == asked.dialect {
-        (spliced(asked, place), Translation::default())
+        (asked.spliced(place), Translation::default())
     } else {
         translated()?
     };

@@ -144,7 +144,7 @@ impl Upstream {
         let text = |name: &str| error.get(name).and_then(Value::as_str);
         let message =
             text("message").or(error.as_str()).unwrap_or("the backend refuses the request");
-        let message = restore_text(&asked.plan.vault, message, Escape::None);
+        let message = restore_text(&asked.vault, message, Escape::None);
         let code = text("code").or_else(|| text("type")).filter(|code| is_code(code));
         let param = text("param").filter(|param| is_code(param)).map(str::to_owned);
         Failure::Provider {
