@@ -1,7 +1,7 @@
 //! The router file: YAML text in, a [`Configuration`] or everything that is wrong with it out.
 //!
 //! Here: the sections and their joint checks. Below: the tree with places (`yaml`), reading fields (`read`), the
-//! sections (`backend`, `model`, `sensitivity`, `limits`) and what was found (`report`).
+//! sections (`backend`, `model`, `sensitivity`, `limits`) and what was found (`report`, `fault`).
 //! Not here: files, the environment (`${NAME}` is not expanded), credentials.
 //!
 //! Invariant: a file with any fault gives no configuration, and all faults are found in one go.
@@ -16,8 +16,6 @@ mod scalar;
 mod sensitivity;
 mod yaml;
 
-pub use report::{Fault, Notice};
-
 use std::collections::HashSet;
 
 use router::decide::{Alias, Settings, UnknownModel};
@@ -27,7 +25,10 @@ use self::{
     report::Report,
     yaml::Mark,
 };
-use crate::configuration::Configuration;
+use crate::{
+    configuration::Configuration,
+    fault::{Fault, Notice},
+};
 
 /// Largest router file, bytes. A hundred backends with ten models each take 100 KiB.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -47,7 +48,8 @@ const SECTIONS: &[&str] = &[
 /// Reads a router file: the configuration and what is odd about it, both in the order of the file.
 ///
 /// # Errors
-/// All faults, in the order of the file; never empty. Beyond a hundred they are only counted.
+/// All faults, in the order of the file; never empty. Beyond a hundred they are only counted. Any text is answered
+/// in bounded time and memory, so this is also what a fuzzer calls.
 pub fn parse(text: &str) -> Result<(Configuration, Vec<Notice>), Vec<Fault>> {
     let mut report = Report::default();
     let configuration = whole(text, &mut report);

@@ -131,7 +131,12 @@ fn base_url(table: &Table<'_>, provider: Option<Provider>, report: &mut Report) 
         }
         return default.and_then(|url| scalar::base_url(url).ok());
     };
-    let url = match scalar::base_url(spot.text(report)?) {
+    let text = spot.text(report)?;
+    if text.contains("${") {
+        spot.fault(report, "variables are not expanded in this file", Some("write the address"));
+        return None;
+    }
+    let url = match scalar::base_url(text) {
         Ok(url) => url,
         Err(wrong) => {
             spot.fault(report, wrong, Some("write it as https://host:port/path"));

@@ -17,10 +17,10 @@ const ENTRIES_MAX: usize = 512;
 const PATTERN_BYTES_MAX: usize = 1024;
 
 /// Most patterns of all terms together.
-const PATTERNS_MAX: usize = 1024;
+const PATTERNS_MAX: usize = 512;
 
 /// Largest compiled pattern, bytes: bounds the time and memory of `[a-z]{1000}{1000}`.
-const PATTERN_COMPILED_BYTES_MAX: usize = 256 << 10;
+const PATTERN_COMPILED_BYTES_MAX: usize = 512 << 10;
 
 const LEVELS: [(&str, Sensitivity); 4] = [
     ("public", Sensitivity::Public),

@@ -322,6 +322,26 @@ fn providers_of_later_versions_have_a_way_today() {
 }
 
 #[test]
+fn a_model_that_its_backend_cannot_be_asked_for_is_a_fault() {
+    let embeddings = "provider: anthropic, zone: public, credential: {env: A}";
+    let text =
+        SOUND.replace("provider: ollama", embeddings).replace("id: m", "id: nomic-embed-text");
+    assert!(faults(&text).contains("the backend takes no dialect for this model"));
+}
+
+#[test]
+fn variables_are_not_expanded() {
+    let text = SOUND.replace("provider: ollama", "provider: ollama, base_url: \"http://${HOST}\"");
+    assert!(faults(&text).contains("variables are not expanded in this file"));
+}
+
+#[test]
+fn a_window_that_ollama_may_cut_is_noticed() {
+    let text = SOUND.replace("id: m, context: 1,", "id: \"qwen3:8b\",");
+    assert!(notices(&text).contains("Ollama cuts prompts at its own setting"));
+}
+
+#[test]
 fn dialects_follow_the_model() {
     let of = |backend: &str, id: &str| {
         let text = format!(
@@ -333,7 +353,12 @@ fn dialects_follow_the_model() {
         AnthropicCountTokens, AnthropicMessages, OpenAiChat, OpenAiCompletions, OpenAiEmbeddings,
         OpenAiResponses,
     };
-    let cases: [(&str, &str, &[Dialect]); 7] = [
+    let cases: [(&str, &str, &[Dialect]); 8] = [
+        (
+            "provider: openai-compatible, base_url: https://h",
+            "gpt-5-codex",
+            &[OpenAiChat, OpenAiCompletions],
+        ),
         ("provider: openai", "gpt-4o", &[OpenAiChat, OpenAiResponses]),
         ("provider: openai", "gpt-5-codex", &[OpenAiResponses]),
         ("provider: openai", "gpt-3.5-turbo-instruct", &[OpenAiCompletions]),
