@@ -1,7 +1,7 @@
 //! HOW a provider is spoken to: catalogue, prices, wire translation, where a credential goes, what an outcome means.
 //!
 //! Here: the providers that are known (`provider`), the router file and what it becomes (`file`,
-//! `configuration`, `fault`), prices and abilities of models (`catalogue`), the parts of an outgoing request that are no
+//! `configuration`), prices and abilities of models (`catalogue`), the parts of an outgoing request that are no
 //! body (`prepare`), which headers pass in either direction (`headers`), and what a status means (`outcome`).
 //! Not here: choosing among backends (`router`), credentials themselves, sockets, files, clocks, environment.
 //!
@@ -10,7 +10,6 @@
 
 pub mod catalogue;
 pub mod configuration;
-pub mod fault;
 pub mod file;
 pub mod headers;
 pub mod outcome;

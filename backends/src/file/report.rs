@@ -3,8 +3,7 @@
 //! Invariant: messages name fields, words and numbers; the value of a credential field is never among them,
 //! and nothing from the file is shown beyond [`SHOWN_CHARS_MAX`] characters.
 
-use super::yaml::Mark;
-use crate::fault::{Fault, Notice};
+use super::{Fault, Notice, yaml::Mark};
 
 /// Most faults, and most notices, that are kept; a file that is wrong everywhere needs no longer list.
 const ENTRIES_MAX: usize = 100;

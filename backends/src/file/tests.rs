@@ -330,6 +330,18 @@ fn a_model_that_its_backend_cannot_be_asked_for_is_a_fault() {
 }
 
 #[test]
+fn words_are_many_and_expressions_few() {
+    let file = |patterns: Vec<String>| {
+        format!("{SOUND}sensitivity: {{terms: {{t: {{any: [{}]}}}}}}", patterns.join(", "))
+    };
+    let words = (0..20_000).map(|n| format!("\"customer {n}\"")).collect();
+    assert_eq!(sound(&file(words)).terms[0].1.len(), 20_000);
+    let expressions = (0..257).map(|n| format!("\"x{n}+\"")).collect();
+    assert!(faults(&file(expressions)).contains("at most 256 patterns may be regular expressions"));
+    assert!(faults(&file(vec!["\"a.\"".to_owned()])).contains("at least 2 letters or digits"));
+}
+
+#[test]
 fn variables_are_not_expanded() {
     let text = SOUND.replace("provider: ollama", "provider: ollama, base_url: \"http://${HOST}\"");
     assert!(faults(&text).contains("variables are not expanded in this file"));
