@@ -28,7 +28,7 @@ impl Report {
         message: impl Into<String>,
         help: Option<&str>,
     ) {
-        if self.faults.len() >= ENTRIES_MAX {
+        if self.is_full() {
             self.left_out = self.left_out.saturating_add(1);
             return;
         }
@@ -51,6 +51,11 @@ impl Report {
                 message: message.into(),
             });
         }
+    }
+
+    /// Whether further faults are only counted, so that finding words for them is lost work.
+    pub(super) fn is_full(&self) -> bool {
+        self.faults.len() >= ENTRIES_MAX
     }
 
     /// Whether nothing makes the file unusable so far.
