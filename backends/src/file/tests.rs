@@ -330,6 +330,19 @@ fn a_model_that_its_backend_cannot_be_asked_for_is_a_fault() {
 }
 
 #[test]
+fn models_are_bounded_over_all_backends() {
+    let models: Vec<String> = (0..300).map(|n| format!("{{id: m{n}, price: {{}}}}")).collect();
+    let mut text = format!(
+        "version: 1\nbackends:\n- {{name: b, provider: vllm, models: &m [{}]}}\n",
+        models.join(", ")
+    );
+    for n in 0..9 {
+        text = format!("{text}- {{name: b{n}, provider: vllm, models: *m}}\n");
+    }
+    assert_eq!(faults(&text), "9:3: backends[6]: at most 2048 models are possible in all backends");
+}
+
+#[test]
 fn words_are_many_and_expressions_few() {
     let file = |patterns: Vec<String>| {
         format!("{SOUND}sensitivity: {{terms: {{t: {{any: [{}]}}}}}}", patterns.join(", "))
