@@ -35,6 +35,12 @@ impl Configuration {
         self.backends.get(self.places.get(candidate)?.0)
     }
 
+    /// The model of a candidate.
+    pub fn model(&self, candidate: usize) -> Option<&Model> {
+        let (backend, model) = self.indexes(candidate)?;
+        self.backends.get(backend)?.models.get(model)
+    }
+
     /// The backend and model of a candidate, as indexes into [`Configuration::backends`] and [`Backend::models`].
     pub fn indexes(&self, candidate: usize) -> Option<(usize, usize)> {
         self.places.get(candidate).copied()

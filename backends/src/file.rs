@@ -16,9 +16,7 @@ mod scalar;
 mod sensitivity;
 mod yaml;
 
-pub use report::{Fault, Notice};
-
-use std::collections::HashSet;
+use std::{collections::HashSet, error, fmt};
 
 use router::decide::{Alias, Settings, UnknownModel};
 
@@ -47,7 +45,8 @@ const SECTIONS: &[&str] = &[
 /// Reads a router file: the configuration and what is odd about it, both in the order of the file.
 ///
 /// # Errors
-/// All faults, in the order of the file; never empty. Beyond a hundred they are only counted.
+/// All faults, in the order of the file; never empty. Beyond a hundred they are only counted. Any text is answered
+/// in bounded time and memory, so this is also what a fuzzer calls.
 pub fn parse(text: &str) -> Result<(Configuration, Vec<Notice>), Vec<Fault>> {
     let mut report = Report::default();
     let configuration = whole(text, &mut report);
@@ -61,6 +60,54 @@ pub fn parse(text: &str) -> Result<(Configuration, Vec<Notice>), Vec<Fault>> {
             message: "the file cannot be used".to_owned(),
             help: None,
         }]),
+    }
+}
+
+/// Something that makes a router file unusable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The field, as `backends[0].zone`; empty for the file as a whole.
+    pub path: String,
+    /// What is wrong, lower case, without a full stop.
+    pub message: String,
+    /// What would help.
+    pub help: Option<String>,
+}
+
+/// Something that an operator should know of a file that is used all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The field, as `backends[0].zone`.
+    pub path: String,
+    /// What is odd, lower case, without a full stop.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    /// `12:7: backends[0].zoen: unknown field; did you mean `zone`?`; the caller puts the file's name before it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        entry(f, (self.line, self.column), &self.path, &self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "; {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl error::Error for Fault {}
+
+impl fmt::Display for Notice {
+    /// As a [`Fault`] is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        entry(f, (self.line, self.column), &self.path, &self.message)
     }
 }
 
@@ -154,6 +201,20 @@ fn unserved(field: &Spot<'_>, asked: u8, best: Option<u8>, report: &mut Report) 
 /// A quality, 0 to 100.
 fn quality(spot: &Spot<'_>, report: &mut Report) -> Option<u8> {
     spot.integer(0..=100, report).and_then(|number| u8::try_from(number).ok())
+}
+
+/// `line:column: path: message`, the path left out where it is the whole file.
+fn entry(
+    f: &mut fmt::Formatter<'_>,
+    (line, column): (usize, usize),
+    path: &str,
+    message: &str,
+) -> fmt::Result {
+    write!(f, "{line}:{column}: ")?;
+    if !path.is_empty() {
+        write!(f, "{path}: ")?;
+    }
+    f.write_str(message)
 }
 
 #[cfg(test)]

@@ -64,6 +64,19 @@ pub fn judge(status: u16, retry_after: Option<&str>, now_unix: u64) -> Verdict {
     }
 }
 
+/// Looks again at a verdict of [`judge`] once the error's own code or type is known: a model or deployment that the
+/// backend does not have is a fault of the router file, not of the caller, so another backend is asked.
+pub fn reconsider(verdict: Verdict, code: &str) -> Verdict {
+    const OURS: [&str; 4] =
+        ["model_not_found", "DeploymentNotFound", "OperationNotSupported", "billing_error"];
+    match verdict {
+        Verdict::Final if OURS.contains(&code) => {
+            Verdict::Retry { after: None, blame: Blame::ServerError }
+        }
+        other => other,
+    }
+}
+
 /// How long a `retry-after` header asks to wait: seconds, or a date (RFC 9110, section 10.2.3). At most a day;
 /// `None` for anything else.
 pub fn wait(retry_after: &str, now_unix: u64) -> Option<Duration> {
@@ -129,6 +142,14 @@ mod tests {
         for (status, verdict) in cases {
             assert_eq!(judge(status, None, 0), verdict, "{status}");
         }
+    }
+
+    #[test]
+    fn a_model_that_the_backend_lacks_is_no_fault_of_the_caller() {
+        let again = Verdict::Retry { after: None, blame: Blame::ServerError };
+        assert_eq!(reconsider(judge(404, None, 0), "model_not_found"), again);
+        assert_eq!(reconsider(judge(400, None, 0), "invalid_request_error"), Verdict::Final);
+        assert_eq!(reconsider(judge(200, None, 0), "model_not_found"), Verdict::Answer);
     }
 
     #[test]

@@ -33,6 +33,9 @@ const FIELDS: &[&str] = &[
 /// Most backends of one file.
 const BACKENDS_MAX: usize = 256;
 
+/// Most models of all backends together: each request looks at all of them.
+const CANDIDATES_MAX: usize = 2048;
+
 /// Hosts of services that are no compute of the operator's own, so that `zone: local` is a mistake there.
 const CLOUDS: [&str; 8] = [
     "openai.com",
@@ -60,9 +63,16 @@ pub(super) fn read(table: &Table<'_>, report: &mut Report) -> Vec<(Backend, Vec<
     }
     let mut names = HashSet::new();
     let mut backends = Vec::new();
+    let mut models = 0_usize;
     for spot in spots.iter().take(BACKENDS_MAX) {
         let Some(table) = spot.table(FIELDS, report) else { continue };
         let Some((backend, candidates)) = backend(&table, report) else { continue };
+        models = models.saturating_add(candidates.len());
+        if models > CANDIDATES_MAX {
+            let message = format!("at most {CANDIDATES_MAX} models are possible in all backends");
+            report.fault(spot.mark(), &spot.path, message, None);
+            break;
+        }
         if !names.insert(backend.name.clone()) {
             let message = format!("the name `{}` is taken by another backend", backend.name);
             report.fault(spot.mark(), &spot.path, message, Some("give each backend its own name"));
@@ -131,7 +141,12 @@ fn base_url(table: &Table<'_>, provider: Option<Provider>, report: &mut Report) 
         }
         return default.and_then(|url| scalar::base_url(url).ok());
     };
-    let url = match scalar::base_url(spot.text(report)?) {
+    let text = spot.text(report)?;
+    if text.contains("${") {
+        spot.fault(report, "variables are not expanded in this file", Some("write the address"));
+        return None;
+    }
+    let url = match scalar::base_url(text) {
         Ok(url) => url,
         Err(wrong) => {
             spot.fault(report, wrong, Some("write it as https://host:port/path"));

@@ -83,6 +83,12 @@ fn model(table: &Table<'_>, home: &Home<'_>, report: &mut Report) -> Option<(Mod
     let prices = prices(table, home, known.as_ref(), report);
     let (id, id_spot) = (id?, id_spot?);
     unknowns(&id_spot, &said, known.as_ref(), report);
+    if let (None, Some(_), Some(Provider::Ollama)) =
+        (said.context, known.and_then(|facts| facts.context), home.provider)
+    {
+        let message = "Ollama cuts prompts at its own setting; say it as `context` too";
+        id_spot.notice(report, message);
+    }
     let facts = known.unwrap_or_else(Facts::unknown);
     let abilities = said.abilities.over(facts.abilities);
     let candidate = Candidate {
@@ -97,6 +103,10 @@ fn model(table: &Table<'_>, home: &Home<'_>, report: &mut Report) -> Option<(Mod
         abilities,
         dialects: dialects(home, facts.kind, abilities)?,
     };
+    if candidate.dialects.is_empty() {
+        let help = "set `dialects` on the backend, or `abilities: {embeddings: false}`";
+        id_spot.fault(report, "the backend takes no dialect for this model", Some(help));
+    }
     Some((Model { id, deployment }, candidate))
 }
 
@@ -116,10 +126,9 @@ fn dialects(home: &Home<'_>, kind: Kind, abilities: Abilities) -> Option<&'stati
         }
         match kind {
             Kind::Chat => !(strict && dialect == OpenAiCompletions),
-            Kind::Responses => !matches!(dialect, OpenAiChat | OpenAiCompletions),
-            Kind::Completion => dialect == OpenAiCompletions,
-            Kind::Embedding => false,
-            Kind::Unknown => true,
+            Kind::Responses => !(strict && matches!(dialect, OpenAiChat | OpenAiCompletions)),
+            Kind::Completion => !strict || dialect == OpenAiCompletions,
+            Kind::Embedding | Kind::Unknown => true,
         }
     };
     // A set that is not narrowed keeps the provider's own order.

@@ -77,6 +77,10 @@ impl<'n> Spot<'n> {
     pub(super) fn table(&self, known: &[&str], report: &mut Report) -> Option<Table<'n>> {
         let fields = self.fields(report)?;
         for (key, _) in fields.iter().filter(|(key, _)| !known.contains(&key.text.as_str())) {
+            if report.is_full() {
+                report.fault(key.mark, "", "", None);
+                continue;
+            }
             let help = match nearest(&key.text, known.iter().copied()) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None if key.text == "<<" => {

@@ -1,78 +1,15 @@
-//! What is wrong with a router file, and what is only odd, each with its place.
+//! Collects faults and notices while a file is read.
 //!
 //! Invariant: messages name fields, words and numbers; the value of a credential field is never among them,
 //! and nothing from the file is shown beyond [`SHOWN_CHARS_MAX`] characters.
 
-use std::{error, fmt};
-
-use super::yaml::Mark;
+use super::{Fault, Notice, yaml::Mark};
 
 /// Most faults, and most notices, that are kept; a file that is wrong everywhere needs no longer list.
 const ENTRIES_MAX: usize = 100;
 
 /// Most characters of a word from the file that a message repeats.
 const SHOWN_CHARS_MAX: usize = 64;
-
-/// Something that makes a router file unusable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// The field, as `backends[0].zone`; empty for the file as a whole.
-    pub path: String,
-    /// What is wrong, lower case, without a full stop.
-    pub message: String,
-    /// What would help.
-    pub help: Option<String>,
-}
-
-/// Something that an operator should know of a file that is used all the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// The field, as `backends[0].zone`.
-    pub path: String,
-    /// What is odd, lower case, without a full stop.
-    pub message: String,
-}
-
-impl fmt::Display for Fault {
-    /// `12:7: backends[0].zoen: unknown field; did you mean `zone`?`; the caller puts the file's name before it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        entry(f, (self.line, self.column), &self.path, &self.message)?;
-        match &self.help {
-            Some(help) => write!(f, "; {help}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl error::Error for Fault {}
-
-impl fmt::Display for Notice {
-    /// As a [`Fault`] is shown.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        entry(f, (self.line, self.column), &self.path, &self.message)
-    }
-}
-
-fn entry(
-    f: &mut fmt::Formatter<'_>,
-    (line, column): (usize, usize),
-    path: &str,
-    message: &str,
-) -> fmt::Result {
-    write!(f, "{line}:{column}: ")?;
-    if !path.is_empty() {
-        write!(f, "{path}: ")?;
-    }
-    f.write_str(message)
-}
 
 /// Everything found so far.
 #[derive(Debug, Default)]
@@ -91,7 +28,7 @@ impl Report {
         message: impl Into<String>,
         help: Option<&str>,
     ) {
-        if self.faults.len() >= ENTRIES_MAX {
+        if self.is_full() {
             self.left_out = self.left_out.saturating_add(1);
             return;
         }
@@ -114,6 +51,11 @@ impl Report {
                 message: message.into(),
             });
         }
+    }
+
+    /// Whether further faults are only counted, so that finding words for them is lost work.
+    pub(super) fn is_full(&self) -> bool {
+        self.faults.len() >= ENTRIES_MAX
     }
 
     /// Whether nothing makes the file unusable so far.

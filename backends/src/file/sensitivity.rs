@@ -10,17 +10,24 @@ use super::{
     yaml::Key,
 };
 
-/// Most label rules, and most terms, of one file: each finding is compared with all of them.
-const ENTRIES_MAX: usize = 512;
+/// Most label rules: each finding is compared with all of them.
+const LABELS_MAX: usize = 512;
+
+/// Most terms.
+const TERMS_MAX: usize = 4096;
 
 /// Longest pattern of a term, bytes.
 const PATTERN_BYTES_MAX: usize = 1024;
 
-/// Most patterns of all terms together.
-const PATTERNS_MAX: usize = 1024;
+/// Most patterns that are regular expressions, all terms together: each reads every text once more. Words are bounded
+/// by the size of the file alone.
+const EXPRESSIONS_MAX: usize = 256;
+
+/// Fewest letters and digits of a word: shorter ones would be everywhere.
+const WORD_CHARS_MIN: usize = 2;
 
 /// Largest compiled pattern, bytes: bounds the time and memory of `[a-z]{1000}{1000}`.
-const PATTERN_COMPILED_BYTES_MAX: usize = 256 << 10;
+const PATTERN_COMPILED_BYTES_MAX: usize = 1 << 20;
 
 const LEVELS: [(&str, Sensitivity); 4] = [
     ("public", Sensitivity::Public),
@@ -96,11 +103,11 @@ fn ceilings(spot: &Spot<'_>, report: &mut Report) -> Ceilings {
 
 fn labels(spot: &Spot<'_>, terms: &[Term], report: &mut Report) -> Vec<LabelRule> {
     let entries = spot.entries(report);
-    if entries.len() > ENTRIES_MAX {
-        spot.fault(report, format!("at most {ENTRIES_MAX} labels are possible"), None);
+    if entries.len() > LABELS_MAX {
+        spot.fault(report, format!("at most {LABELS_MAX} labels are possible"), None);
     }
     let mut rules = Vec::new();
-    for (key, field) in entries.into_iter().take(ENTRIES_MAX) {
+    for (key, field) in entries.into_iter().take(LABELS_MAX) {
         let consequence = consequence(&field, report);
         let pattern = match key.text.parse::<LabelPattern>() {
             Ok(pattern) => pattern,
@@ -130,12 +137,12 @@ fn consequence(spot: &Spot<'_>, report: &mut Report) -> Option<Consequence> {
 
 fn terms(spot: &Spot<'_>, report: &mut Report) -> Vec<Term> {
     let entries = spot.entries(report);
-    if entries.len() > ENTRIES_MAX {
-        spot.fault(report, format!("at most {ENTRIES_MAX} terms are possible"), None);
+    if entries.len() > TERMS_MAX {
+        spot.fault(report, format!("at most {TERMS_MAX} terms are possible"), None);
     }
-    let mut left = PATTERNS_MAX;
+    let mut expressions = 0_usize;
     let mut terms = Vec::new();
-    for (key, field) in entries.into_iter().take(ENTRIES_MAX) {
+    for (key, field) in entries.into_iter().take(TERMS_MAX) {
         named(key, &field, report);
         let help = "list its patterns, as {any: [\"Project Falcon\"]}";
         let any = field.table(&["any"], report).and_then(|fields| fields.need("any", help, report));
@@ -144,13 +151,15 @@ fn terms(spot: &Spot<'_>, report: &mut Report) -> Vec<Term> {
         if spots.is_empty() {
             any.fault(report, "at least one pattern is needed", Some(help));
         }
-        if spots.len() > left {
-            any.fault(report, format!("at most {PATTERNS_MAX} patterns are possible"), None);
+        let mut patterns = Vec::new();
+        for spot in &spots {
+            patterns.extend(pattern(spot, &mut expressions, report));
         }
-        let patterns: Vec<String> =
-            spots.iter().take(left).filter_map(|spot| pattern(spot, report)).collect();
-        left = left.saturating_sub(spots.len());
         terms.push((key.text.clone(), patterns));
+    }
+    if expressions > EXPRESSIONS_MAX {
+        let message = format!("at most {EXPRESSIONS_MAX} patterns may be regular expressions");
+        spot.fault(report, message, Some("words without special characters are not limited"));
     }
     terms
 }
@@ -165,34 +174,40 @@ fn named(key: &Key, field: &Spot<'_>, report: &mut Report) {
     }
 }
 
-fn pattern(spot: &Spot<'_>, report: &mut Report) -> Option<String> {
+/// A word, or a regular expression when it holds a character that only those need; a dot alone does not make one.
+fn pattern(spot: &Spot<'_>, expressions: &mut usize, report: &mut Report) -> Option<String> {
     let text = spot.text(report)?;
     if text.len() > PATTERN_BYTES_MAX {
         let message = format!("a pattern has at most {PATTERN_BYTES_MAX} bytes");
         spot.fault(report, message, None);
         return None;
     }
-    let compiled = RegexBuilder::new(text)
-        .size_limit(PATTERN_COMPILED_BYTES_MAX)
-        .nest_limit(32)
-        .case_insensitive(true)
-        .build();
+    if text.contains(['\\', '[', ']', '(', ')', '{', '}', '^', '$', '*', '+', '?', '|']) {
+        *expressions = expressions.saturating_add(1);
+        // What is too much is refused as a whole; compiling it would only take time.
+        return if *expressions > EXPRESSIONS_MAX { None } else { expression(spot, text, report) };
+    }
+    if text.chars().filter(|c| c.is_alphanumeric()).count() < WORD_CHARS_MIN {
+        let message = format!("a word needs at least {WORD_CHARS_MIN} letters or digits");
+        spot.fault(report, message, None);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn expression(spot: &Spot<'_>, text: &str, report: &mut Report) -> Option<String> {
+    let compiled =
+        RegexBuilder::new(text).size_limit(PATTERN_COMPILED_BYTES_MAX).nest_limit(64).build();
     match compiled {
         Ok(pattern) if pattern.is_match("") => {
-            spot.fault(
-                report,
-                "this pattern matches the empty text, so it would match everywhere",
-                None,
-            );
+            let message = "this pattern matches the empty text, so it would match everywhere";
+            spot.fault(report, message, None);
             None
         }
         Ok(_) => Some(text.to_owned()),
         Err(error) => {
-            spot.fault(
-                report,
-                wrong(&error),
-                Some("escape what is meant literally with a backslash"),
-            );
+            let help = "escape what is meant literally with a backslash";
+            spot.fault(report, wrong(&error), Some(help));
             None
         }
     }

@@ -321,6 +321,51 @@ fn providers_of_later_versions_have_a_way_today() {
 }
 
 #[test]
+fn a_model_that_its_backend_cannot_be_asked_for_is_a_fault() {
+    let embeddings = "provider: anthropic, zone: public, credential: {env: A}";
+    let text =
+        SOUND.replace("provider: ollama", embeddings).replace("id: m", "id: nomic-embed-text");
+    assert!(faults(&text).contains("the backend takes no dialect for this model"));
+}
+
+#[test]
+fn models_are_bounded_over_all_backends() {
+    let models: Vec<String> = (0..300).map(|n| format!("{{id: m{n}, price: {{}}}}")).collect();
+    let mut text = format!(
+        "version: 1\nbackends:\n- {{name: b, provider: vllm, models: &m [{}]}}\n",
+        models.join(", ")
+    );
+    for n in 0..9 {
+        text = format!("{text}- {{name: b{n}, provider: vllm, models: *m}}\n");
+    }
+    assert_eq!(faults(&text), "9:3: backends[6]: at most 2048 models are possible in all backends");
+}
+
+#[test]
+fn words_are_many_and_expressions_few() {
+    let file = |patterns: Vec<String>| {
+        format!("{SOUND}sensitivity: {{terms: {{t: {{any: [{}]}}}}}}", patterns.join(", "))
+    };
+    let words = (0..20_000).map(|n| format!("\"customer {n}\"")).collect();
+    assert_eq!(sound(&file(words)).terms[0].1.len(), 20_000);
+    let expressions = (0..257).map(|n| format!("\"x{n}+\"")).collect();
+    assert!(faults(&file(expressions)).contains("at most 256 patterns may be regular expressions"));
+    assert!(faults(&file(vec!["\"a.\"".to_owned()])).contains("at least 2 letters or digits"));
+}
+
+#[test]
+fn variables_are_not_expanded() {
+    let text = SOUND.replace("provider: ollama", "provider: ollama, base_url: \"http://${HOST}\"");
+    assert!(faults(&text).contains("variables are not expanded in this file"));
+}
+
+#[test]
+fn a_window_that_ollama_may_cut_is_noticed() {
+    let text = SOUND.replace("id: m, context: 1,", "id: \"qwen3:8b\",");
+    assert!(notices(&text).contains("Ollama cuts prompts at its own setting"));
+}
+
+#[test]
 fn dialects_follow_the_model() {
     let of = |backend: &str, id: &str| {
         let text = format!(
@@ -332,7 +377,12 @@ fn dialects_follow_the_model() {
         AnthropicCountTokens, AnthropicMessages, OpenAiChat, OpenAiCompletions, OpenAiEmbeddings,
         OpenAiResponses,
     };
-    let cases: [(&str, &str, &[Dialect]); 7] = [
+    let cases: [(&str, &str, &[Dialect]); 8] = [
+        (
+            "provider: openai-compatible, base_url: https://h",
+            "gpt-5-codex",
+            &[OpenAiChat, OpenAiCompletions],
+        ),
         ("provider: openai", "gpt-4o", &[OpenAiChat, OpenAiResponses]),
         ("provider: openai", "gpt-5-codex", &[OpenAiResponses]),
         ("provider: openai", "gpt-3.5-turbo-instruct", &[OpenAiCompletions]),

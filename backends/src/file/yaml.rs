@@ -16,8 +16,8 @@ use super::report::Report;
 /// Deepest nesting, aliases expanded. The deepest known path has seven steps.
 const HEIGHT_MAX: u8 = 32;
 
-/// Most nodes of a file, aliases expanded.
-const NODES_MAX: u32 = 100_000;
+/// Most nodes of a file, aliases expanded: room for long lists of words, and not much more.
+const NODES_MAX: u32 = 200_000;
 
 /// A place in the text, both counted from 1; the column in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

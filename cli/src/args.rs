@@ -1,0 +1,254 @@
+//! What was typed: the commands and their flags.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::Sensitivity;
+use proxy::listen::ListenAddr;
+use router::wire::Dialect;
+
+use crate::output::Format;
+
+/// The safe and private runtime for AI agents: each model call goes to the cheapest backend that may see it.
+#[derive(Debug, Parser)]
+#[command(name = "openshell", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The privacy router: an OpenAI- and Anthropic-compatible endpoint in front of your backends
+    #[command(subcommand)]
+    Router(RouterCommand),
+    /// Where requests go, and why
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// Find what is sensitive in files or standard input
+    Classify(ClassifyArgs),
+    /// What was spent, and what routing saved
+    Cost(CostArgs),
+    /// The record of decisions (OCSF events)
+    Audit(AuditArgs),
+    /// The whole story on this machine in a few seconds, without network or root
+    Demo(DemoArgs),
+    /// Completions for your shell, on standard output
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `openshell router …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouterCommand {
+    /// Serve until SIGTERM or Ctrl-C; SIGHUP and changes of the file reload it
+    Run(RunArgs),
+    /// Say everything that is wrong with a router file, and what it makes of the models
+    Check(CheckArgs),
+}
+
+/// `openshell router run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Where to listen: IP:PORT, or unix:PATH; may be repeated
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: Vec<ListenAddr>,
+    /// Where /metrics, /healthz and /readyz are served
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) admin: Option<std::net::SocketAddr>,
+    /// PEM certificate chain; makes TCP listeners speak TLS with HTTP/2 and HTTP/1.1
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM private key of the certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Also take HTTP/2 without TLS on plain listeners (not for exposed ones)
+    #[arg(long)]
+    pub(crate) h2c: bool,
+    /// Worker threads; default one per processor
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Write logs as JSON lines
+    #[arg(long)]
+    pub(crate) log_json: bool,
+}
+
+/// The router file.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigArg {
+    /// The router file
+    #[arg(long, short, value_name = "FILE", env = "OPENSHELL_ROUTER_CONFIG", default_value = "router.yaml")]
+    pub(crate) config: PathBuf,
+}
+
+/// `openshell router check`
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The router file
+    #[arg(value_name = "FILE", default_value = "router.yaml")]
+    pub(crate) file: PathBuf,
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// `openshell route …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// The decision for a request without sending it, or for a past one by its id
+    Explain(ExplainArgs),
+}
+
+/// `openshell route explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Id of a request in the audit file, as in x-openshell-request-id
+    #[arg(value_name = "REQUEST_ID", conflicts_with_all = ["file", "dialect"])]
+    pub(crate) request_id: Option<String>,
+    /// The request's JSON body; - or nothing reads standard input
+    #[arg(long, short, value_name = "REQUEST.json")]
+    pub(crate) file: Option<PathBuf>,
+    /// The format the request is written in; guessed from its fields if not given
+    #[arg(long, short, value_enum)]
+    pub(crate) dialect: Option<DialectWord>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// The audit file; default the one that the router file names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_file: Option<PathBuf>,
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// A dialect by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DialectWord {
+    /// POST /v1/chat/completions
+    #[value(alias = "openai-chat")]
+    Chat,
+    /// POST /v1/completions
+    Completions,
+    /// POST /v1/responses
+    Responses,
+    /// POST /v1/embeddings
+    Embeddings,
+    /// POST /v1/messages
+    #[value(alias = "anthropic")]
+    Messages,
+    /// POST `/v1/messages/count_tokens`
+    CountTokens,
+}
+
+impl From<DialectWord> for Dialect {
+    fn from(word: DialectWord) -> Self {
+        match word {
+            DialectWord::Chat => Self::OpenAiChat,
+            DialectWord::Completions => Self::OpenAiCompletions,
+            DialectWord::Responses => Self::OpenAiResponses,
+            DialectWord::Embeddings => Self::OpenAiEmbeddings,
+            DialectWord::Messages => Self::AnthropicMessages,
+            DialectWord::CountTokens => Self::AnthropicCountTokens,
+        }
+    }
+}
+
+/// `openshell classify`
+#[derive(Debug, Args)]
+pub(crate) struct ClassifyArgs {
+    /// Files; - or nothing reads standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Take terms and labels from this router file
+    #[arg(long, short, value_name = "FILE", env = "OPENSHELL_ROUTER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// text: a table; json: one document; ndjson: a line of JSON in ({"id","text"}), a line of JSON out
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ClassifyFormat,
+    /// Exit with 1 when something of this level or above is found
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) fail_on: Option<Sensitivity>,
+}
+
+/// Output of `classify`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClassifyFormat {
+    /// A table for people
+    #[default]
+    Text,
+    /// One JSON document
+    Json,
+    /// Line by line
+    Ndjson,
+}
+
+/// Where the audit file is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditFile {
+    /// The audit file; default the one that the router file names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `openshell cost`
+#[derive(Debug, Args)]
+pub(crate) struct CostArgs {
+    #[command(flatten)]
+    pub(crate) audit: AuditFile,
+    /// Only this sandbox (or caller)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sandbox: Option<String>,
+    /// Only from then on: a span back from now such as 24h or 7d, or a date such as 2026-11-24
+    #[arg(long, value_name = "SPAN|DATE")]
+    pub(crate) since: Option<String>,
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// `openshell audit`
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) audit: AuditFile,
+    /// Go on with new events as they come
+    #[arg(long)]
+    pub(crate) tail: bool,
+    /// Only this sandbox (or caller)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sandbox: Option<String>,
+    /// Only events that ended this way: done, or the code of a failure such as `content_blocked`
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// Output format; json writes the events as they are, one a line
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// `openshell demo`
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Let a real small model on this machine answer as the local one; needs the two Python packages named in the
+    /// README
+    #[arg(long)]
+    pub(crate) real_model: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,36 @@
+//! One file per command group; each takes what was typed and gives an exit code.
+
+mod audit;
+mod check;
+mod classify;
+mod cost;
+mod demo;
+mod events;
+mod explain;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use crate::{
+    args::{Cli, Command, RouteCommand, RouterCommand},
+    failure::Failure,
+};
+
+/// Runs what was typed.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Router(RouterCommand::Run(args)) => run::run(args),
+        Command::Router(RouterCommand::Check(args)) => check::run(&args),
+        Command::Route(RouteCommand::Explain(args)) => explain::run(&args),
+        Command::Classify(args) => classify::run(&args),
+        Command::Cost(args) => cost::run(&args),
+        Command::Audit(args) => audit::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "openshell", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `openshell audit`: the record of decisions.
+
+use std::{
+    fs::File,
+    io::{BufReader, Seek as _, SeekFrom},
+    process::ExitCode,
+    time::Duration,
+};
+
+use crate::{
+    args::AuditArgs,
+    commands::events::{self, Event},
+    failure::Failure,
+    output::{self, Format, columns},
+    settings,
+};
+
+/// How often `--tail` looks for new events.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Shows events, and new ones as they come.
+pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
+    let path = settings::audit_path(&args.audit)?;
+    let mut kept = Vec::new();
+    let seen = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    events::each(&path, |event| {
+        if wanted(args, &event) {
+            kept.push(event);
+        }
+    })?;
+    show(args.output, &kept)?;
+    if args.tail {
+        follow(args, &path, seen)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wanted(args: &AuditArgs, event: &Event) -> bool {
+    let is = |wanted: &Option<String>, value: &str| {
+        wanted.as_ref().is_none_or(|wanted| wanted == value)
+    };
+    is(&args.sandbox, event.tenant()) && is(&args.kind, event.text("/status_detail"))
+}
+
+fn show(format: Format, events: &[Event]) -> Result<(), Failure> {
+    match format {
+        Format::Table => {
+            let rows: Vec<Vec<String>> = events.iter().map(row).collect();
+            output::line(&columns(&HEAD, &rows))
+        }
+        Format::Json => {
+            for event in events {
+                output::line(&event.json.to_string())?;
+            }
+            Ok(())
+        }
+        Format::Yaml => {
+            let events: Vec<_> = events.iter().map(|event| &event.json).collect();
+            output::emit(format, &events, |_| String::new())
+        }
+    }
+}
+
+const HEAD: [&str; 8] = ["TIME", "REQUEST", "CALLER", "STATUS", "LEVEL", "ROUTE", "LABELS", "ENDED"];
+
+fn row(event: &Event) -> Vec<String> {
+    let time = i64::try_from(event.time_ms())
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .map_or_else(String::new, |time| time.strftime("%F %T").to_string());
+    let route = match (event.own("backend"), event.own("model")) {
+        ("", _) => "-".to_owned(),
+        (backend, model) => format!("{backend}/{model}"),
+    };
+    let labels = event.json.pointer("/unmapped/openshell/labels");
+    let labels = labels.and_then(serde_json::Value::as_array).map_or_else(String::new, |labels| {
+        let label = |value: &serde_json::Value| {
+            let text = |name| value.get(name).and_then(serde_json::Value::as_str).unwrap_or("?");
+            format!("{}:{}", text("label"), text("action"))
+        };
+        labels.iter().map(label).collect::<Vec<_>>().join(" ")
+    });
+    vec![
+        time,
+        event.own("request_id").to_owned(),
+        event.tenant().to_owned(),
+        event.text("/status_code").to_owned(),
+        event.own("sensitivity").to_owned(),
+        route,
+        labels,
+        event.text("/status_detail").to_owned(),
+    ]
+}
+
+/// Reads what is appended, for ever; a file that was rotated away is opened anew.
+fn follow(args: &AuditArgs, path: &std::path::Path, mut at: u64) -> Result<(), Failure> {
+    loop {
+        wait();
+        let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if length == at {
+            continue;
+        }
+        if length < at {
+            at = 0;
+        }
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(at))?;
+        let mut reader = BufReader::new(file);
+        let mut fresh = Vec::new();
+        events::read(&mut reader, &mut |event| {
+            if wanted(args, &event) {
+                fresh.push(event);
+            }
+        })?;
+        at = length;
+        for event in fresh {
+            match args.output {
+                Format::Table => output::line(&row(&event).join("  "))?,
+                Format::Json | Format::Yaml => output::line(&event.json.to_string())?,
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the main thread of a command without a runtime")]
+fn wait() {
+    std::thread::sleep(POLL);
+}

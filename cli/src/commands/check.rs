@@ -1,0 +1,88 @@
+//! `openshell router check`: everything that is wrong with a router file, and what it makes of the models.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::{
+    args::CheckArgs,
+    failure::Failure,
+    output::{self, columns},
+    settings,
+};
+
+/// What a sound file says.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: String,
+    warnings: Vec<String>,
+    models: Vec<Model>,
+}
+
+#[derive(Debug, Serialize)]
+struct Model {
+    backend: String,
+    model: String,
+    zone: &'static str,
+    quality: u8,
+    context: Option<u64>,
+    input_usd_per_million: Option<f64>,
+    cached_input_usd_per_million: Option<f64>,
+    output_usd_per_million: Option<f64>,
+}
+
+/// Checks the file; faults are a failure.
+pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let (configuration, notices) = settings::load(&args.file)?;
+    // Terms are compiled by the engine; a file whose terms do not compile cannot run.
+    settings::engine(&configuration)?;
+    let models = configuration.settings.candidates.iter().map(|candidate| Model {
+        backend: candidate.backend.to_string(),
+        model: candidate.model.to_string(),
+        zone: candidate.zone.as_str(),
+        quality: candidate.quality,
+        context: candidate.context.map(|tokens| tokens.0),
+        input_usd_per_million: candidate.prices.map(|prices| prices.input.usd_per_million()),
+        cached_input_usd_per_million: candidate
+            .prices
+            .map(|prices| prices.cached_input.usd_per_million()),
+        output_usd_per_million: candidate.prices.map(|prices| prices.output.usd_per_million()),
+    });
+    let report = Report {
+        file: args.file.display().to_string(),
+        warnings: notices.iter().map(ToString::to_string).collect(),
+        models: models.collect(),
+    };
+    output::emit(args.output, &report, table)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(report: &Report) -> String {
+    let usd = |price: Option<f64>| price.map_or("?".to_owned(), |price| format!("{price}"));
+    let rows: Vec<Vec<String>> = report
+        .models
+        .iter()
+        .map(|model| {
+            vec![
+                model.backend.clone(),
+                model.model.clone(),
+                model.zone.to_owned(),
+                model.quality.to_string(),
+                model.context.map_or("?".to_owned(), |tokens| tokens.to_string()),
+                usd(model.input_usd_per_million),
+                usd(model.cached_input_usd_per_million),
+                usd(model.output_usd_per_million),
+            ]
+        })
+        .collect();
+    let head = ["BACKEND", "MODEL", "ZONE", "QUALITY", "CONTEXT", "IN $/M", "CACHED $/M", "OUT $/M"];
+    let mut text = columns(&head, &rows);
+    for warning in &report.warnings {
+        text.push_str("\nwarning: ");
+        text.push_str(&report.file);
+        text.push(':');
+        text.push_str(warning);
+    }
+    text.push_str(&format!("\n{} is sound", report.file));
+    text
+}

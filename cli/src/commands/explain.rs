@@ -1,0 +1,266 @@
+//! `openshell route explain`: the decision for a request without sending it, or for a past one.
+
+use std::{io::Read as _, process::ExitCode};
+
+use anyhow::Context as _;
+use domain::{Cost, Tenant};
+use router::{
+    decide::{Located, Plan, Question, Refusal, Settings},
+    wire::{self, Dialect},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    args::{AuditFile, ExplainArgs},
+    commands::events::{self, Event},
+    failure::Failure,
+    output::{self, columns},
+    settings,
+};
+
+/// The decision, on paper.
+#[derive(Debug, Serialize)]
+struct Report {
+    dialect: String,
+    model: String,
+    sensitivity: String,
+    findings: Vec<FindingLine>,
+    input_tokens: Option<u64>,
+    input_tokens_exact: Option<bool>,
+    candidates: Vec<CandidateLine>,
+    winner: Option<String>,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct FindingLine {
+    label: String,
+    place: String,
+    level: String,
+    action: &'static str,
+    confidence: u8,
+    evidence: &'static str,
+    example: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct CandidateLine {
+    candidate: String,
+    zone: &'static str,
+    quality: u8,
+    expected_cost_usd: Option<f64>,
+    dropped: Option<String>,
+}
+
+/// Explains a request.
+pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    if let Some(id) = &args.request_id {
+        return replay(args, id);
+    }
+    let body = read_body(args)?;
+    let dialect = match args.dialect {
+        Some(word) => word.into(),
+        None => guess(&body)?,
+    };
+    let (configuration, _) = settings::load(&args.config.config)?;
+    let (engine, memory) = settings::engine(&configuration)?;
+    let view = wire::read(dialect, &body).map_err(|error| {
+        Failure::from(anyhow::Error::new(error).context("the request cannot be read"))
+            .hint("if it is written in another format, name it with --dialect")
+    })?;
+    let question = Question {
+        view: &view,
+        body: &body,
+        tenant: &Tenant::new("explain"),
+        now_ms: 0,
+        unhealthy: &|_| false,
+    };
+    let findings = engine.findings(&memory, &question);
+    let decided = engine.decide(&memory, &question);
+    let mut report = Report {
+        dialect: format!("{dialect:?}"),
+        model: view.model.to_string(),
+        sensitivity: String::new(),
+        findings: findings.iter().map(finding).collect(),
+        input_tokens: None,
+        input_tokens_exact: None,
+        candidates: Vec::new(),
+        winner: None,
+        reason: String::new(),
+    };
+    let code = match decided {
+        Ok(plan) => {
+            report.plan(engine.settings(), &plan);
+            ExitCode::SUCCESS
+        }
+        Err(refusal) => {
+            report.refused(&refusal);
+            ExitCode::FAILURE
+        }
+    };
+    output::emit(args.output, &report, table)?;
+    Ok(code)
+}
+
+fn read_body(args: &ExplainArgs) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    match args.file.as_ref().filter(|path| path.as_os_str() != "-") {
+        Some(path) => {
+            body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        }
+        None => {
+            let limit = u64::try_from(domain::limits::BODY_BYTES_MAX).unwrap_or(u64::MAX);
+            std::io::stdin().lock().take(limit).read_to_end(&mut body)?;
+        }
+    }
+    Ok(body)
+}
+
+/// Which format a request is written in, by the fields that only that one has.
+fn guess(body: &[u8]) -> Result<Dialect, Failure> {
+    let value: Value = serde_json::from_slice(body).context("the request is no JSON")?;
+    let has = |name: &str| value.get(name).is_some();
+    let blocks = |kind: &str| value.to_string().contains(&format!("\"type\":\"{kind}\""));
+    if has("messages") {
+        let anthropic = has("system")
+            || has("anthropic_version")
+            || blocks("tool_use")
+            || blocks("tool_result")
+            || value.pointer("/tools/0/input_schema").is_some();
+        return Ok(if anthropic { Dialect::AnthropicMessages } else { Dialect::OpenAiChat });
+    }
+    if has("prompt") {
+        return Ok(Dialect::OpenAiCompletions);
+    }
+    if has("input") {
+        let embeddings = has("encoding_format") || has("dimensions");
+        return Ok(if embeddings { Dialect::OpenAiEmbeddings } else { Dialect::OpenAiResponses });
+    }
+    Err(Failure::usage("the request has none of messages, input and prompt")
+        .hint("name its format with --dialect"))
+}
+
+fn finding(located: &Located) -> FindingLine {
+    let place = match located.place.turn {
+        Some(turn) => format!("message {turn} ({:?})", located.place.role),
+        None => format!("{:?}", located.place.role),
+    };
+    FindingLine {
+        label: located.finding.label.to_string(),
+        place: place.to_lowercase(),
+        level: located.level.to_string(),
+        action: located.action.as_str(),
+        confidence: located.finding.confidence,
+        evidence: located.finding.evidence,
+        example: located.finding.example,
+    }
+}
+
+impl Report {
+    fn plan(&mut self, settings: &Settings, plan: &Plan) {
+        self.sensitivity = plan.sensitivity.to_string();
+        self.input_tokens = Some(plan.input.tokens.0);
+        self.input_tokens_exact = Some(plan.input.exact);
+        self.reason.clone_from(&plan.reason);
+        for attempt in &plan.attempts {
+            self.candidate(settings, attempt.candidate, Some(attempt.expected), None);
+        }
+        self.winner = self.candidates.first().map(|line| line.candidate.clone());
+        for dropped in &plan.dropped {
+            self.candidate(settings, dropped.candidate, None, Some(dropped.why.to_string()));
+        }
+    }
+
+    fn candidate(
+        &mut self,
+        settings: &Settings,
+        index: usize,
+        expected: Option<Cost>,
+        dropped: Option<String>,
+    ) {
+        if let Some(candidate) = settings.candidates.get(index) {
+            self.candidates.push(CandidateLine {
+                candidate: format!("{}/{}", candidate.backend, candidate.model),
+                zone: candidate.zone.as_str(),
+                quality: candidate.quality,
+                expected_cost_usd: expected.map(Cost::usd),
+                dropped,
+            });
+        }
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        self.reason = format!("refused with {} {}: {refusal}", refusal.status(), refusal.code());
+    }
+}
+
+fn table(report: &Report) -> String {
+    let mut parts = Vec::new();
+    if report.findings.is_empty() {
+        parts.push("findings: none".to_owned());
+    } else {
+        let rows: Vec<Vec<String>> = report
+            .findings
+            .iter()
+            .map(|line| {
+                let example = if line.example { " (documented example)" } else { "" };
+                vec![
+                    line.label.clone(),
+                    line.place.clone(),
+                    line.level.clone(),
+                    line.action.to_owned(),
+                    format!("{}% {}{example}", line.confidence, line.evidence),
+                ]
+            })
+            .collect();
+        parts.push(columns(&["LABEL", "PLACE", "LEVEL", "ACTION", "WHY"], &rows));
+    }
+    if let Some(tokens) = report.input_tokens {
+        let exact = if report.input_tokens_exact == Some(true) { "exact" } else { "estimate" };
+        parts.push(format!(
+            "level after redaction: {}; prompt: {tokens} tokens ({exact})",
+            report.sensitivity
+        ));
+        let rows: Vec<Vec<String>> = report.candidates.iter().map(candidate_row).collect();
+        parts.push(columns(&["CANDIDATE", "ZONE", "QUALITY", "EXPECTED USD", "DROPPED"], &rows));
+    }
+    if let Some(winner) = &report.winner {
+        parts.push(format!("winner: {winner}"));
+    }
+    parts.push(format!("reason: {}", report.reason));
+    parts.join("\n\n")
+}
+
+fn candidate_row(line: &CandidateLine) -> Vec<String> {
+    vec![
+        line.candidate.clone(),
+        line.zone.to_owned(),
+        line.quality.to_string(),
+        line.expected_cost_usd.map_or("-".to_owned(), |usd| format!("{usd:.6}")),
+        line.dropped.clone().unwrap_or_else(|| "-".to_owned()),
+    ]
+}
+
+/// Shows the record of a past request.
+fn replay(args: &ExplainArgs, id: &str) -> Result<ExitCode, Failure> {
+    let path = settings::audit_path(&AuditFile {
+        file: args.audit_file.clone(),
+        config: args.config.clone(),
+    })?;
+    let mut found: Option<Event> = None;
+    events::each(&path, |event| {
+        if event.own("request_id") == id {
+            found = Some(event);
+        }
+    })?;
+    let event = found.ok_or_else(|| {
+        Failure::new(format!("no request {id} in {}", path.display()))
+            .hint("ids are in x-openshell-request-id of each answer and in `openshell audit`")
+    })?;
+    let own = event.json.pointer("/unmapped/openshell").cloned().unwrap_or_default();
+    output::emit(args.output, &own, |own| {
+        serde_saphyr::to_string(own).unwrap_or_else(|_| own.to_string())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

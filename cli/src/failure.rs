@@ -1,0 +1,93 @@
+//! Why a command failed, whose fault it was, and what would help.
+
+use std::fmt;
+
+/// Whose fault it was; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It could not be done: exit code 1.
+    Failed,
+    /// It was asked for in a way that makes no sense: exit code 2, as for unknown flags.
+    Usage,
+}
+
+/// A failure with its chain of causes and a hint.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    kind: Kind,
+    error: anyhow::Error,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure in doing what was asked.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Failed, error: anyhow::anyhow!(message.into()), hint: None }
+    }
+
+    /// A failure of the asking.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage, ..Self::new(message) }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self.kind {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+        }
+    }
+
+    /// Whether only the reader of our output went away, as `head` does.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        self.error.chain().any(|cause| {
+            cause
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        })
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { kind: Kind::Failed, error: error.into(), hint: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    /// `error: …`, one line per cause, and the hint.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.error)?;
+        for cause in self.error.chain().skip(1) {
+            write!(f, "\n  because: {cause}")?;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_and_the_next_step_are_told() {
+        let io = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let error = anyhow::Error::new(io).context("cannot read router.yaml");
+        let failure = Failure::from(error).hint("give its path with --config");
+        assert_eq!(
+            failure.to_string(),
+            "error: cannot read router.yaml\n  because: no such file\nhint: give its path with --config"
+        );
+        assert_eq!((failure.code(), Failure::usage("x").code()), (1, 2));
+    }
+}

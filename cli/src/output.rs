@@ -1,0 +1,84 @@
+//! Writes results: data on standard output, everything else on standard error; a closed pipe is no error.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
+/// Writes `value` in the format asked for; `table` writes it for people.
+pub(crate) fn emit<T: Serialize>(
+    format: Format,
+    value: &T,
+    table: impl FnOnce(&T) -> String,
+) -> Result<(), Failure> {
+    let text = match format {
+        Format::Table => table(value),
+        Format::Json => serde_json::to_string_pretty(value)?,
+        Format::Yaml => serde_saphyr::to_string(value)?,
+    };
+    line(text.trim_end())
+}
+
+/// Writes one line, or several, to standard output.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a message to standard error. There is nobody left to tell if that fails.
+pub(crate) fn complain(text: &str) {
+    let mut out = io::stderr().lock();
+    if writeln!(out, "{text}").is_err() {
+        drop(out);
+    }
+}
+
+/// Whether colour helps: standard output is a terminal. Colour never carries meaning alone.
+pub(crate) fn is_colourful() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// A table with a head, columns as wide as their widest cell, two blanks between them.
+pub(crate) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    let lines = std::iter::once(&head).chain(rows).map(|row| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![vec!["a".into(), "long cell".into()], vec!["bbbb".into(), "x".into()]];
+        assert_eq!(columns(&["K", "VALUE"], &rows), "K     VALUE\na     long cell\nbbbb  x");
+    }
+}
