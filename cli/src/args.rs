@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::Sensitivity;
-use proxy::listen::ListenAddr;
+use proxy::server::ListenAddr;
 use router::wire::Dialect;
 
 use crate::output::Format;
@@ -82,7 +82,13 @@ pub(crate) struct RunArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ConfigArg {
     /// The router file
-    #[arg(long, short, value_name = "FILE", env = "OPENSHELL_ROUTER_CONFIG", default_value = "router.yaml")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        env = "OPENSHELL_ROUTER_CONFIG",
+        default_value = "router.yaml"
+    )]
     pub(crate) config: PathBuf,
 }
 

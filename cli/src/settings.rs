@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use backends::{Configuration, Notice, parse};
+use backends::{
+    configuration::Configuration,
+    file::{Notice, parse},
+};
 use router::{
     classify::Term,
     decide::{Engine, Keys, Memory},
@@ -17,7 +20,8 @@ pub(crate) fn load(path: &Path) -> Result<(Configuration, Vec<Notice>), Failure>
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(|error| {
-            Failure::from(error).hint("give the router file with --config FILE, or write one: docs/router.md")
+            Failure::from(error)
+                .hint("give the router file with --config FILE, or write one: docs/router.md")
         })?;
     parse(&text).map_err(|faults| {
         for fault in &faults {

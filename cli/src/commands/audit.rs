@@ -36,9 +36,8 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
 }
 
 fn wanted(args: &AuditArgs, event: &Event) -> bool {
-    let is = |wanted: &Option<String>, value: &str| {
-        wanted.as_ref().is_none_or(|wanted| wanted == value)
-    };
+    let is =
+        |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
     is(&args.sandbox, event.tenant()) && is(&args.kind, event.text("/status_detail"))
 }
 
@@ -61,7 +60,8 @@ fn show(format: Format, events: &[Event]) -> Result<(), Failure> {
     }
 }
 
-const HEAD: [&str; 8] = ["TIME", "REQUEST", "CALLER", "STATUS", "LEVEL", "ROUTE", "LABELS", "ENDED"];
+const HEAD: [&str; 8] =
+    ["TIME", "REQUEST", "CALLER", "STATUS", "LEVEL", "ROUTE", "LABELS", "ENDED"];
 
 fn row(event: &Event) -> Vec<String> {
     let time = i64::try_from(event.time_ms())

@@ -75,7 +75,8 @@ fn table(report: &Report) -> String {
             ]
         })
         .collect();
-    let head = ["BACKEND", "MODEL", "ZONE", "QUALITY", "CONTEXT", "IN $/M", "CACHED $/M", "OUT $/M"];
+    let head =
+        ["BACKEND", "MODEL", "ZONE", "QUALITY", "CONTEXT", "IN $/M", "CACHED $/M", "OUT $/M"];
     let mut text = columns(&head, &rows);
     for warning in &report.warnings {
         text.push_str("\nwarning: ");

@@ -23,7 +23,8 @@ const EMAIL: &str = "maria.schmidt@nordlicht-verlag.de";
 
 /// Plays all scenes; a scene that does not go as told is a failure.
 pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(play(args))?;
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
@@ -70,7 +71,10 @@ async fn blocked(stage: &Stage) -> Result<(), Failure> {
     scene(4, "A term that the operator blocks is refused, with the reason.")?;
     let reply = stage.ask("When does Project Falcon launch?").await?;
     tell(&reply)?;
-    expect(reply.status == 403 && reply.text.contains("term/falcon"), "it should be refused by label")
+    expect(
+        reply.status == 403 && reply.text.contains("term/falcon"),
+        "it should be refused by label",
+    )
 }
 
 async fn failover(stage: &mut Stage) -> Result<(), Failure> {
@@ -78,7 +82,10 @@ async fn failover(stage: &mut Stage) -> Result<(), Failure> {
     stage.stop_cloud().await;
     let reply = stage.ask("What is the capital of Italy?").await?;
     tell(&reply)?;
-    expect(reply.status == 200 && reply.route.starts_with("laptop/"), "the local model should answer")
+    expect(
+        reply.status == 200 && reply.route.starts_with("laptop/"),
+        "the local model should answer",
+    )
 }
 
 fn scene(number: u8, title: &str) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::BufReader,
     path::{Path, PathBuf},
 };
 
@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_events_are_passed_over() {
-        let text = "{\"class_uid\":6003,\"time\":5}\nnoise\n{\"a\":1}\n{\"class_uid\":6003,\"time\":7}";
+        let text =
+            "{\"class_uid\":6003,\"time\":5}\nnoise\n{\"a\":1}\n{\"class_uid\":6003,\"time\":7}";
         let mut times = Vec::new();
         read(&mut text.as_bytes(), &mut |event| times.push(event.time_ms())).unwrap();
         assert_eq!(times, [5, 7]);

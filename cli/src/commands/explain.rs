@@ -107,7 +107,8 @@ fn read_body(args: &ExplainArgs) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     match args.file.as_ref().filter(|path| path.as_os_str() != "-") {
         Some(path) => {
-            body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            body =
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         }
         None => {
             let limit = u64::try_from(domain::limits::BODY_BYTES_MAX).unwrap_or(u64::MAX);

@@ -18,7 +18,10 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let options = Options {
         config: args.config.config,
         listen: args.listen,
-        tls: args.tls_cert.zip(args.tls_key).map(|(certificate, key)| TlsFiles { certificate, key }),
+        tls: args
+            .tls_cert
+            .zip(args.tls_key)
+            .map(|(certificate, key)| TlsFiles { certificate, key }),
         admin: args.admin,
         h2c: args.h2c,
         threads: args.threads.unwrap_or(0),
@@ -28,7 +31,8 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     };
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     server::run(&options, |addresses| announce(addresses, scheme)).map_err(|error| {
-        Failure::from(error).hint("`openshell router check FILE` says what is wrong with a router file")
+        Failure::from(error)
+            .hint("`openshell router check FILE` says what is wrong with a router file")
     })?;
     Ok(ExitCode::SUCCESS)
 }

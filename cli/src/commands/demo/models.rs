@@ -68,8 +68,8 @@ async fn accept(listener: TcpListener, script: Script, mut stopped: watch::Recei
         #[expect(clippy::disallowed_methods, reason = "ends with the demonstration's runtime")]
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(script.clone(), request));
-            let connection =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(socket), service);
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stopped| *stopped) => {}
@@ -150,7 +150,7 @@ fn streamed(name: &str, text: &str) -> Answer {
     events.push(format!("data: {last}\n\n"));
     events.push("data: [DONE]\n\n".to_owned());
     let frames = events.into_iter().map(|event| Ok(Frame::data(Bytes::from(event))));
-    respond("text/event-stream", BodyExt::boxed(StreamBody::new(tokio_stream::iter(frames))))
+    respond("text/event-stream", StreamBody::new(tokio_stream::iter(frames)).boxed())
 }
 
 fn respond(kind: &'static str, body: BoxBody<Bytes, Infallible>) -> Answer {

@@ -41,7 +41,8 @@ impl RealModel {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| {
-                Failure::from(anyhow::Error::new(error).context("cannot start llama-server-vulkan")).hint(HINT)
+                Failure::from(anyhow::Error::new(error).context("cannot start llama-server-vulkan"))
+                    .hint(HINT)
             })?;
         let model = Self { address, _child: child };
         model.wait().await?;

@@ -59,13 +59,20 @@ impl Stage {
         } else {
             let model = Model::start("demonstration-laptop").await?;
             let address = model.address;
-            (Laptop::Scripted { _model: model }, address, "openai-compatible", "demonstration-laptop")
+            (
+                Laptop::Scripted { _model: model },
+                address,
+                "openai-compatible",
+                "demonstration-laptop",
+            )
         };
         let file = folder.path().join("router.yaml");
         let audit = folder.path().join("audit.jsonl");
-        let text = router_file((cloud.address, address), (provider, model), &audit.display().to_string());
+        let text =
+            router_file((cloud.address, address), (provider, model), &audit.display().to_string());
         std::fs::write(&file, text)?;
-        let mut options = Options::new(&file, ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))));
+        let mut options =
+            Options::new(&file, ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))));
         options.threads = 2;
         options.environment = Environment::new(|name| {
             (name == "DEMO_CLOUD_KEY").then(|| "demonstration-key-of-the-backend".to_owned())
@@ -91,7 +98,8 @@ impl Stage {
     pub(super) async fn ask(&self, question: &str) -> Result<Reply, Failure> {
         let (mut reply, response) = self.send(question, false).await?;
         let answer: Value = response.json().await?;
-        let text = answer.pointer("/choices/0/message/content").or(answer.pointer("/error/message"));
+        let text =
+            answer.pointer("/choices/0/message/content").or(answer.pointer("/error/message"));
         text.and_then(Value::as_str).unwrap_or_default().clone_into(&mut reply.text);
         Ok(reply)
     }
@@ -108,7 +116,11 @@ impl Stage {
         Ok(reply)
     }
 
-    async fn send(&self, question: &str, stream: bool) -> Result<(Reply, reqwest::Response), Failure> {
+    async fn send(
+        &self,
+        question: &str,
+        stream: bool,
+    ) -> Result<(Reply, reqwest::Response), Failure> {
         let body = json!({
             "model": "auto", "stream": stream, "max_tokens": 60,
             "messages": [{"role": "user", "content": question}],
