@@ -1,0 +1,26 @@
+//! What was decided and what came of it: one line per call, with evidence and without content.
+//!
+//! `record` has the shape of a line (OCSF 1.6, class API Activity); `sink` writes it. The call only fills a record and
+//! puts it into a bounded queue; a thread of its own renders and writes.
+//! Invariant: a record has no field that could hold content, a header or a credential.
+
+pub(crate) mod record;
+pub(crate) mod sink;
+
+use std::path::PathBuf;
+
+/// Where audit lines go. Nowhere is possible, but only on purpose.
+#[derive(Clone, Debug, Default)]
+pub struct AuditOptions {
+    /// A file, made with mode 0600.
+    pub file: Option<PathBuf>,
+    /// Size at which the file is moved aside, bytes; 0 stands for the default of 64 MiB.
+    pub rotate_bytes: u64,
+    /// Files that are kept aside; 0 stands for the default of 8.
+    pub keep: usize,
+    /// Standard output too.
+    pub stdout: bool,
+}
+
+pub(crate) use record::{AttemptRecord, DroppedRecord, FoundRecord, Record};
+pub(crate) use sink::Sink;

@@ -1,0 +1,249 @@
+//! Writes audit lines on a thread of its own: to a file that is moved aside when it is large, and to standard output.
+//!
+//! Invariant: the request path never waits for a disk. What does not fit into the queue is counted, and records about
+//! refusals find room when others no longer do.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use super::{AuditOptions, Record};
+
+/// Records that wait to be written.
+const QUEUE_MAX: usize = 8_192;
+
+/// Places of the queue that only refusals and failures may take.
+const RESERVED: usize = 1_024;
+
+/// Longest time that a line stays in memory while nothing else happens.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
+
+const ROTATE_BYTES_DEFAULT: u64 = 64 << 20;
+const KEEP_DEFAULT: usize = 8;
+
+/// The sending side. Dropping it, or [`Sink::finish`], writes what waits and ends the thread.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    /// Gone after the end.
+    queue: Mutex<Option<SyncSender<Box<Record>>>>,
+    waiting: Arc<AtomicUsize>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Sink {
+    /// Opens the file and starts the thread; without any destination nothing is recorded.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or the thread cannot be started.
+    pub(crate) fn open(options: &AuditOptions) -> io::Result<Self> {
+        if options.file.is_none() && !options.stdout {
+            return Ok(Self {
+                queue: Mutex::default(),
+                waiting: Arc::default(),
+                writer: Mutex::default(),
+            });
+        }
+        let file = options.file.as_deref().map(|path| Rotated::open(path, options)).transpose()?;
+        let (queue, records) = sync_channel(QUEUE_MAX);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let output = Output { file, stdout: options.stdout };
+        let seen = Arc::clone(&waiting);
+        let writer = std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write_all(output, &records, &seen))?;
+        Ok(Self { queue: Mutex::new(Some(queue)), waiting, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Puts a record into the queue; false if there was no room.
+    pub(crate) fn send(&self, record: Record) -> bool {
+        let queue = self.queue.lock();
+        let Some(queue) = &*queue else { return true };
+        let room = if record.matters() { QUEUE_MAX } else { QUEUE_MAX.saturating_sub(RESERVED) };
+        if self.waiting.fetch_add(1, Ordering::AcqRel) < room
+            && queue.try_send(Box::new(record)).is_ok()
+        {
+            return true;
+        }
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        false
+    }
+
+    /// Writes what waits and ends the thread. Blocks for as long as the disk takes.
+    pub(crate) fn finish(&self) {
+        drop(self.queue.lock().take());
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            tracing::error!("the audit thread had failed");
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+struct Output {
+    file: Option<Rotated>,
+    stdout: bool,
+}
+
+impl Output {
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.stdout {
+            let mut out = io::stdout().lock();
+            out.write_all(line)?;
+        }
+        match &mut self.file {
+            Some(file) => file.write(line),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.stdout {
+            io::stdout().lock().flush()?;
+        }
+        match &mut self.file {
+            Some(file) => file.out.flush(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write_all(mut output: Output, records: &Receiver<Box<Record>>, waiting: &AtomicUsize) {
+    let mut dirty = false;
+    loop {
+        let record = match records.recv_timeout(FLUSH_EVERY) {
+            Ok(record) => record,
+            Err(RecvTimeoutError::Timeout) => {
+                if std::mem::take(&mut dirty) {
+                    report(output.flush());
+                }
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        waiting.fetch_sub(1, Ordering::AcqRel);
+        let mut line = record.render();
+        line.push('\n');
+        report(output.write(line.as_bytes()));
+        dirty = true;
+        if waiting.load(Ordering::Acquire) == 0 {
+            report(output.flush());
+            dirty = false;
+        }
+    }
+    report(output.flush());
+}
+
+fn report(result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(error = %error, "cannot write an audit line");
+    }
+}
+
+/// A file that is moved aside when it is large: `name`, `name.1`, `name.2`…
+struct Rotated {
+    path: PathBuf,
+    out: BufWriter<File>,
+    bytes: u64,
+    rotate_bytes: u64,
+    keep: usize,
+}
+
+impl Rotated {
+    fn open(path: &Path, options: &AuditOptions) -> io::Result<Self> {
+        let (file, bytes) = open(path)?;
+        let or = |value, default| if value == 0 { default } else { value };
+        Ok(Self {
+            path: path.to_owned(),
+            out: BufWriter::new(file),
+            bytes,
+            rotate_bytes: or(options.rotate_bytes, ROTATE_BYTES_DEFAULT),
+            keep: if options.keep == 0 { KEEP_DEFAULT } else { options.keep },
+        })
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
+        if self.bytes > 0 && self.bytes.saturating_add(length) > self.rotate_bytes {
+            self.rotate()?;
+        }
+        self.out.write_all(line)?;
+        self.bytes = self.bytes.saturating_add(length);
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        for number in (1..self.keep).rev() {
+            let (from, to) = (self.aside(number), self.aside(number.saturating_add(1)));
+            if from.exists() {
+                std::fs::rename(from, to)?;
+            }
+        }
+        std::fs::rename(&self.path, self.aside(1))?;
+        let (file, bytes) = open(&self.path)?;
+        self.out = BufWriter::new(file);
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    fn aside(&self, number: usize) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{number}"));
+        name.into()
+    }
+}
+
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let bytes = file.metadata()?.len();
+    Ok((file, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_written_at_the_end_and_large_files_are_moved_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let options =
+            AuditOptions { file: Some(path.clone()), rotate_bytes: 2_500, keep: 2, stdout: false };
+        let sink = Sink::open(&options).unwrap();
+        for number in 0..12 {
+            let record = Record { request_id: format!("call-{number}"), ..Record::default() };
+            assert!(sink.send(record));
+        }
+        sink.finish();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(read("audit.jsonl").contains("call-11"));
+        assert!(read("audit.jsonl.1").len() <= 2_500);
+        assert!(folder.path().join("audit.jsonl.2").exists());
+        assert!(!folder.path().join("audit.jsonl.3").exists());
+    }
+
+    #[test]
+    fn without_a_destination_nothing_is_kept_and_nothing_is_lost() {
+        let sink = Sink::open(&AuditOptions::default()).unwrap();
+        assert!(sink.send(Record::default()));
+    }
+}

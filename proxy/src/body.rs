@@ -1,0 +1,119 @@
+//! Reads the body of a request: whole, bounded in size and time, decoded.
+//!
+//! Invariant: memory for a body grows with what has arrived, never with what a header promises.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora::protocols::http::ServerSession;
+use tokio::time::{Instant, timeout_at};
+
+use crate::decode::{DecodeError, Decoder, Encoding};
+
+/// Longest time for a whole body, however steadily it trickles.
+const TOTAL: Duration = Duration::from_mins(5);
+
+/// Most memory that is set aside for a body before it has come, bytes.
+const AHEAD_BYTES_MAX: usize = 256 << 10;
+
+/// Bounds of one body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Most bytes, before and after decoding.
+    pub(crate) bytes_max: usize,
+    /// Between two reads.
+    pub(crate) pause: Duration,
+}
+
+/// Why there is no body.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// More bytes than allowed.
+    #[error("the body has more than {0} bytes")]
+    Large(usize),
+    /// It came too slowly.
+    #[error("the body did not arrive in time")]
+    Timeout,
+    /// The name in `content-encoding` is not known.
+    #[error("the content encoding is not supported; use gzip, deflate, br, zstd or none")]
+    Encoding,
+    /// Its encoding or framing is damaged.
+    #[error("the body is damaged")]
+    Damaged,
+    /// The caller left.
+    #[error("the caller left")]
+    Gone,
+}
+
+/// The whole body of the request, decoded; empty if there is none.
+///
+/// # Errors
+/// See [`BodyError`]. After an error the connection cannot be used for another request.
+pub(crate) async fn read(session: &mut ServerSession, limits: Limits) -> Result<Bytes, BodyError> {
+    let encoding = Encoding::of(session.get_header_bytes(header::CONTENT_ENCODING))
+        .map_err(|_| BodyError::Encoding)?;
+    let announced = announced(session);
+    if announced > limits.bytes_max {
+        return Err(BodyError::Large(limits.bytes_max));
+    }
+    if session.get_header_bytes(header::EXPECT).eq_ignore_ascii_case(b"100-continue") {
+        // Pingora takes any head before the end of a body for a reason to close the connection.
+        let keepalive = session.get_keepalive();
+        session.write_continue_response().await.map_err(|_| BodyError::Gone)?;
+        session.set_keepalive(keepalive);
+    }
+    let mut decoder = Decoder::new(encoding, limits.bytes_max).map_err(|e| undecodable(&e))?;
+    let end = Instant::now() + TOTAL;
+    let mut whole = BytesMut::new();
+    let mut arrived: usize = 0;
+    loop {
+        let deadline = end.min(Instant::now() + limits.pause);
+        let piece = match timeout_at(deadline, session.read_request_body()).await {
+            Ok(Ok(Some(piece))) => piece,
+            Ok(Ok(None)) => break,
+            Ok(Err(error)) => return Err(broken(&error)),
+            Err(_) => return Err(BodyError::Timeout),
+        };
+        arrived = arrived.saturating_add(piece.len());
+        if arrived > limits.bytes_max {
+            return Err(BodyError::Large(limits.bytes_max));
+        }
+        let first = whole.is_empty() && arrived == piece.len();
+        let text = decoder.push(piece).map_err(|error| undecodable(&error))?;
+        if first && encoding == Encoding::Identity && session.is_body_done() {
+            // The usual body came in one piece and is not copied again.
+            return Ok(text);
+        }
+        if first {
+            whole.reserve(announced.min(AHEAD_BYTES_MAX).max(text.len()));
+        }
+        whole.extend_from_slice(&text);
+    }
+    if arrived > 0 {
+        whole.extend_from_slice(&decoder.finish().map_err(|error| undecodable(&error))?);
+    }
+    Ok(whole.freeze())
+}
+
+/// The length that the head names; what is no number was refused before.
+fn announced(session: &ServerSession) -> usize {
+    let text = session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    text.map_or(0, |text| text.trim().parse().unwrap_or(usize::MAX))
+}
+
+fn undecodable(error: &DecodeError) -> BodyError {
+    match error {
+        DecodeError::Unsupported => BodyError::Encoding,
+        DecodeError::Large(limit) => BodyError::Large(*limit),
+        DecodeError::Damaged(_) => BodyError::Damaged,
+    }
+}
+
+fn broken(error: &pingora::Error) -> BodyError {
+    match error.etype() {
+        pingora::ErrorType::ReadTimedout => BodyError::Timeout,
+        pingora::ErrorType::ConnectionClosed | pingora::ErrorType::ReadError => BodyError::Gone,
+        _ => BodyError::Damaged,
+    }
+}

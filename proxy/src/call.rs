@@ -1,0 +1,194 @@
+//! One call while it is under way: its identity, its snapshot, and the record that is written when it ends.
+//!
+//! Invariant: however a call ends, also by being dropped, its reservation is settled once, one record is written and one
+//! call counted.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use domain::Cost;
+use http::{HeaderName, HeaderValue};
+use pingora::protocols::http::ServerSession;
+use router::{
+    answer::Usage,
+    decide::{Plan, Spent},
+};
+
+use crate::{
+    audit::Record,
+    metrics::{CallFigures, CallLabels},
+    service::{Router, now_ms},
+    snapshot::Snapshot,
+};
+
+/// Status under which a call is counted whose caller left before there was an answer; nginx made it customary.
+pub(crate) const CALLER_LEFT: u16 = 499;
+
+/// What an answer used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bill {
+    /// The candidate that answers.
+    pub(crate) candidate: Option<usize>,
+    /// What its backend reported so far.
+    pub(crate) usage: Option<Usage>,
+    /// Bytes of answer text so far.
+    pub(crate) output_bytes: u64,
+}
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The service.
+    pub(crate) router: Arc<Router>,
+    /// The configuration of this call.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// When its head had been read.
+    pub(crate) started: Instant,
+    /// What will be written.
+    pub(crate) record: Record,
+    /// What routing saved.
+    pub(crate) saved: Cost,
+    /// The decision, until it is settled.
+    pub(crate) plan: Option<Plan>,
+    /// What is known for the bill.
+    pub(crate) bill: Bill,
+    /// Whether it is about more than a look at the server.
+    pub(crate) recorded: bool,
+}
+
+impl Call {
+    /// A call that begins now.
+    pub(crate) fn begin(router: &Arc<Router>, session: &ServerSession) -> Self {
+        let snapshot = router.snapshot.load_full();
+        let record = Record {
+            request_id: uuid::Uuid::now_v7().to_string(),
+            time_ms: now_ms(),
+            peer: peer(session),
+            method: method(session.req_header().method.as_str()),
+            path: "other",
+            status: CALLER_LEFT,
+            ended: "caller_left",
+            revision: snapshot.revision.clone(),
+            ..Record::default()
+        };
+        let router = Arc::clone(router);
+        let started = Instant::now();
+        Self {
+            router,
+            snapshot,
+            started,
+            record,
+            saved: Cost::default(),
+            plan: None,
+            bill: Bill::default(),
+            recorded: true,
+        }
+    }
+
+    /// Settles what the call costs, once; the record then holds it.
+    pub(crate) fn settle(&mut self) {
+        let Some(plan) = self.plan.take() else { return };
+        let spent = Spent {
+            candidate: self.bill.candidate,
+            usage: self.bill.usage.as_ref(),
+            output_bytes: self.bill.output_bytes,
+            now_ms: now_ms(),
+        };
+        let settled = self.snapshot.engine.settle(&self.router.memory, plan, &spent);
+        if self.bill.candidate.is_some() {
+            let input = settled.input + settled.cached + settled.cache_write;
+            self.record.tokens = Some([input.0, settled.cached.0, settled.output.0]);
+            self.record.tokens_reported = !settled.estimated;
+            self.record.cost = Some(settled.cost);
+            self.saved = settled.saved;
+        }
+    }
+
+    /// Takes note that the first content byte goes to the caller.
+    pub(crate) fn first_byte(&mut self) {
+        if self.record.first_byte_ms.is_none() {
+            self.record.first_byte_ms = Some(millis(self.started.elapsed()));
+        }
+    }
+
+    /// The headers that tell the caller what was decided.
+    pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let record = &self.record;
+        let mut headers = Vec::with_capacity(5);
+        let mut put = |name: &'static str, text: &str| {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.push((HeaderName::from_static(name), value));
+            }
+        };
+        put("x-openshell-request-id", &record.request_id);
+        if !record.backend.is_empty() {
+            put("x-openshell-route", &format!("{}/{}", record.backend, record.model));
+        }
+        if let Some(sensitivity) = record.sensitivity {
+            put("x-openshell-sensitivity", sensitivity.as_str());
+        }
+        if !record.reason.is_empty() {
+            put("x-openshell-reason", &ascii(&record.reason));
+        }
+        if let Some(cost) = record.cost {
+            put("x-openshell-cost-usd", &cost.to_string());
+        }
+        headers
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.settle();
+        let duration = self.started.elapsed();
+        let mut record = std::mem::take(&mut self.record);
+        record.duration_ms = millis(duration);
+        let [input, cached, output] = record.tokens.unwrap_or_default();
+        let labels = CallLabels {
+            dialect: record.dialect,
+            status: record.status,
+            backend: record.backend.clone(),
+            model: record.model.clone(),
+            zone: record.zone.map_or("", domain::Zone::as_str),
+            sensitivity: record.sensitivity.map_or("", domain::Sensitivity::as_str),
+        };
+        let figures = CallFigures {
+            duration,
+            first_byte: record.first_byte_ms.map(Duration::from_millis),
+            input,
+            cached,
+            output,
+            cost: record.cost.unwrap_or_default(),
+            saved: self.saved,
+        };
+        self.router.metrics.call(labels, &figures);
+        if self.recorded {
+            self.router.record(record);
+        }
+    }
+}
+
+/// Where the caller connected from; `None` for a Unix socket.
+fn peer(session: &ServerSession) -> Option<SocketAddr> {
+    session.client_addr()?.as_inet().copied()
+}
+
+/// Methods that HTTP defines, by name; others would be text that a caller chose.
+fn method(name: &str) -> &'static str {
+    const KNOWN: [&str; 8] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == name).unwrap_or("OTHER")
+}
+
+/// `text` with everything replaced that cannot stand in a header.
+fn ascii(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,225 @@
+//! ★ The story of one model call: who asks, what is asked, who may answer, who does, and the answer on its way back.
+//!
+//! Each step is a file of its own: `body`, `tenant`, `plan`, `failover` over `attempt`, `answer`.
+//! Invariants: nothing is sent to a backend that the plan does not name. The caller is watched while anything is waited
+//! for: when it leaves, the work for it ends within a moment.
+
+use std::{borrow::Cow, pin::pin, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use pingora::protocols::http::ServerSession;
+use router::{
+    decide::{Attempt, Plan},
+    redact::Vault,
+    wire::{self, Dialect, Edit},
+};
+use tokio::time::Instant;
+
+use crate::{
+    answer, body,
+    call::Call,
+    connection::{Interrupt, Limit, Stop, watched},
+    failover::{self, Tried},
+    models, plan,
+    reject::Failure,
+    service::now_ms,
+    tenant::Caller,
+};
+
+/// Prompts larger than this are decided on away from the reactor, bytes.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// A request that has been read and decided on. What is settled at the end is not here but in the call.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The caller's dialect.
+    pub(crate) dialect: Dialect,
+    /// Whether the caller wants a stream.
+    pub(crate) stream: bool,
+    /// The model that the caller asked for.
+    pub(crate) model: String,
+    /// The body as it came, decoded.
+    pub(crate) body: Bytes,
+    /// Who may answer, in order.
+    pub(crate) attempts: Vec<Attempt>,
+    /// What is replaced in the body whoever answers.
+    pub(crate) edits: Vec<Edit>,
+    /// What is taken out for everybody but `home`.
+    pub(crate) foreign_edits: Vec<Edit>,
+    /// The candidate that answered the last turn.
+    pub(crate) home: Option<usize>,
+    /// What was hidden.
+    pub(crate) vault: Arc<Vault>,
+    /// For each attempt, the edit that names its model.
+    pub(crate) models: Vec<Edit>,
+    /// Makes a stream report its usage where the caller did not ask for it; the report is hidden again.
+    pub(crate) usage_edit: Option<Edit>,
+    /// Headers of the caller that a backend might see.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Does the whole exchange.
+///
+/// # Errors
+/// [`Stop::Failure`] while the caller can still be told, else [`Stop::BrokenOff`].
+pub(crate) async fn run(
+    session: &mut ServerSession,
+    call: &mut Call,
+    dialect: Dialect,
+    model: Option<Cow<'_, str>>,
+) -> Result<(), Stop> {
+    call.record.path = template(dialect);
+    call.record.dialect = word(dialect);
+    let tenant = call.router.naming.of(caller(session));
+    tenant.as_str().clone_into(&mut call.record.tenant);
+    let timeouts = call.snapshot.configuration.timeouts;
+    let deadline = Instant::now() + timeouts.total;
+    let cut = call.router.flights.until_cut();
+    let limit = pin!(async move {
+        tokio::select! {
+            biased;
+            () = cut => Interrupt::Cut,
+            () = tokio::time::sleep_until(deadline) => Interrupt::Total,
+        }
+    });
+    let mut limit: Limit<'_> = limit;
+
+    let body = body::read(session, limits(call)).await.map_err(unreadable)?;
+    let headers = forwarded(session);
+    let question = plan::Question { dialect, model: model.as_deref(), tenant: &tenant, headers };
+    let (asked, plan) = decide(session, call, &mut limit, question, body).await?;
+    note(call, &asked, &plan);
+    let input = plan.input;
+    call.plan = Some(plan);
+    if dialect == Dialect::AnthropicCountTokens {
+        return models::count(session, call, input).await;
+    }
+
+    let mut tried = Tried::default();
+    let sent = Box::pin(failover::run(&call.router, &call.snapshot, &asked, &mut tried));
+    let won = watched(session, &mut limit, sent).await;
+    call.record.attempts = std::mem::take(&mut tried.records);
+    let won = won.map_err(|why| interrupted(call, why))??;
+    answer::give(session, call, &mut limit, &asked, won).await
+}
+
+/// Reads the prompt and asks the router.
+async fn decide(
+    session: &mut ServerSession,
+    call: &mut Call,
+    limit: &mut Limit<'_>,
+    question: plan::Question<'_>,
+    body: Bytes,
+) -> Result<(Asked, Plan), Stop> {
+    let router = Arc::clone(&call.router);
+    let started = std::time::Instant::now();
+    let asked = if body.len() <= INLINE_BYTES_MAX {
+        plan::ask(&router, &call.snapshot, question, body, now_ms())
+    } else {
+        let place = watched(session, limit, router.deciding.acquire()).await;
+        let place = place.map_err(|why| interrupted(call, why))?;
+        let snapshot = &call.snapshot;
+        let asked =
+            tokio::task::block_in_place(|| plan::ask(&router, snapshot, question, body, now_ms()));
+        drop(place);
+        asked
+    };
+    router.metrics.decide.observe(started.elapsed());
+    Ok(asked?)
+}
+
+/// Takes note of what was decided.
+fn note(call: &mut Call, asked: &Asked, plan: &Plan) {
+    let record = &mut call.record;
+    record.stream = asked.stream;
+    record.sensitivity = Some(plan.sensitivity);
+    record.reason.clone_from(&plan.reason);
+    record.expected = plan.attempts.first().map(|attempt| attempt.expected);
+    record.found = plan::found(plan);
+    record.dropped = plan::dropped(&call.snapshot, plan);
+}
+
+/// What an interruption means before an answer has begun.
+fn interrupted(call: &mut Call, why: Interrupt) -> Stop {
+    match why {
+        Interrupt::CallerLeft => {
+            call.record.ended = "caller_left";
+            Stop::BrokenOff
+        }
+        Interrupt::Cut => Failure::Stopping.into(),
+        Interrupt::Total => Failure::Total.into(),
+    }
+}
+
+fn unreadable(error: body::BodyError) -> Stop {
+    match error {
+        body::BodyError::Gone => Stop::BrokenOff,
+        error => Failure::Body(error).into(),
+    }
+}
+
+fn limits(call: &Call) -> body::Limits {
+    let server = &call.snapshot.configuration.server;
+    body::Limits { bytes_max: server.body_bytes_max, pause: server.body_timeout }
+}
+
+fn caller(session: &ServerSession) -> Caller<'_> {
+    let credential = [header::AUTHORIZATION.as_str(), "x-api-key", "api-key"]
+        .into_iter()
+        .map(|name| session.get_header_bytes(name))
+        .find(|value| !value.is_empty());
+    match credential {
+        Some(value) => Caller::Credential(value),
+        None => match session.client_addr().and_then(|address| address.as_inet()) {
+            Some(address) => Caller::Address(address.ip()),
+            None => Caller::Local,
+        },
+    }
+}
+
+/// The headers that might go to a backend; which do depends on its dialect.
+fn forwarded(session: &ServerSession) -> Vec<(HeaderName, HeaderValue)> {
+    let headers = &session.req_header().headers;
+    let listed =
+        headers.get(header::CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let hop = |name: &HeaderName| {
+        listed.split(',').any(|token| token.trim().eq_ignore_ascii_case(name.as_str()))
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| backends::headers::forwarded(name.as_str()) && !hop(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The path of a dialect as it stands in records.
+fn template(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::OpenAiChat => "/v1/chat/completions",
+        Dialect::OpenAiCompletions => "/v1/completions",
+        Dialect::OpenAiResponses => "/v1/responses",
+        Dialect::OpenAiEmbeddings => "/v1/embeddings",
+        Dialect::AnthropicMessages => "/v1/messages",
+        Dialect::AnthropicCountTokens => "/v1/messages/count_tokens",
+    }
+}
+
+/// The word for a dialect in records and metrics.
+fn word(dialect: Dialect) -> &'static str {
+    backends::provider::dialect_word(dialect)
+}
+
+impl Asked {
+    /// The pieces of the body for the attempt at `place`, in the caller's own dialect.
+    pub(crate) fn spliced(&self, place: usize) -> Vec<Bytes> {
+        let mut edits = self.edits.clone();
+        let candidate = self.attempts.get(place).map(|attempt| attempt.candidate);
+        if self.home.is_none() || self.home != candidate {
+            edits.extend(self.foreign_edits.iter().cloned());
+        }
+        edits.extend(self.models.get(place).cloned());
+        edits.extend(self.usage_edit.clone());
+        wire::splice(&self.body, edits)
+    }
+}

@@ -1,0 +1,226 @@
+//! Tries the candidates of a plan in their order until one begins to answer.
+//!
+//! Another one is tried after a failed connection, a status that says "not now" or "not me", a time limit, or an answer
+//! that breaks before its first content byte. Not here: one attempt (`attempt`), what a status means
+//! (`backends::outcome`), the answer on its way (`answer`).
+//! Invariants: only candidates of the plan are asked, each at most once; every attempt is recorded, also one that is
+//! interrupted.
+
+mod lost;
+pub(crate) mod request;
+pub(crate) mod upstream_answer;
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use backends::outcome::{self, Blame, Verdict};
+use http::{HeaderMap, header};
+use router::wire::Dialect;
+
+use self::{
+    lost::{Losses, Lost},
+    upstream_answer::{Content, Upstream},
+};
+use crate::{
+    attempt::{self, AttemptError},
+    audit::AttemptRecord,
+    call::millis,
+    exchange::Asked,
+    health::Sign,
+    reject::Failure,
+    service::{Router, now_ms},
+    snapshot::{Reach, Route, Snapshot},
+};
+
+/// What was tried so far; lives outside the future, so that an interruption does not lose it.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    /// One record per attempt.
+    pub(crate) records: Vec<AttemptRecord>,
+}
+
+/// The candidate that answers.
+pub(crate) struct Won {
+    /// Its place in the plan.
+    pub(crate) place: usize,
+    /// Its index among the candidates.
+    pub(crate) candidate: usize,
+    /// The dialect that it was asked in.
+    pub(crate) dialect: Dialect,
+    /// The status of its answer, 200 to 299.
+    pub(crate) status: u16,
+    /// The headers of its answer.
+    pub(crate) headers: HeaderMap,
+    /// What it answers.
+    pub(crate) content: Content,
+    /// What the translation of the answer needs.
+    pub(crate) translation: request::Translation,
+}
+
+/// Tries one candidate after the other.
+///
+/// # Errors
+/// What the caller is told when none of them answers.
+pub(crate) async fn run(
+    router: &Router,
+    snapshot: &Snapshot,
+    asked: &Asked,
+    tried: &mut Tried,
+) -> Result<Won, Failure> {
+    let mut losses = Losses::default();
+    for (place, attempt) in asked.attempts.iter().enumerate() {
+        let one = Try { router, snapshot, asked, place, candidate: attempt.candidate };
+        match one.run(tried).await {
+            Ok(won) => {
+                if tried.records.len() > 1 {
+                    router.metrics.failovers.fetch_add(1, Ordering::Relaxed);
+                }
+                return Ok(won);
+            }
+            Err(Lost::Final(failure)) => return Err(failure),
+            Err(lost) => losses.add(lost),
+        }
+    }
+    Err(losses.failure())
+}
+
+/// One attempt within a plan.
+struct Try<'a> {
+    router: &'a Router,
+    snapshot: &'a Snapshot,
+    asked: &'a Asked,
+    place: usize,
+    candidate: usize,
+}
+
+/// What an attempt said, for the record.
+struct Outcome {
+    word: &'static str,
+    status: Option<u16>,
+    sign: Sign,
+}
+
+impl Try<'_> {
+    /// Asks the candidate and records what came of it.
+    async fn run(&self, tried: &mut Tried) -> Result<Won, Lost> {
+        let Some((backend, reach)) = self.snapshot.place(self.candidate) else {
+            return Err(Lost::Failed);
+        };
+        let backend = backend.name.as_str();
+        if reach.missing.is_some() || !self.router.health.admit(backend, now_ms()) {
+            return Err(Lost::Failed);
+        }
+        let trial = Trial { router: self.router, backend, sign: Sign::Nothing };
+        let model = self.snapshot.model(self.candidate).unwrap_or_default();
+        tried.records.push(AttemptRecord {
+            backend: backend.to_owned(),
+            model: model.to_owned(),
+            outcome: "interrupted",
+            status: None,
+            ms: 0,
+        });
+        let started = Instant::now();
+        let (result, outcome) = self.ask(reach).await;
+        self.note(tried, &outcome, started.elapsed(), trial);
+        result
+    }
+
+    fn note(&self, tried: &mut Tried, outcome: &Outcome, took: Duration, mut trial: Trial<'_>) {
+        trial.sign = outcome.sign;
+        self.router.metrics.attempt(trial.backend, outcome.word);
+        if let Some(record) = tried.records.last_mut() {
+            record.outcome = outcome.word;
+            record.status = outcome.status;
+            record.ms = millis(took);
+        }
+    }
+
+    async fn ask(&self, reach: &Reach) -> (Result<Won, Lost>, Outcome) {
+        let none = |word, sign| Outcome { word, status: None, sign };
+        let Some(route) = self.route() else {
+            return (Err(Lost::Failed), none("no_dialect", Sign::Nothing));
+        };
+        let (request, translation) =
+            match request::build(self.snapshot, self.asked, self.place, self.candidate, route) {
+                Ok(built) => built,
+                Err(failure) => {
+                    let lost = Lost::Untranslatable(failure);
+                    return (Err(lost), none("untranslatable", Sign::Nothing));
+                }
+            };
+        let first_byte = self.snapshot.configuration.timeouts.first_byte;
+        let sent = attempt::attempt(&reach.pool, &reach.target, &request, first_byte).await;
+        let upstream = match sent {
+            Ok(session) => Upstream::new(session, reach),
+            Err(error) => return (Err(unreached(error)), none(error.as_str(), Sign::Ill)),
+        };
+        let status = upstream.status();
+        let verdict = outcome::judge(status, upstream.text(header::RETRY_AFTER), now_ms() / 1_000);
+        let (result, word, sign) = match verdict {
+            Verdict::Answer => match upstream.content(self.snapshot.configuration.timeouts).await {
+                Ok((headers, content)) => {
+                    let (place, candidate) = (self.place, self.candidate);
+                    let dialect = route.dialect;
+                    let won =
+                        Won { place, candidate, dialect, status, headers, content, translation };
+                    (Ok(won), "answered", Sign::Well)
+                }
+                Err(word) => (Err(Lost::Broke), word, Sign::Ill),
+            },
+            Verdict::Retry { after, blame } => {
+                upstream.discard().await;
+                refused(after, blame)
+            }
+            Verdict::CredentialRejected => {
+                tracing::error!(backend = %reach.target, status, "a backend refuses our credential");
+                upstream.discard().await;
+                (Err(Lost::Credential), "credential_rejected", Sign::Well)
+            }
+            Verdict::Final => {
+                let failure = upstream.refusal(self.asked, route.dialect).await;
+                (Err(Lost::Final(failure)), "refused", Sign::Well)
+            }
+        };
+        (result, Outcome { word, status: Some(status), sign })
+    }
+
+    /// The route in the caller's own dialect, else the first one that the request can be translated to.
+    fn route(&self) -> Option<&Route> {
+        let routes = self.snapshot.routes(self.candidate);
+        let own = routes.iter().find(|route| route.dialect == self.asked.dialect);
+        own.or_else(|| {
+            routes.iter().find(|route| request::translatable(self.asked.dialect, route.dialect))
+        })
+    }
+}
+
+fn unreached(error: AttemptError) -> Lost {
+    match error {
+        AttemptError::ConnectTimeout | AttemptError::FirstByteTimeout => Lost::Timeout,
+        AttemptError::Connect | AttemptError::Broken | AttemptError::Protocol => Lost::Failed,
+    }
+}
+
+fn refused(after: Option<Duration>, blame: Blame) -> (Result<Won, Lost>, &'static str, Sign) {
+    match blame {
+        Blame::RateLimit => (Err(Lost::Busy(after)), "rate_limited", Sign::Well),
+        Blame::Overloaded => (Err(Lost::Busy(after)), "overloaded", Sign::Ill),
+        Blame::ServerError => (Err(Lost::Failed), "server_error", Sign::Ill),
+        Blame::Timeout => (Err(Lost::Timeout), "timeout", Sign::Ill),
+    }
+}
+
+/// A place that the breaker gave; given back with what the attempt said, also when it is interrupted.
+struct Trial<'a> {
+    router: &'a Router,
+    backend: &'a str,
+    sign: Sign,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.router.health.record(self.backend, self.sign, now_ms());
+    }
+}

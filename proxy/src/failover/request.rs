@@ -1,0 +1,96 @@
+//! The request to one candidate: path, headers and body in a dialect that it takes.
+//!
+//! Invariant: of the caller's headers only those leave that `backends::headers` lets pass; in the caller's own dialect the
+//! body is the caller's bytes but for the edits.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
+use router::wire::Dialect;
+
+use crate::{
+    attempt::Outgoing,
+    exchange::Asked,
+    reject::Failure,
+    snapshot::{Route, Snapshot},
+};
+
+/// What the translation of an answer needs to know of the request; nothing where there is no translation.
+#[derive(Debug, Default)]
+pub(crate) struct Translation {}
+
+/// Whether a request of dialect `from` can be said in dialect `to` at all.
+pub(crate) fn translatable(from: Dialect, to: Dialect) -> bool {
+    let talks = |dialect| {
+        matches!(
+            dialect,
+            Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::AnthropicMessages
+        )
+    };
+    from == to || (talks(from) && talks(to))
+}
+
+/// Builds the request for the attempt at `place` in the plan.
+///
+/// # Errors
+/// [`Failure::Untranslatable`] when the backend's dialect cannot say it.
+pub(super) fn build(
+    snapshot: &Snapshot,
+    asked: &Asked,
+    place: usize,
+    candidate: usize,
+    route: &Route,
+) -> Result<(Outgoing, Translation), Failure> {
+    let _ = (snapshot, candidate);
+    let (body, translation) = if route.dialect == asked.dialect {
+        (asked.spliced(place), Translation::default())
+    } else {
+        translated()?
+    };
+    let request = Outgoing {
+        method: Method::POST,
+        path: route.path.clone(),
+        headers: headers(asked, route),
+        body,
+    };
+    Ok((request, translation))
+}
+
+fn translated() -> Result<(Vec<Bytes>, Translation), Failure> {
+    Err(Failure::Untranslatable {
+        param: String::new(),
+        message: "not yet".to_owned(),
+        code: "dialect_unsupported",
+    })
+}
+
+/// The caller's headers that may pass, below them the router's own, above them the operator's and the credential.
+fn headers(asked: &Asked, route: &Route) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(12);
+    let own = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        // Answers are read on their way: undoing compression would only cost time on both sides.
+        (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+    ];
+    let set = |name: &HeaderName, list: &[(HeaderName, HeaderValue)]| {
+        list.iter().any(|(other, _)| other == name)
+    };
+    headers.extend(own);
+    headers.extend(route.strong.iter().cloned());
+    for (name, value) in &asked.headers {
+        let text = value.to_str().ok();
+        let passed =
+            text.and_then(|text| backends::headers::forward(name.as_str(), text, route.dialect));
+        let value = passed.and_then(|text| HeaderValue::from_str(&text).ok());
+        if let Some(value) = value
+            && !set(name, &headers)
+        {
+            headers.push((name.clone(), value));
+        }
+    }
+    for (name, value) in &route.weak {
+        if !set(name, &headers) {
+            headers.push((name.clone(), value.clone()));
+        }
+    }
+    headers
+}

@@ -1,0 +1,138 @@
+//! Asks the router who may answer a request: the only place that calls its engine.
+
+use bytes::Bytes;
+use domain::Tenant;
+use http::{HeaderName, HeaderValue};
+use router::{
+    decide::{self, Attempt, Plan, Why},
+    hash::HashKey,
+    wire::{self, Dialect},
+};
+
+pub(crate) use router::decide::Memory;
+
+use crate::{
+    audit::{DroppedRecord, FoundRecord},
+    exchange::Asked,
+    reject::Failure,
+    service::Router,
+    snapshot::Snapshot,
+};
+
+/// A memory whose hashes and placeholders are keyed with `key`, each with its own half.
+pub(crate) fn memory(key: &[u8; 32]) -> Memory {
+    use sha2::{Digest, Sha256};
+    let derived = |purpose: &[u8]| -> [u8; 32] {
+        Sha256::new_with_prefix(key).chain_update(purpose).finalize().into()
+    };
+    let mut hash = [0; 16];
+    for (to, from) in hash.iter_mut().zip(derived(b"hash")) {
+        *to = from;
+    }
+    Memory::new(decide::Keys { hash: HashKey::new(hash), mask: derived(b"mask") })
+}
+
+/// What is known of a request besides its body.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    /// The caller's dialect.
+    pub(crate) dialect: Dialect,
+    /// The model that the path names.
+    pub(crate) model: Option<&'a str>,
+    /// Who asks.
+    pub(crate) tenant: &'a Tenant,
+    /// Headers that might go to a backend.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Reads the body and asks. Takes processor time in proportion to what of the conversation is new.
+///
+/// # Errors
+/// When the body is not understood or nobody may answer.
+pub(crate) fn ask(
+    router: &Router,
+    snapshot: &Snapshot,
+    question: Question<'_>,
+    body: Bytes,
+    now_ms: u64,
+) -> Result<(Asked, Plan), Failure> {
+    let view = wire::read_for(question.dialect, question.model, &body).map_err(Failure::Read)?;
+    let unhealthy = |candidate| !usable(router, snapshot, candidate, now_ms);
+    let asking = decide::Question {
+        view: &view,
+        body: &body,
+        tenant: question.tenant,
+        now_ms,
+        unhealthy: &unhealthy,
+    };
+    let mut plan = snapshot.engine.decide(&router.memory, &asking).map_err(Failure::Refused)?;
+    let name = |attempt: &Attempt| {
+        let model = snapshot.model(attempt.candidate).unwrap_or_default();
+        wire::model_edit(&view, model)
+    };
+    let models = plan.attempts.iter().map(name).collect();
+    let (dialect, stream) = (view.dialect, view.stream);
+    let usage_edit = view.usage_edit.clone();
+    let model = view.model.clone().into_owned();
+    drop(view);
+    let asked = Asked {
+        dialect,
+        stream,
+        model,
+        body,
+        attempts: plan.attempts.clone(),
+        edits: std::mem::take(&mut plan.edits),
+        foreign_edits: std::mem::take(&mut plan.foreign_edits),
+        home: plan.home,
+        vault: std::sync::Arc::clone(&plan.vault),
+        models,
+        usage_edit,
+        headers: question.headers,
+    };
+    Ok((asked, plan))
+}
+
+/// Whether a candidate can be asked at all: its credential is there and its breaker lets calls pass.
+fn usable(router: &Router, snapshot: &Snapshot, candidate: usize, now_ms: u64) -> bool {
+    snapshot.place(candidate).is_some_and(|(backend, reach)| {
+        reach.missing.is_none() && router.health.usable(backend.name.as_str(), now_ms)
+    })
+}
+
+/// What was found, for the record.
+pub(crate) fn found(plan: &Plan) -> Vec<FoundRecord> {
+    let record = |found: &decide::Found| FoundRecord {
+        label: found.label.as_str().to_owned(),
+        count: found.count,
+        action: found.action.as_str(),
+    };
+    plan.found.iter().map(record).collect()
+}
+
+/// Who was not asked, for the record.
+pub(crate) fn dropped(snapshot: &Snapshot, plan: &Plan) -> Vec<DroppedRecord> {
+    let candidates = &snapshot.engine.settings().candidates;
+    let record = |dropped: &decide::Dropped| {
+        let candidate = candidates.get(dropped.candidate)?;
+        Some(DroppedRecord {
+            backend: candidate.backend.as_str().to_owned(),
+            model: candidate.model.as_str().to_owned(),
+            why: why(dropped.why),
+        })
+    };
+    plan.dropped.iter().filter_map(record).collect()
+}
+
+fn why(why: Why) -> String {
+    match why {
+        Why::Ceiling { level, ceiling } => format!("{level} may go to {ceiling} at most"),
+        Why::Context { needed, available } => format!("needs {needed} tokens, has {available}"),
+        Why::Ability(ability) => format!("cannot do {ability}"),
+        Why::Quality { needed } => format!("below quality {needed}"),
+        Why::Dialect => "takes no dialect that fits".to_owned(),
+        Why::NotAsked => "not asked for".to_owned(),
+        Why::Unhealthy => "not healthy".to_owned(),
+        Why::Budget => "over budget".to_owned(),
+        Why::Price => "price unknown".to_owned(),
+    }
+}

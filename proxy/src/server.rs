@@ -1,0 +1,421 @@
+//! Starts the router service, keeps it running, and stops it without breaking what is under way.
+//!
+//! [`run`] is the service of a process: it ends with a signal. [`Running`] is the same service inside another program.
+//! Stopping: listeners close at once, calls under way may go on for the grace, then each is cut with an error that its
+//! caller can read. Pingora's own server would wait out its grace even when idle, so its services run on our runtime.
+//!
+//! Invariant: when a stop returns, no task of the server runs and every audit line is on disk.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicUsize},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use pingora::{
+    apps::ServerApp,
+    server::{Fds, ListenFds},
+    services::{Service as _, listening::Service},
+};
+use tokio::{
+    runtime::Runtime,
+    sync::{Notify, oneshot, watch},
+};
+
+use crate::{
+    admin::Admin,
+    audit::Sink,
+    listen::{self, Bound, Gate},
+    probe, reload,
+    service::Router,
+    tasks::Tasks,
+};
+pub use crate::{
+    audit::AuditOptions,
+    credentials::Environment,
+    listen::{ListenAddr, ListenAddrError, TlsFiles},
+    snapshot::SnapshotError,
+};
+
+/// After the cut, how long calls get to write their last words.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How the service is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The router file.
+    pub config: PathBuf,
+    /// Where to listen for calls.
+    pub listen: Vec<ListenAddr>,
+    /// Certificate and key for the TCP addresses; without them HTTP is spoken in clear.
+    pub tls: Option<TlsFiles>,
+    /// Where to serve `/metrics`, `/healthz` and `/readyz`.
+    pub admin: Option<SocketAddr>,
+    /// Whether HTTP/2 without TLS is taken. A client that sends less than 24 bytes is then never answered, so leave it
+    /// off where strangers can connect.
+    pub h2c: bool,
+    /// Threads that serve calls; 0 takes one per processor.
+    pub threads: usize,
+    /// How long calls under way may go on after the order to stop; `None` takes what the file says.
+    pub grace: Option<Duration>,
+    /// Where audit lines go; `None` takes what the file says.
+    pub audit: Option<AuditOptions>,
+    /// Where credentials are read from.
+    pub environment: Environment,
+}
+
+impl Options {
+    /// The service of `config` on `listen`, with credentials from the environment of this process.
+    pub fn new(config: impl Into<PathBuf>, listen: ListenAddr) -> Self {
+        Self {
+            config: config.into(),
+            listen: vec![listen],
+            tls: None,
+            admin: None,
+            h2c: false,
+            threads: 0,
+            grace: None,
+            audit: None,
+            environment: Environment::process(),
+        }
+    }
+}
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error("cannot use {path}")]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: SnapshotError,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Certificate or key cannot be used.
+    #[error("cannot use the certificate and key: {0}")]
+    Tls(String),
+    /// The audit file cannot be opened.
+    #[error("cannot open the audit file")]
+    Audit(#[source] io::Error),
+    /// Threads, signals or randomness are not to be had.
+    #[error("the system gives no {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Runs the service until SIGTERM or SIGINT; SIGHUP reads the file again. A second signal ends the grace. Blocks.
+///
+/// # Errors
+/// When it does not start. `ready` is called with the addresses once it does.
+pub fn run(options: &Options, ready: impl FnOnce(&Addresses)) -> Result<(), StartError> {
+    let runtime = runtime(options.threads)?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::install()?;
+        let mut server = Server::start(options)?;
+        ready(&server.addresses);
+        while signals.next().await == Signal::Reload {
+            server.reload.notify_one();
+        }
+        tracing::info!("stopping");
+        let mut again = std::pin::pin!(async { while signals.next().await != Signal::Stop {} });
+        server.stop(again.as_mut()).await;
+        Ok(())
+    });
+    runtime.shutdown_timeout(LAST_WORDS);
+    result
+}
+
+/// Where a service listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// For calls, in the order of the options, with the real ports.
+    pub listen: Vec<ListenAddr>,
+    /// For administration.
+    pub admin: Option<SocketAddr>,
+}
+
+/// A service inside this process, on threads of its own. Dropping it stops it.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Addresses,
+    reload: Arc<Notify>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts a service and returns when it listens.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let runtime = runtime(options.threads)?;
+        let server = {
+            let _inside = runtime.enter();
+            Server::start(options)?
+        };
+        let (addresses, reload) = (server.addresses.clone(), Arc::clone(&server.reload));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let work = move || {
+            runtime.block_on(async {
+                // An error means that the handle is gone, which is an order to stop as well.
+                let ordered = stopped.await;
+                tracing::debug!(ordered = ordered.is_ok(), "stopping");
+                let mut server = server;
+                server.stop(std::pin::pin!(std::future::pending())).await;
+            });
+            runtime.shutdown_timeout(LAST_WORDS);
+        };
+        let thread = std::thread::Builder::new()
+            .name("router".to_owned())
+            .spawn(work)
+            .map_err(|source| StartError::System { what: "thread", source })?;
+        Ok(Self { addresses, reload, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The first TCP address for calls.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.addresses.listen.iter().find_map(|address| match address {
+            ListenAddr::Tcp(address) => Some(*address),
+            ListenAddr::Unix(_) => None,
+        })
+    }
+
+    /// The address for administration.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.addresses.admin
+    }
+
+    /// Reads the file again without waiting for the next look at it.
+    pub fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Stops the service; returns when its last call has ended or the grace is over. Blocks.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // The receiver only ends with the thread, which is joined below.
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the service had failed");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A service that listens.
+struct Server {
+    router: Arc<Router>,
+    tasks: Tasks,
+    listeners: Tasks,
+    shutdown: watch::Sender<bool>,
+    reload: Arc<Notify>,
+    addresses: Addresses,
+    grace: Option<Duration>,
+}
+
+impl Server {
+    /// Builds everything and lets it run. Needs to be inside a runtime.
+    fn start(options: &Options) -> Result<Self, StartError> {
+        let router = router(options)?;
+        let tls = options.tls.as_ref();
+        if let Some(files) = tls {
+            listen::tls(files).map_err(StartError::Tls)?;
+        }
+        let bound = options.listen.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let admin = options.admin.map(|address| bind(&ListenAddr::Tcp(address))).transpose()?;
+        let (tasks, listeners) = (Tasks::default(), Tasks::default());
+        let shutdown = watch::Sender::new(false);
+        let addresses = Addresses {
+            listen: bound.iter().map(|bound| bound.address.clone()).collect(),
+            admin: admin.as_ref().and_then(|bound| match bound.address {
+                ListenAddr::Tcp(address) => Some(address),
+                ListenAddr::Unix(_) => None,
+            }),
+        };
+        let gate = Gate::new(Arc::clone(&router), Arc::new(AtomicUsize::new(0)));
+        serve(&listeners, &shutdown, "router", gate, (&bound, tls))?;
+        if let Some(bound) = admin {
+            let app = Admin { router: Arc::clone(&router) };
+            serve(&tasks, &shutdown, "admin", app, (&[bound], None))?;
+        }
+        let reload = Arc::new(Notify::new());
+        let path = options.config.clone();
+        tasks.spawn("reload", reload::run(Arc::clone(&router), path, Arc::clone(&reload)));
+        tasks.spawn("probe", probe::run(Arc::clone(&router)));
+        let grace = options.grace;
+        Ok(Self { router, tasks, listeners, shutdown, reload, addresses, grace })
+    }
+
+    /// Stops: first nothing new, then what is under way ends or is cut.
+    async fn stop(&mut self, hurry: std::pin::Pin<&mut (impl Future<Output = ()> + ?Sized)>) {
+        self.shutdown.send_replace(true);
+        let grace = self.router.snapshot.load().configuration.server.grace;
+        let grace = self.grace.unwrap_or(grace);
+        let flights = &self.router.flights;
+        tokio::select! {
+            biased;
+            () = flights.none() => {}
+            () = tokio::time::sleep(grace) => {}
+            () = hurry => {}
+        }
+        if flights.count() > 0 {
+            tracing::warn!(calls = flights.count(), "the grace is over; calls are cut");
+            flights.cut();
+            if tokio::time::timeout(LAST_WORDS, flights.none()).await.is_err() {
+                tracing::warn!(calls = flights.count(), "calls did not end when they were cut");
+            }
+        }
+        self.listeners.finish().await;
+        self.tasks.finish().await;
+        for address in &self.addresses.listen {
+            if let ListenAddr::Unix(path) = address
+                && let Err(error) = std::fs::remove_file(path)
+            {
+                tracing::debug!(path = %path.display(), error = %error, "the socket was gone");
+            }
+        }
+        let router = Arc::clone(&self.router);
+        if tokio::task::spawn_blocking(move || router.audit.finish()).await.is_err() {
+            tracing::error!("the last audit lines could not be written");
+        }
+    }
+}
+
+fn runtime(threads: usize) -> Result<Runtime, StartError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder
+        .thread_name("router")
+        .enable_all()
+        .build()
+        .map_err(|source| StartError::System { what: "runtime", source })
+}
+
+fn router(options: &Options) -> Result<Arc<Router>, StartError> {
+    let unusable = |source| StartError::Configuration { path: options.config.clone(), source };
+    let text = std::fs::read_to_string(&options.config)
+        .map_err(|source| unusable(SnapshotError::Read(source)))?;
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)
+        .map_err(|error| StartError::System { what: "randomness", source: error.into() })?;
+    let audit = match &options.audit {
+        Some(audit) => audit.clone(),
+        None => audit_of(&text),
+    };
+    let sink = Sink::open(&audit).map_err(StartError::Audit)?;
+    let environment = options.environment.clone();
+    Router::new(&text, environment, sink, &key, options.h2c).map(Arc::new).map_err(unusable)
+}
+
+/// What the file says about audit; a file with faults is reported elsewhere.
+fn audit_of(text: &str) -> AuditOptions {
+    let Ok((configuration, _)) = backends::file::parse(text) else {
+        return AuditOptions::default();
+    };
+    let audit = configuration.audit;
+    AuditOptions {
+        file: audit.file.map(|path| Path::new(&path).to_owned()),
+        rotate_bytes: audit.rotate_bytes,
+        keep: usize::try_from(audit.keep).unwrap_or(usize::MAX),
+        stdout: audit.stdout,
+    }
+}
+
+fn bind(address: &ListenAddr) -> Result<Bound, StartError> {
+    listen::bind(address)
+        .map_err(|source| StartError::Listen { address: address.to_string(), source })
+}
+
+/// Lets Pingora accept on `bound` for `app`.
+fn serve<A: ServerApp + Send + Sync + 'static>(
+    tasks: &Tasks,
+    shutdown: &watch::Sender<bool>,
+    name: &'static str,
+    app: A,
+    bound: (&[Bound], Option<&TlsFiles>),
+) -> Result<(), StartError> {
+    let mut service = Service::new(name.to_owned(), app);
+    let mut table = Fds::new();
+    let (bound, tls) = bound;
+    for bound in bound {
+        bound.register(&mut table);
+        let tls = tls.map(listen::tls).transpose().map_err(StartError::Tls)?;
+        service.add_listener(bound.listener(tls));
+    }
+    let (table, shutdown): (ListenFds, _) = (Arc::new(Mutex::new(table)), shutdown.subscribe());
+    tasks.spawn(name, async move { service.start_service(Some(table), shutdown, 1).await });
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    Stop,
+    Reload,
+}
+
+/// The signals that are listened to.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, StartError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let of =
+            |kind| signal(kind).map_err(|source| StartError::System { what: "signals", source });
+        Ok(Self {
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
+            hangup: of(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What all calls share: the current snapshot, pools, health, audit, metrics.
+//!
+//! Not here: the story of a call (`connection`, `exchange`).
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::ArcSwap;
+use pingora::apps::HttpServerOptions;
+use tokio::sync::Semaphore;
+
+use crate::{
+    audit::{Record, Sink},
+    credentials::Environment,
+    flight::Flights,
+    health::{Condition, Health},
+    metrics::{Gauges, Metrics},
+    snapshot::{Snapshot, SnapshotError},
+    tenant::Naming,
+    upstream::Pools,
+};
+
+/// Requests that one connection may carry before it is closed, so that its memory is freed now and then.
+const KEEPALIVE_REQUESTS_MAX: u32 = 10_000;
+
+/// How long an HTTP/2 connection without calls stays open.
+const H2_IDLE: Duration = Duration::from_mins(2);
+
+/// The router service.
+pub(crate) struct Router {
+    /// The configuration in force.
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// Connections to backends.
+    pub(crate) pools: Pools,
+    /// Breakers of backends.
+    pub(crate) health: Health,
+    /// What the router remembers from call to call.
+    pub(crate) memory: crate::plan::Memory,
+    /// Where records go.
+    pub(crate) audit: Sink,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// Names of callers.
+    pub(crate) naming: Naming,
+    /// Calls under way.
+    pub(crate) flights: Flights,
+    /// Places for large prompts that are decided on at the same time.
+    pub(crate) deciding: Semaphore,
+    /// Options of Pingora's HTTP server.
+    pub(crate) http: HttpServerOptions,
+    environment: Environment,
+}
+
+impl Router {
+    /// A service that begins with the configuration in `text`.
+    ///
+    /// # Errors
+    /// As [`Snapshot::build`].
+    pub(crate) fn new(
+        text: &str,
+        environment: Environment,
+        audit: Sink,
+        key: &[u8; 32],
+        h2c: bool,
+    ) -> Result<Self, SnapshotError> {
+        let pools = Pools::default();
+        let snapshot = Snapshot::build(text, &environment, &pools)?;
+        let mut http = HttpServerOptions::default();
+        http.h2c = h2c;
+        http.keepalive_request_limit = Some(KEEPALIVE_REQUESTS_MAX);
+        http.h2_idle_timeout = Some(H2_IDLE);
+        let places = std::thread::available_parallelism().map_or(2, usize::from);
+        Ok(Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            pools,
+            health: Health::default(),
+            memory: crate::plan::memory(key),
+            audit,
+            metrics: Metrics::default(),
+            naming: Naming::new(key),
+            flights: Flights::default(),
+            deciding: Semaphore::new(places.saturating_mul(2)),
+            http,
+            environment,
+        })
+    }
+
+    /// Takes over the configuration in `text`; calls under way keep theirs.
+    ///
+    /// # Errors
+    /// As [`Snapshot::build`]; then the old one stays in force.
+    pub(crate) fn reload(&self, text: &str) -> Result<(), SnapshotError> {
+        let snapshot = Snapshot::build(text, &self.environment, &self.pools)?;
+        let named = |name: &str| {
+            snapshot.configuration.backends.iter().any(|backend| backend.name.as_str() == name)
+        };
+        self.health.retain(named);
+        self.snapshot.store(Arc::new(snapshot));
+        Ok(())
+    }
+
+    /// Most connections at once.
+    pub(crate) fn connections_max(&self) -> usize {
+        self.snapshot.load().configuration.server.connections_max
+    }
+
+    /// Writes a record; one that finds no room is counted.
+    pub(crate) fn record(&self, record: Record) {
+        if !self.audit.send(record) {
+            self.metrics.audit_dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// All counters as text.
+    pub(crate) fn render_metrics(&self) -> String {
+        let state = |condition| match condition {
+            Condition::Closed => 0,
+            Condition::HalfOpen => 1,
+            Condition::Open => 2,
+        };
+        let conditions = self.health.conditions().into_iter();
+        let breakers = conditions.map(|(name, condition)| (name, state(condition))).collect();
+        self.metrics.render(&Gauges { in_flight: self.flights.count(), breakers })
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router").finish_non_exhaustive()
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
