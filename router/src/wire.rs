@@ -25,7 +25,7 @@ use std::{borrow::Cow, ops::Range};
 pub use error::ReadError;
 pub use path::paths;
 pub use read::{read, read_for};
-pub use reply::{Failure, error_body, error_event};
+pub use reply::{Failure, error_body, error_event, read_error_body};
 pub use route::{Endpoint, Manner, manner, route};
 pub use slot::{BackendBound, Disposal, Identifier, IdentifierKind, Slot, detachment, removal};
 pub use splice::{model_edit, splice};

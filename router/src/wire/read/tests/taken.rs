@@ -302,6 +302,20 @@ fn a_signed_thought_goes_as_a_block_and_a_signature_on_a_call_alone() {
 }
 
 #[test]
+fn what_tells_the_caller_and_what_is_opaque_go_together() {
+    let body = json!({"model": "m", "max_tokens": 1, "messages": [], "system": [
+        {"type": "text", "text": "x-anthropic-billing-header: a"},
+        {"type": "redacted_thinking", "data": "AAAA".repeat(40)},
+        {"type": "text", "text": "be good"},
+    ]});
+    read_value(AnthropicMessages, &body, |view, bytes| {
+        let others = view.identifiers.iter().map(|identifier| &identifier.slot);
+        let after = edited(bytes, detachment(&view.backend_bound, others));
+        assert_eq!(after["system"], json!([{"type": "text", "text": "be good"}]));
+    });
+}
+
+#[test]
 fn a_message_of_which_nothing_would_be_left_goes_as_a_whole() {
     let sealed = "AAAA".repeat(40);
     let thought = json!({"type": "thinking", "thinking": "hm", "signature": sealed});
@@ -338,7 +352,7 @@ fn a_message_of_which_nothing_would_be_left_goes_as_a_whole() {
     for (messages, wanted) in cases {
         let body = json!({"model": "m", "messages": messages});
         read_value(OpenAiChat, &body, |view, bytes| {
-            let after = edited(bytes, detachment(&view.backend_bound));
+            let after = edited(bytes, detachment(&view.backend_bound, []));
             assert_eq!(after["messages"], Value::from(wanted), "{body}");
         });
     }
