@@ -1,6 +1,6 @@
 //! Places of members and elements, so that they can be taken out and the JSON around them stays sound.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use crate::wire::Edit;
 
@@ -68,6 +68,16 @@ pub enum Disposal {
     Element,
     /// The member alone; what is around it keeps its sense.
     Member,
+}
+
+/// A tool that is more than a function with a schema: one that the provider runs itself (`web_search`), or whose
+/// schema only some models know (`bash_20250124`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderTool<'a> {
+    /// The `type` that it names.
+    pub kind: Cow<'a, str>,
+    /// Its definition, to take it out with [`removal`] for a backend that does not know it.
+    pub slot: Slot,
 }
 
 /// Edits that take out these slots, whatever their order, with the commas that must go with them.

@@ -160,10 +160,18 @@ fn limits_and_state_are_read() {
         (json!({"background": true}), Some("background"), true),
         (json!({"conversation": {"id": "c"}}), Some("conversation"), true),
         (json!({"prompt": {"id": "p"}}), Some("prompt"), true),
+        (json!({"input": [{"type": "item_reference", "id": "i"}]}), Some("item_reference"), true),
+        (
+            json!({"tools": [{"type": "file_search", "vector_store_ids": ["v"]}]}),
+            Some("vector_store_ids"),
+            true,
+        ),
     ];
     for (mut body, state, stored) in cases {
         let required = json!({"model": "m", "input": "x", "max_output_tokens": 5});
-        body.as_object_mut().unwrap().extend(required.as_object().unwrap().clone());
+        for (name, field) in required.as_object().unwrap() {
+            body.as_object_mut().unwrap().entry(name).or_insert(field.clone());
+        }
         read_value(OpenAiResponses, &body, |view, _| {
             assert_eq!((view.server_state, view.stored), (state, stored), "{body}");
             assert_eq!(view.output_max, Some(5));
@@ -251,6 +259,24 @@ fn white_space_around_stripped_members_does_no_harm() {
     edits.push(Edit { span: key.value.clone(), with: "hash".to_owned() });
     let wanted = json!({"prompt_cache_key": "hash", "model": "m", "messages": []});
     assert_eq!(edited(body, edits), wanted);
+}
+
+#[test]
+fn tools_that_only_some_backends_know_can_be_taken_out() {
+    let body = json!({"model": "m", "input": "x", "tools": [
+        {"type": "web_search"},
+        {"type": "function", "name": "f", "parameters": {"type": "object"}},
+        {"type": "custom", "name": "c", "format": {"type": "grammar", "definition": "x"}},
+        {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "g"}]},
+        {"type": "mcp", "server_label": "l"},
+    ]});
+    read_value(OpenAiResponses, &body, |view, bytes| {
+        let kinds: Vec<&str> = view.provider_tools.iter().map(|tool| &*tool.kind).collect();
+        assert_eq!(kinds, ["web_search", "namespace", "mcp"]);
+        let after = edited(bytes, removal(view.provider_tools.iter().map(|tool| &tool.slot)));
+        let names: Vec<_> = after["tools"].as_array().unwrap().iter().map(|t| &t["name"]).collect();
+        assert_eq!(names, ["f", "c"]);
+    });
 }
 
 #[test]
