@@ -74,7 +74,7 @@ fn in_pieces(vault: &Arc<Vault>, text: &str, cuts: &[usize], escape: Escape) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn restoring_what_was_hidden_gives_the_original(pieces in pieces()) {
