@@ -40,8 +40,10 @@ pub fn restore_text<'t>(vault: &Vault, text: &'t str, escape: Escape) -> Cow<'t,
                     out.push_str(text.get(copied..spot.start).unwrap_or_default());
                     put(value, spot.form, escape, &mut out);
                     copied = spot.end;
+                    spot.end
+                } else {
+                    spot.next
                 }
-                spot.end
             }
         };
     }
@@ -85,9 +87,10 @@ impl Restorer {
         }
     }
 
-    /// Appends to `out` what was held back; the text has ended, and another may begin.
+    /// Appends to `out` what was held back, which may be a placeholder that only lacks its closing bracket; the text
+    /// has ended, and another may begin.
     pub fn flush(&mut self, out: &mut String) {
-        out.push_str(&self.held);
+        out.push_str(&restore_text(&self.vault, &self.held, self.escape));
         self.held.clear();
         self.run = 0;
     }
@@ -112,14 +115,16 @@ impl Restorer {
                     return;
                 }
                 Read::Cut { next, .. } => next,
-                Read::Whole(Spot { start, end, key, form }) => {
+                Read::Whole(Spot { start, end, next, key, form }) => {
                     if let Some(value) = self.vault.reveal(&key) {
                         out.push_str(text.get(copied..start).unwrap_or_default());
                         put(value, form, self.escape, out);
                         self.run = 0;
                         copied = end;
+                        end
+                    } else {
+                        next
                     }
-                    end
                 }
             };
         }
@@ -139,7 +144,7 @@ fn put(value: &str, form: Form, escape: Escape, out: &mut String) {
     let value = match form {
         Form::Html => html(value),
         Form::Percent => percent(value),
-        Form::Angle | Form::Json | Form::JsonInJson => Cow::Borrowed(value),
+        Form::Angle | Form::Json | Form::JsonInJson | Form::Bare => Cow::Borrowed(value),
     };
     match (form, escape) {
         (Form::JsonInJson, _) => {
@@ -148,7 +153,9 @@ fn put(value: &str, form: Form, escape: Escape, out: &mut String) {
             json(&once, out);
         }
         (Form::Json, _) | (_, Escape::Json) => json(&value, out),
-        (Form::Angle | Form::Html | Form::Percent, Escape::None) => out.push_str(&value),
+        (Form::Angle | Form::Html | Form::Percent | Form::Bare, Escape::None) => {
+            out.push_str(&value);
+        }
     }
 }
 

@@ -274,7 +274,8 @@ fn vault() -> (Arc<Vault>, Vec<String>) {
 /// A text of a model that mentions hidden values, whole and in part.
 fn told() -> impl Strategy<Value = String> {
     let (_, placeholders) = vault();
-    let whole = prop::sample::select(placeholders.clone());
+    let bare = placeholders.iter().map(|text| text.trim_matches(['<', '>']).to_owned());
+    let whole = prop::sample::select(placeholders.iter().cloned().chain(bare).collect::<Vec<_>>());
     let part = (prop::sample::select(placeholders), any::<prop::sample::Index>())
         .prop_map(|(text, at)| text.split_at(at.index(text.len())).0.to_owned());
     let piece = prop_oneof![3 => whole, 1 => part, 3 => "[a-zäö🦀 \"\\\\<>&%\n]{0,6}"];

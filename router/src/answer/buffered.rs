@@ -26,7 +26,7 @@ use crate::{
 pub fn restore_buffered<'b>(
     dialect: Dialect,
     body: &'b [u8],
-    vault: &Arc<Vault>,
+    vault: &Vault,
 ) -> Result<(Cow<'b, [u8]>, Observed), AnswerError> {
     if body.len() > ANSWER_BYTES_MAX {
         return Err(AnswerError::TooLong);
@@ -44,8 +44,8 @@ pub fn restore_buffered<'b>(
     if vault.is_empty() {
         return Ok((body.into(), observed));
     }
-    let mut channels = Channels::new(Arc::clone(vault));
-    let mut rewrite = Rewrite::new(&mut channels, dialect);
+    let mut channels = Channels::new(Arc::default());
+    let mut rewrite = Rewrite::new(&mut channels, vault, dialect);
     rewrite.whole(root);
     let edits = rewrite.into_edits();
     if edits.is_empty() {
@@ -58,7 +58,6 @@ pub fn restore_buffered<'b>(
 
 fn observe(dialect: Dialect, root: Value<'_>, observed: &mut Observed) {
     observed.id(root.get("id"));
-    let error = root.get("error").filter(|error| error.is_object() || error.is_text());
     match dialect {
         Dialect::AnthropicMessages => {
             observed.anthropic_usage(root.get("usage"));
@@ -82,7 +81,7 @@ fn observe(dialect: Dialect, root: Value<'_>, observed: &mut Observed) {
     }
     observed.terminal = true;
     observed.content = true;
-    if let Some(error) = error {
+    if let Some(error) = chat::error_of(root) {
         observed.content = observed.output_text_bytes > 0;
         observed.fail(error);
     }

@@ -39,7 +39,7 @@ pub(super) struct Choices {
 pub(super) fn observe(root: Value<'_>, choices: &mut Choices, observed: &mut Observed) {
     observed.id(root.get("id"));
     observed.openai_usage(root.get("usage"));
-    if let Some(error) = root.get("error").filter(|error| error.is_object() || error.is_text()) {
+    if let Some(error) = error_of(root) {
         observed.fail(error);
     }
     for choice in root.get("choices").into_iter().flat_map(Value::children) {
@@ -63,6 +63,11 @@ pub(super) fn observe(root: Value<'_>, choices: &mut Choices, observed: &mut Obs
     }
 }
 
+/// The error of a chunk or body, as an object or as a bare text.
+pub(super) fn error_of(root: Value<'_>) -> Option<Value<'_>> {
+    root.get("error").filter(|error| error.is_object() || error.is_text())
+}
+
 /// Whether this is the chunk that holds only the usage, which a caller gets only if it asked for it.
 pub(super) fn is_usage_only(root: Value<'_>) -> bool {
     let bare =
@@ -72,7 +77,7 @@ pub(super) fn is_usage_only(root: Value<'_>) -> bool {
 
 /// Restores one chunk.
 pub(super) fn rewrite(root: Value<'_>, rewrite: &mut Rewrite<'_>) -> Result<(), AnswerError> {
-    if root.get("error").is_some_and(Value::is_object) {
+    if error_of(root).is_some() {
         rewrite.end(String::new());
     }
     for member in root.children() {

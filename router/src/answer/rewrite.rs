@@ -71,8 +71,8 @@ impl Channels {
         Self { vault, held: BTreeMap::new() }
     }
 
-    pub(super) fn vault(&self) -> &Vault {
-        &self.vault
+    pub(super) fn vault(&self) -> Arc<Vault> {
+        Arc::clone(&self.vault)
     }
 
     /// Whether there is anything that could be restored.
@@ -110,6 +110,7 @@ impl Channels {
 #[derive(Debug)]
 pub(super) struct Rewrite<'c> {
     channels: &'c mut Channels,
+    vault: &'c Vault,
     dialect: Dialect,
     /// Prefixes of the channels that end with this frame.
     endings: Vec<String>,
@@ -117,8 +118,9 @@ pub(super) struct Rewrite<'c> {
 }
 
 impl<'c> Rewrite<'c> {
-    pub(super) fn new(channels: &'c mut Channels, dialect: Dialect) -> Self {
-        Self { channels, dialect, endings: Vec::new(), edits: Vec::new() }
+    /// A rewrite for one frame or body. `vault` is the one of the channels, except where nothing is a fragment.
+    pub(super) fn new(channels: &'c mut Channels, vault: &'c Vault, dialect: Dialect) -> Self {
+        Self { channels, vault, dialect, endings: Vec::new(), edits: Vec::new() }
     }
 
     /// Says that the channels below `prefix` end with this frame. Say it before the frame's fragments are read.
@@ -198,7 +200,7 @@ impl<'c> Rewrite<'c> {
         let candidate = |text: &str| shape::candidate(text.as_bytes(), 0).is_some();
         if candidate(value.key()) {
             let key = super::tape::unescape(value.key());
-            let restored = restore_text(&self.channels.vault, &key, Escape::None);
+            let restored = restore_text(self.vault, &key, Escape::None);
             if restored != key {
                 self.exchange(value.key_span(), &restored);
             }
@@ -207,7 +209,7 @@ impl<'c> Rewrite<'c> {
             return;
         }
         let text = value.text().unwrap_or_default();
-        let restored = restore_text(&self.channels.vault, &text, self.escape_of(value.key()));
+        let restored = restore_text(self.vault, &text, self.escape_of(value.key()));
         if restored != text {
             self.exchange(value.span(), &restored);
         }

@@ -100,6 +100,11 @@ impl StreamPass {
         if observed.terminal && failed.is_none() { Ended::Complete } else { Ended::Truncated }
     }
 
+    /// Why nothing more is passed; [`finish`](Self::finish) may find a reason too.
+    pub fn error(&self) -> Option<AnswerError> {
+        self.state.failed
+    }
+
     /// What was seen so far.
     pub fn observed(&self) -> &Observed {
         &self.state.observed
@@ -159,11 +164,9 @@ impl State {
                 && !line.starts_with(b":")
                 && !fields.iter().any(|field| line.starts_with(field))
         };
-        if !self.understood && frame.raw.split(|byte| matches!(byte, b'\n' | b'\r')).any(foreign) {
-            let marked = frame.raw.starts_with(b"\xEF\xBB\xBF");
-            if !marked {
-                return Err(AnswerError::NotAStream);
-            }
+        let raw = frame.raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(frame.raw);
+        if !self.understood && raw.split(|byte| matches!(byte, b'\n' | b'\r')).any(foreign) {
+            return Err(AnswerError::NotAStream);
         }
         out.extend_from_slice(frame.raw);
         Ok(())
@@ -190,7 +193,8 @@ impl State {
         }
         let number = root.get("sequence_number");
         self.numbers.next = number.and_then(Value::number);
-        let mut rewrite = Rewrite::new(&mut self.channels, self.dialect);
+        let vault = self.channels.vault();
+        let mut rewrite = Rewrite::new(&mut self.channels, &vault, self.dialect);
         match self.dialect {
             Dialect::AnthropicMessages => anthropic::rewrite(root, &mut rewrite)?,
             Dialect::OpenAiResponses => responses::rewrite(root, &mut rewrite)?,
@@ -227,7 +231,7 @@ impl State {
         if !understood || (unread == Unread::TooComplex && self.channels.is_needed()) {
             return Err(unread.into());
         }
-        match restore_text(self.channels.vault(), frame.data, Escape::None) {
+        match restore_text(&self.channels.vault(), frame.data, Escape::None) {
             std::borrow::Cow::Borrowed(_) => out.extend_from_slice(frame.raw),
             std::borrow::Cow::Owned(data) => sse::write(frame.event, &data, out),
         }
@@ -236,8 +240,11 @@ impl State {
 
     /// An event without its blank line at the end of the stream counts if it is whole; half of one is dropped.
     fn last(&mut self, frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), AnswerError> {
-        let whole = frame.data.trim() == "[DONE]" || self.tape.read(frame.data).is_ok();
-        if !frame.data.is_empty() && !whole {
+        let whole = match frame.data.trim() {
+            "" => frame.raw.starts_with(b":") || frame.raw.trim_ascii().is_empty(),
+            data => data == "[DONE]" || self.tape.read(data).is_ok(),
+        };
+        if !whole {
             return if self.understood { Ok(()) } else { Err(AnswerError::NotAStream) };
         }
         let from = out.len();
