@@ -37,12 +37,17 @@ pub(super) struct Choices {
 
 /// Notes usage, identifier, error, text and end of one chunk.
 pub(super) fn observe(root: Value<'_>, choices: &mut Choices, observed: &mut Observed) {
-    observed.id(root.get("id"));
-    observed.openai_usage(root.get("usage"));
-    if let Some(error) = error_of(root) {
-        observed.fail(error);
+    let mut list = None;
+    for member in root.children() {
+        match member.key() {
+            "id" => observed.id(Some(member)),
+            "usage" => observed.openai_usage(Some(member)),
+            "error" if member.is_object() || member.is_text() => observed.fail(member),
+            "choices" => list = Some(member),
+            _ => {}
+        }
     }
-    for choice in root.get("choices").into_iter().flat_map(Value::children) {
+    for choice in list.into_iter().flat_map(Value::children) {
         let bit =
             index_of(choice).and_then(|n| 1u128.checked_shl(u32::try_from(n).ok()?)).unwrap_or(0);
         choices.begun |= bit;

@@ -21,6 +21,9 @@ use std::{cmp::Ordering, hash};
 /// Longest name of a placeholder: a kind of 8 letters, a number of 10 digits, a tag of 3 and two underscores.
 const KEY_BYTES_MAX: usize = 23;
 
+/// Longest kind.
+const KIND_BYTES_MAX: usize = 8;
+
 /// Characters of a tag.
 const TAG_BYTES: usize = 3;
 
@@ -190,12 +193,21 @@ pub(crate) fn read(bytes: &[u8], at: usize, run: usize) -> Read {
 
 /// Reads a name without brackets, which ends with its tag.
 fn bare(bytes: &[u8], start: usize) -> Read {
+    let capitals = bytes.iter().skip(start).take_while(|byte| byte.is_ascii_uppercase()).count();
+    let kind_end = start.saturating_add(capitals);
+    let first = kind_end.saturating_sub(KIND_BYTES_MAX);
+    match bytes.get(kind_end) {
+        // Of a long word in capitals only the end can be a kind, and only before an underscore.
+        Some(b'_' | b'\\') | None if start < first => return Read::Other { next: first },
+        Some(b'_' | b'\\') | None => {}
+        Some(_) => return Read::Other { next: kind_end },
+    }
     let next = start.saturating_add(1);
     let other = Read::Other { next };
     let mut key = Key::default();
     let (mut at, mut part, mut tag) = (start, 0, 0);
     while tag < TAG_BYTES {
-        let slashes = bytes.iter().skip(at).take(3).take_while(|byte| **byte == b'\\').count();
+        let slashes = slashes(bytes, at);
         let after = at.saturating_add(slashes);
         match (part, bytes.get(after)) {
             _ if slashes > 2 => return other,
@@ -212,6 +224,14 @@ fn bare(bytes: &[u8], start: usize) -> Read {
         at = after.saturating_add(1);
     }
     Read::Whole(Spot { start, end: at, next, key, form: Form::Bare })
+}
+
+/// How many backslashes stand at `at`; three for more.
+fn slashes(bytes: &[u8], at: usize) -> usize {
+    if bytes.get(at) != Some(&b'\\') {
+        return 0;
+    }
+    bytes.iter().skip(at).take(3).take_while(|byte| **byte == b'\\').count()
 }
 
 /// How far `bytes` from `at` on agree with `word`, in any case: wholly, as far as they go, or not.
@@ -257,7 +277,7 @@ impl Body<'_> {
         let mut key = Key::default();
         let mut at = from;
         loop {
-            let slashes = self.bytes.iter().skip(at).take(3).take_while(|b| **b == b'\\').count();
+            let slashes = slashes(self.bytes, at);
             let after = at.saturating_add(slashes);
             match self.bytes.get(after) {
                 _ if slashes > 2 => return other,
@@ -287,7 +307,7 @@ impl Body<'_> {
     /// The closing bracket that belongs to the opening one, where it must stand if the name ends at `at`, and how
     /// many backslashes before the opening one are escapes.
     fn close(&self, at: usize) -> (&'static [u8], usize, usize) {
-        let slashes = self.bytes.iter().skip(at).take_while(|byte| **byte == b'\\').count();
+        let slashes = slashes(self.bytes, at);
         match self.form {
             // A lone backslash before `<` may be a path separator, so it is an escape only if `>` has one too.
             Form::Angle => {
