@@ -54,6 +54,28 @@ pub fn restore_text<'t>(vault: &Vault, text: &'t str, escape: Escape) -> Cow<'t,
     Cow::Owned(out)
 }
 
+/// By how many bytes restoring may lengthen `text`, or 0 if that is at most eight times its length. A backend that
+/// repeats a short placeholder of a long value must not fill the memory.
+pub(crate) fn growth(vault: &Vault, text: &str) -> usize {
+    // The shortest placeholder, `IP_1_k7q`, has eight bytes.
+    if vault.longest() <= 64 {
+        return 0;
+    }
+    let bytes = text.as_bytes();
+    let (mut at, mut growth) = (0, 0usize);
+    while let Some(found) = shape::candidate(bytes, at) {
+        at = match shape::read(bytes, found, 0) {
+            Read::Other { next } | Read::Cut { next, .. } => next,
+            Read::Whole(spot) => {
+                let length = vault.reveal(&spot.key).map(str::len);
+                growth = growth.saturating_add(length.unwrap_or_default());
+                if length.is_some() { spot.end } else { spot.next }
+            }
+        };
+    }
+    growth
+}
+
 /// Restores one text that arrives in fragments, such as one content block of a stream.
 ///
 /// What it holds back is the end of what it was given, and only while that may still become a placeholder in use:

@@ -91,7 +91,7 @@ pub(super) fn rewrite(root: Value<'_>, rewrite: &mut Rewrite<'_>) -> Result<(), 
                 restore_choice(root, choice, position, rewrite)?;
             }
         } else {
-            rewrite.whole(member);
+            rewrite.whole(member)?;
         }
     }
     Ok(())
@@ -114,7 +114,7 @@ fn restore_choice(
                 path.walk(member, 0, rewrite)?;
             }
             _ if rewrite.drop_logprobs(member) => {}
-            _ => rewrite.whole(member),
+            _ => rewrite.whole(member)?,
         }
     }
     Ok(())
@@ -143,7 +143,7 @@ impl<'t> Path<'t> {
         self.steps.push((value, position));
         if value.is_text() {
             if rewrite.may_touch(value) {
-                let escape = rewrite.escape_of(value.key());
+                let escape = rewrite.texts().of(value.key());
                 rewrite.channel(&self.name(), value, escape, || self.skeleton())?;
             }
         } else {

@@ -7,7 +7,7 @@ use domain::limits::EVENT_BYTES_MAX;
 use crate::{
     answer::{
         AnswerError, Ended, Observed, anthropic, chat, responses,
-        rewrite::{Channels, Numbering, Rewrite, splice},
+        rewrite::{Channels, Numbering, Rewrite, Texts, splice},
         tape::{Tape, Unread, Value},
     },
     redact::Vault,
@@ -41,6 +41,7 @@ pub struct StreamPass {
 #[derive(Debug)]
 struct State {
     dialect: Dialect,
+    words: Escape,
     hide_usage: bool,
     model_alias: Option<String>,
     tape: Tape,
@@ -61,6 +62,7 @@ impl StreamPass {
         let StreamOptions { dialect, vault, hide_usage, model_alias } = options;
         let state = State {
             dialect,
+            words: Escape::None,
             hide_usage,
             model_alias,
             tape: Tape::default(),
@@ -73,6 +75,14 @@ impl StreamPass {
             failed: None,
         };
         Self { decoder: Decoder::new(EVENT_BYTES_MAX), state }
+    }
+
+    /// The same pass, where the model's own words are what `words` says: [`Escape::Json`] if the request asked for
+    /// JSON, so that a value with a quote in it does not break the document. Reasoning stays prose.
+    #[must_use]
+    pub fn with_words(mut self, words: Escape) -> Self {
+        self.state.words = words;
+        self
     }
 
     /// Takes the next bytes of the backend and appends to `out` the bytes for the caller.
@@ -194,7 +204,8 @@ impl State {
         let number = root.get("sequence_number");
         self.numbers.next = number.and_then(Value::number);
         let vault = self.channels.vault();
-        let mut rewrite = Rewrite::new(&mut self.channels, &vault, self.dialect);
+        let texts = Texts { dialect: self.dialect, words: self.words };
+        let mut rewrite = Rewrite::new(&mut self.channels, &vault, texts);
         match self.dialect {
             Dialect::AnthropicMessages => anthropic::rewrite(root, &mut rewrite)?,
             Dialect::OpenAiResponses => responses::rewrite(root, &mut rewrite)?,
