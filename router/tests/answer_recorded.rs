@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 use domain::Label;
 use proptest::prelude::*;
 use router::{
-    answer::{Ended, Observed, StreamOptions, StreamPass},
+    answer::{Ended, Observed, StreamOptions, StreamPass, restore_buffered},
     redact::{Masker, Vault},
     restore::{Escape, restore_text},
     sse::{self, Decoder},
@@ -65,38 +65,118 @@ fn golden_streams_pass_untouched_and_are_observed() {
     }
 }
 
-/// The shared recordings, if they are there: file name, dialect, body.
-fn shared() -> Vec<(String, Dialect, String)> {
+/// The shared recordings of one kind (`sse`, `json`), if they are there: file name, dialect, body.
+fn shared(kind: &str) -> Vec<(String, Dialect, String)> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     #[expect(clippy::disallowed_methods, reason = "a test may look for its data")]
     let root = std::env::var("OPENSHELL_SHARED").map_or(beside, PathBuf::from);
     let mut found = Vec::new();
-    for provider in
-        ["openai", "anthropic", "openrouter", "groq", "deepseek", "mistral", "huggingface"]
-    {
+    for provider in [
+        "openai",
+        "anthropic",
+        "openrouter",
+        "groq",
+        "deepseek",
+        "mistral",
+        "huggingface",
+        "cerebras",
+    ] {
         let Ok(folder) = fs::read_dir(root.join("captures/real-provider").join(provider)) else {
             continue;
         };
         for file in folder.map(|entry| entry.unwrap().path()) {
             let name = file.file_name().unwrap().to_string_lossy().into_owned();
             let dialect = match name.split('-').collect::<Vec<_>>().as_slice() {
-                [_, "completions", "sse", ..] => CHAT,
-                [_, "messages", "sse", ..] => ANTHROPIC,
-                [_, "responses", "sse", ..] => RESPONSES,
+                [_, "completions", found, ..] if *found == kind => CHAT,
+                [_, "messages", found, ..] if *found == kind => ANTHROPIC,
+                [_, "responses", found, ..] if *found == kind => RESPONSES,
+                [_, "embeddings", found, ..] if *found == kind => Dialect::OpenAiEmbeddings,
                 _ => continue,
             };
             let recorded: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-            let body = recorded["response"]["body"].as_str().unwrap().to_owned();
+            let body = match &recorded["response"]["body"] {
+                Value::String(body) => body.clone(),
+                body => body.to_string(),
+            };
             found.push((format!("{provider}/{name}"), dialect, body));
         }
     }
     found
 }
 
+/// Adds `add` to every string, or `json` to those that are JSON themselves.
+fn annotate(value: &mut Value, name: &str, dialect: Dialect, add: &str, json: &str) {
+    match value {
+        Value::String(text) => {
+            text.push_str(if name == "arguments" && dialect != ANTHROPIC { json } else { add });
+        }
+        Value::Array(items) => {
+            for item in items {
+                annotate(item, "", dialect, add, json);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                annotate(member, name, dialect, add, json);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Empties lists of token probabilities, as restoring does.
+fn without_logprobs(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_logprobs),
+        Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                match (name.as_str(), &member) {
+                    ("logprobs", Value::Array(_)) => *member = Value::Array(Vec::new()),
+                    ("logprobs", Value::Object(_)) => *member = Value::Null,
+                    _ => without_logprobs(member),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn shared_bodies_pass_untouched_and_are_restored_in_every_string() {
+    let recorded = shared("json");
+    if recorded.is_empty() {
+        println!("skipped: no recordings beside the repository or at OPENSHELL_SHARED");
+    }
+    let mut masker = Masker::new(&[3; 32], b"scope");
+    let value = "O\"Brien\n";
+    let placeholder = masker.mask(&Label::fixed("pii/person"), value).unwrap().to_owned();
+    let vault = masker.into_vault();
+    for (name, dialect, body) in recorded {
+        let (out, observed) =
+            restore_buffered(dialect, body.as_bytes(), &Vault::default()).unwrap();
+        assert!(out == body.as_bytes(), "{name}");
+        let failed = name.split('-').nth(3) != Some("200");
+        let background =
+            body.contains("\"status\":\"queued\"") || body.contains("\"status\": \"queued\"");
+        assert!(failed || background || observed.usage.is_some(), "{name}");
+        assert_eq!(observed.error.is_some(), failed, "{name}");
+        let mut masked: Value = serde_json::from_str(&body).unwrap();
+        let mut expected = masked.clone();
+        annotate(&mut masked, "", dialect, &placeholder, &placeholder);
+        annotate(&mut expected, "", dialect, value, r#"O\"Brien\n"#);
+        if dialect != ANTHROPIC {
+            without_logprobs(&mut expected);
+        }
+        let masked = masked.to_string();
+        let (out, _) = restore_buffered(dialect, masked.as_bytes(), &vault).unwrap();
+        assert!(serde_json::from_slice::<Value>(&out).unwrap() == expected, "{name}");
+    }
+}
+
 #[test]
 fn shared_streams_pass_untouched() {
     let nothing = Arc::new(Vault::default());
-    let recorded = shared();
+    let recorded = shared("sse");
     if recorded.is_empty() {
         println!("skipped: no recordings beside the repository or at OPENSHELL_SHARED");
     }
