@@ -295,7 +295,7 @@ fn retell(
     dialect: Dialect,
     stream: &str,
     texts: &[String],
-    cuts: &[prop::sample::Index],
+    cuts: &[usize],
 ) -> (String, BTreeMap<String, (Escape, String)>) {
     let mut events = events(stream);
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -308,7 +308,7 @@ fn retell(
     let mut pieces: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for ((name, count), text) in counts.into_iter().zip(texts.iter().cycle()) {
         let mut at: Vec<usize> =
-            cuts.iter().cycle().take(count - 1).map(|cut| cut.index(text.len() + 1)).collect();
+            cuts.iter().cycle().take(count - 1).map(|cut| cut % (text.len() + 1)).collect();
         for at in &mut at {
             *at = text.floor_char_boundary(*at);
         }
@@ -338,6 +338,39 @@ fn retell(
         sse::write(event.as_deref(), &data.to_string(), &mut out);
     }
     (String::from_utf8(out).unwrap(), whole)
+}
+
+/// Passes a retold stream and compares every channel with its whole text restored at once.
+fn restored_as_whole_texts_are(
+    dialect: Dialect,
+    stream: &str,
+    vault: &Arc<Vault>,
+    (texts, inner, outer): (&[String], &[usize], &[usize]),
+) {
+    let (stream, told) = retell(dialect, stream, texts, inner);
+    let (out, ended, _) = pass(dialect, vault, &stream, outer);
+    assert_eq!(ended, Ended::Complete);
+    let found = collect(dialect, &out);
+    for (name, (escape, text)) in told {
+        assert_eq!(found[&name].1, restore_text(vault, &text, escape), "{name}");
+    }
+}
+
+#[test]
+fn shared_streams_are_restored_as_whole_texts_are() {
+    let (vault, placeholders) = vault();
+    let texts = [placeholders.join(" and "), placeholders.concat(), placeholders.join("\\\"")];
+    for (name, dialect, stream) in shared("sse") {
+        // One provider goes on with empty texts after the end of a choice; a retold one would not be empty.
+        if name.starts_with("openrouter") && dialect == CHAT {
+            continue;
+        }
+        println!("{name}");
+        for inner in [&[3, 7, 11, 19, 23, 31, 55, 71][..], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]]
+        {
+            restored_as_whole_texts_are(dialect, &stream, &vault, (&texts, inner, &[1000]));
+        }
+    }
 }
 
 fn vault() -> (Arc<Vault>, Vec<String>) {
@@ -381,21 +414,12 @@ proptest! {
         // Not the stream with the error: its provider goes on with empty texts after the end of the choice.
         which in prop::sample::select(vec![0usize, 1, 3, 4, 5]),
         texts in prop::collection::vec(told(), 1..4),
-        inner in prop::collection::vec(any::<prop::sample::Index>(), 1..16),
+        inner in prop::collection::vec(0usize..200, 1..16),
         outer in prop::collection::vec(1usize..80, 1..6),
     ) {
         let (dialect, stream) = GOLDEN[which];
         let (vault, _) = vault();
-        let (stream, told) = retell(dialect, stream, &texts, &inner);
-        prop_assert!(!told.is_empty());
-        let (out, ended, _) = pass(dialect, &vault, &stream, &outer);
-        prop_assert_eq!(ended, Ended::Complete);
-        let found = collect(dialect, &out);
-        for (name, (escape, text)) in told {
-            let expected = restore_text(&vault, &text, escape);
-            let (_, found) = &found[&name];
-            prop_assert_eq!(found.as_str(), expected.as_ref(), "{}", name);
-        }
+        restored_as_whole_texts_are(dialect, stream, &vault, (&texts, &inner, &outer));
     }
 
     #[test]
