@@ -124,23 +124,39 @@ fn index_of(value: Value<'_>) -> Option<u64> {
     value.get("index").and_then(Value::number)
 }
 
+/// Deepest string of a delta that is a channel; real ones are at most five steps down.
+const STEPS_MAX: usize = 8;
+
+/// Longest name of a member on the way to a channel, bytes.
+const STEP_BYTES_MAX: usize = 64;
+
 /// The way from a choice down to one of its strings.
 struct Path<'t> {
     root: Value<'t>,
     index: u64,
-    /// The value of each step and its position among its siblings.
-    steps: Vec<(Value<'t>, usize)>,
+    steps: Vec<Step<'t>>,
+}
+
+struct Step<'t> {
+    value: Value<'t>,
+    /// Which element of a list this is: its own `index`, or else its position.
+    element: Option<u64>,
 }
 
 impl<'t> Path<'t> {
-    /// Restores the strings at and below `value`. The reader bounds how deep that is.
+    /// Restores the strings at and below `value`. What lies deeper than any provider goes is no channel.
     fn walk(
         &mut self,
         value: Value<'t>,
         position: usize,
         rewrite: &mut Rewrite<'_>,
     ) -> Result<(), AnswerError> {
-        self.steps.push((value, position));
+        if self.steps.len() >= STEPS_MAX || value.key().len() > STEP_BYTES_MAX {
+            return rewrite.whole(value);
+        }
+        let own = || index_of(value).or_else(|| u64::try_from(position).ok());
+        let element = if value.key().is_empty() { own() } else { None };
+        self.steps.push(Step { value, element });
         if value.is_text() {
             if rewrite.may_touch(value) {
                 let escape = rewrite.texts().of(value.key());
@@ -157,13 +173,11 @@ impl<'t> Path<'t> {
 
     fn name(&self) -> String {
         let mut name = self.index.to_string();
-        for (value, position) in &self.steps {
+        for Step { value, element } in &self.steps {
             name.push('/');
-            match value.key() {
-                "" => name.push_str(
-                    &index_of(*value).map_or_else(|| format!("#{position}"), |n| n.to_string()),
-                ),
-                key => name.push_str(key),
+            match element {
+                Some(element) => name.push_str(&element.to_string()),
+                None => name.push_str(value.key()),
             }
         }
         name
@@ -181,7 +195,7 @@ impl<'t> Path<'t> {
         }
         before.push_str("\"choices\":[{");
         member("index", &self.index.to_string(), &mut before);
-        for (value, _) in &self.steps {
+        for Step { value, .. } in &self.steps {
             if !value.key().is_empty() {
                 before.extend(["\"", value.key(), "\":"]);
             }

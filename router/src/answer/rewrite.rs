@@ -10,7 +10,7 @@
 //! the same shape, unless that very frame has a fragment of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::{Bound, Range},
     sync::Arc,
 };
@@ -153,20 +153,20 @@ pub(super) struct Rewrite<'c> {
     /// Bytes that may still be added.
     left: usize,
     /// Prefixes of the channels that end with this frame.
-    endings: Vec<String>,
+    endings: BTreeSet<String>,
     edits: Vec<(Range<usize>, String)>,
 }
 
 impl<'c> Rewrite<'c> {
     /// A rewrite for one frame or body. `vault` is the one of the channels, except where nothing is a fragment.
     pub(super) fn new(channels: &'c mut Channels, vault: &'c Vault, texts: Texts) -> Self {
-        let (endings, edits) = (Vec::new(), Vec::new());
+        let (endings, edits) = (BTreeSet::new(), Vec::new());
         Self { channels, vault, texts, left: ANSWER_BYTES_MAX, endings, edits }
     }
 
     /// Says that the channels below `prefix` end with this frame. Say it before the frame's fragments are read.
     pub(super) fn end(&mut self, prefix: String) {
-        self.endings.push(prefix);
+        self.endings.insert(prefix);
     }
 
     /// Whether a fragment may change, or may be the end of what was held back.
@@ -191,7 +191,7 @@ impl<'c> Rewrite<'c> {
         };
         let mut restored = String::with_capacity(text.len());
         restorer.push(&text, &mut restored);
-        if self.endings.iter().any(|prefix| name.starts_with(prefix.as_str())) {
+        if self.ends(name) {
             restorer.flush(&mut restored);
         }
         if restored != text {
@@ -244,6 +244,12 @@ impl<'c> Rewrite<'c> {
             return Ok(());
         }
         self.restore(&value.text().unwrap_or_default(), value.span(), escape)
+    }
+
+    /// Whether the channel `name`, of which this frame has a fragment, ends with this frame.
+    fn ends(&self, name: &str) -> bool {
+        let group = name.split_inclusive('/').next().unwrap_or_default();
+        self.endings.contains(group) || self.endings.contains("")
     }
 
     /// What the strings are.
