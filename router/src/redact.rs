@@ -29,7 +29,7 @@ pub enum MaskError {
     /// The conversation already hides [`PLACEHOLDERS_MAX`] distinct values.
     #[error("one conversation hides at most {PLACEHOLDERS_MAX} distinct values")]
     TooMany,
-    /// The request itself holds more than [`TYPED_MAX`] texts that read like placeholders.
+    /// The request itself holds more than 65 536 texts that read like placeholders.
     #[error("the request holds more than {TYPED_MAX} texts that read like placeholders")]
     TooManyTyped,
 }
