@@ -6,7 +6,7 @@
 //! Invariant: linear time; a run of capitalised words is at most [`RUN_MAX`] words long.
 
 mod context;
-mod lists;
+pub(super) mod lists;
 mod run;
 
 use domain::Label;
