@@ -7,6 +7,9 @@
 //! Invariants: where nothing was hidden and nothing is dropped, the bytes are those of the backend. Elsewhere
 //! only strings that change are exchanged. The order of events stays, and how the bytes were cut never shows.
 //! Nothing of an answer is in an error.
+//!
+//! Known limits: character offsets of annotations count the backend's text, not the restored one. Token
+//! probabilities are dropped where something was hidden, since their tokens are pieces of placeholders.
 
 use domain::Tokens;
 use thiserror::Error;
@@ -22,7 +25,7 @@ mod rewrite;
 mod stream;
 mod tape;
 
-pub use buffered::restore_buffered;
+pub use buffered::{restore_buffered, restore_buffered_words};
 pub use stream::{StreamOptions, StreamPass};
 
 /// How a stream ended.

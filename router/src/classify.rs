@@ -13,16 +13,21 @@ use domain::Label;
 use crate::wire::Part;
 
 pub mod candidates;
+pub mod generic;
+pub mod memo;
 pub mod terms;
 
 mod address;
 mod checksum;
 mod code;
+mod decode;
+mod examples;
 mod health;
 mod marking;
 mod names;
 mod payment;
 mod pii;
+mod secrets;
 
 use candidates::Candidates;
 pub use terms::{Term, TermError};
@@ -53,12 +58,14 @@ pub const CONFIDENCE_MIN: u8 = 50;
 type Family = fn(text: &str, candidates: &Candidates, out: &mut Vec<Finding>);
 
 /// Every family that needs nothing but the text.
-const FAMILIES: [Family; 3] = [pii::scan, marking::scan, code::scan];
+const FAMILIES: [Family; 4] = [generic::scan, pii::scan, marking::scan, code::scan];
 
 /// All detectors with the operator's own terms. Immutable; share it between threads.
 #[derive(Debug)]
 pub struct Classifier {
     terms: terms::Terms,
+    secrets: secrets::Secrets,
+    decoder: decode::Decoder,
 }
 
 impl Classifier {
@@ -67,23 +74,28 @@ impl Classifier {
     /// # Errors
     /// When a term cannot be used: see [`TermError`].
     pub fn new(terms: Vec<Term>) -> Result<Self, TermError> {
-        Ok(Self { terms: terms::Terms::new(terms)? })
+        let terms = terms::Terms::new(terms)?;
+        Ok(Self { terms, secrets: secrets::Secrets::new(), decoder: decode::Decoder::new() })
     }
 
     /// Everything sensitive in `text`. Time and memory are linear in its length.
     pub fn scan(&self, text: &str, _hint: Hint) -> Vec<Finding> {
         let mut found = Vec::new();
-        self.scan_plain(text, &mut found);
+        let candidates = self.scan_plain(text, &mut found);
+        let read = |view: &str, found: &mut Vec<Finding>| self.scan_plain(view, found);
+        self.decoder.scan((text, &candidates), &read, &mut found);
         settle(text, found)
     }
 
-    /// Runs all families over `text` as it stands.
-    fn scan_plain(&self, text: &str, out: &mut Vec<Finding>) {
+    /// Runs all families over `text` as it stands, and gives the candidates they read.
+    fn scan_plain(&self, text: &str, out: &mut Vec<Finding>) -> Candidates {
         let candidates = Candidates::of(text);
+        self.secrets.scan(text, &candidates, out);
         for family in FAMILIES {
             family(text, &candidates, out);
         }
         self.terms.scan(text, out);
+        candidates
     }
 }
 

@@ -29,7 +29,13 @@ pub enum MaskError {
     /// The conversation already hides [`PLACEHOLDERS_MAX`] distinct values.
     #[error("one conversation hides at most {PLACEHOLDERS_MAX} distinct values")]
     TooMany,
+    /// The request itself holds more than 65 536 texts that read like placeholders.
+    #[error("the request holds more than {TYPED_MAX} texts that read like placeholders")]
+    TooManyTyped,
 }
+
+/// Most placeholder-like texts of a request that are told apart: 4 MB of memory. Honest requests have none.
+const TYPED_MAX: usize = 1 << 16;
 
 /// Hands out the placeholders of one request.
 ///
@@ -74,15 +80,18 @@ impl Masker {
     }
 
     /// Notes what `text` holds that reads like a placeholder, in any way that `restore` would read it: those
-    /// placeholders are never given out. Costs a search for four bytes where there is nothing.
+    /// placeholders are never given out. Costs one look at each byte where there is nothing; a request in which
+    /// nothing is masked need not be looked through.
     pub fn reserve(&mut self, text: &str) {
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(found) = shape::candidate(bytes, at) {
             at = match shape::read(bytes, found, 0) {
                 Read::Whole(spot) => {
-                    self.typed.insert(spot.key);
-                    spot.end
+                    if kind::is_kind(spot.key.kind()) && self.typed.len() <= TYPED_MAX {
+                        self.typed.insert(spot.key);
+                    }
+                    spot.next
                 }
                 Read::Cut { next, .. } | Read::Other { next } => next,
             };
@@ -93,7 +102,8 @@ impl Masker {
     /// seen; later it changes nothing.
     ///
     /// # Errors
-    /// [`MaskError::TooMany`] for a new value once [`PLACEHOLDERS_MAX`] are hidden.
+    /// [`MaskError::TooMany`] for a new value once [`PLACEHOLDERS_MAX`] are hidden, and
+    /// [`MaskError::TooManyTyped`] if more was reserved than can be told apart.
     pub fn mask(&mut self, label: &Label, value: &str) -> Result<&str, MaskError> {
         let digest = self.digest(&[b"value", value.as_bytes()]);
         if !self.known.contains_key(&digest) {
@@ -109,6 +119,9 @@ impl Masker {
     }
 
     fn fresh(&mut self, label: &Label, value: &str) -> Result<Box<str>, MaskError> {
+        if self.typed.len() > TYPED_MAX {
+            return Err(MaskError::TooManyTyped);
+        }
         if self.vault.len() >= PLACEHOLDERS_MAX {
             return Err(MaskError::TooMany);
         }

@@ -40,8 +40,10 @@ pub fn restore_text<'t>(vault: &Vault, text: &'t str, escape: Escape) -> Cow<'t,
                     out.push_str(text.get(copied..spot.start).unwrap_or_default());
                     put(value, spot.form, escape, &mut out);
                     copied = spot.end;
+                    spot.end
+                } else {
+                    spot.next
                 }
-                spot.end
             }
         };
     }
@@ -50,6 +52,28 @@ pub fn restore_text<'t>(vault: &Vault, text: &'t str, escape: Escape) -> Cow<'t,
     }
     out.push_str(text.get(copied..).unwrap_or_default());
     Cow::Owned(out)
+}
+
+/// By how many bytes restoring may lengthen `text`, or 0 if that is at most eight times its length. A backend that
+/// repeats a short placeholder of a long value must not fill the memory.
+pub(crate) fn growth(vault: &Vault, text: &str) -> usize {
+    // The shortest placeholder, `IP_1_k7q`, has eight bytes.
+    if vault.longest() <= 64 {
+        return 0;
+    }
+    let bytes = text.as_bytes();
+    let (mut at, mut growth) = (0, 0usize);
+    while let Some(found) = shape::candidate(bytes, at) {
+        at = match shape::read(bytes, found, 0) {
+            Read::Other { next } | Read::Cut { next, .. } => next,
+            Read::Whole(spot) => {
+                let length = vault.reveal(&spot.key).map(str::len);
+                growth = growth.saturating_add(length.unwrap_or_default());
+                if length.is_some() { spot.end } else { spot.next }
+            }
+        };
+    }
+    growth
 }
 
 /// Restores one text that arrives in fragments, such as one content block of a stream.
@@ -85,9 +109,10 @@ impl Restorer {
         }
     }
 
-    /// Appends to `out` what was held back; the text has ended, and another may begin.
+    /// Appends to `out` what was held back, which may be a placeholder that only lacks its closing bracket; the text
+    /// has ended, and another may begin.
     pub fn flush(&mut self, out: &mut String) {
-        out.push_str(&self.held);
+        out.push_str(&restore_text(&self.vault, &self.held, self.escape));
         self.held.clear();
         self.run = 0;
     }
@@ -112,14 +137,16 @@ impl Restorer {
                     return;
                 }
                 Read::Cut { next, .. } => next,
-                Read::Whole(Spot { start, end, key, form }) => {
+                Read::Whole(Spot { start, end, next, key, form }) => {
                     if let Some(value) = self.vault.reveal(&key) {
                         out.push_str(text.get(copied..start).unwrap_or_default());
                         put(value, form, self.escape, out);
                         self.run = 0;
                         copied = end;
+                        end
+                    } else {
+                        next
                     }
-                    end
                 }
             };
         }
@@ -139,7 +166,7 @@ fn put(value: &str, form: Form, escape: Escape, out: &mut String) {
     let value = match form {
         Form::Html => html(value),
         Form::Percent => percent(value),
-        Form::Angle | Form::Json | Form::JsonInJson => Cow::Borrowed(value),
+        Form::Angle | Form::Json | Form::JsonInJson | Form::Bare => Cow::Borrowed(value),
     };
     match (form, escape) {
         (Form::JsonInJson, _) => {
@@ -148,7 +175,9 @@ fn put(value: &str, form: Form, escape: Escape, out: &mut String) {
             json(&once, out);
         }
         (Form::Json, _) | (_, Escape::Json) => json(&value, out),
-        (Form::Angle | Form::Html | Form::Percent, Escape::None) => out.push_str(&value),
+        (Form::Angle | Form::Html | Form::Percent | Form::Bare, Escape::None) => {
+            out.push_str(&value);
+        }
     }
 }
 

@@ -25,9 +25,11 @@ use std::{borrow::Cow, ops::Range};
 pub use error::ReadError;
 pub use path::paths;
 pub use read::{read, read_for};
-pub use reply::{Failure, error_body, error_event};
+pub use reply::{Failure, error_body, error_event, read_error_body};
 pub use route::{Endpoint, Manner, manner, route};
-pub use slot::{BackendBound, Disposal, Identifier, IdentifierKind, Slot, detachment, removal};
+pub use slot::{
+    BackendBound, Disposal, Identifier, IdentifierKind, ProviderTool, Slot, detachment, removal,
+};
 pub use splice::{model_edit, splice};
 
 /// A request format, named by the endpoint that takes it.
@@ -179,11 +181,14 @@ pub struct View<'a> {
     /// Opaque reasoning that only the backend which made it can read. It is not in the segments when it looks
     /// encrypted, and it must be disposed of before the request goes to another backend; see [`detachment`].
     pub backend_bound: Vec<BackendBound>,
+    /// Tools that not every backend of this dialect knows.
+    pub provider_tools: Vec<ProviderTool<'a>>,
     /// Byte range of each element of the conversation in order; of the whole string where it is one string.
     pub messages: Vec<Range<usize>>,
     /// Index in [`Self::messages`] of the first message of the user.
     pub anchor: Option<usize>,
-    /// A field that only a provider with the state of an earlier call can honour, such as `previous_response_id`.
+    /// A field that only a provider with the state of an earlier call can honour, such as `previous_response_id`,
+    /// `file_id`, `item_reference` or `vector_store_ids`.
     pub server_state: Option<&'static str>,
     /// Whether the provider will keep the answer: `store` of the Responses dialect is true unless it says false.
     pub stored: bool,

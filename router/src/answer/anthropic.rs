@@ -54,16 +54,15 @@ pub(super) fn rewrite(root: Value<'_>, rewrite: &mut Rewrite<'_>) -> Result<(), 
         _ => None,
     };
     let Some(fragments) = fragments else {
-        rewrite.whole(root);
-        return Ok(());
+        return rewrite.whole(root);
     };
     for member in fragments.children() {
         let (delta, escape) = match member.key() {
-            "text" => ("text_delta", Escape::None),
+            "text" => ("text_delta", rewrite.texts().words),
             "thinking" => ("thinking_delta", Escape::None),
             "partial_json" => ("input_json_delta", Escape::Json),
             _ => {
-                rewrite.whole(member);
+                rewrite.whole(member)?;
                 continue;
             }
         };

@@ -7,10 +7,11 @@ use domain::limits::ANSWER_BYTES_MAX;
 use crate::{
     answer::{
         AnswerError, Observed, chat, responses,
-        rewrite::{Channels, Rewrite, splice},
+        rewrite::{Channels, Rewrite, Texts, splice},
         tape::{Tape, Unread, Value},
     },
     redact::Vault,
+    restore::Escape,
     wire::Dialect,
 };
 
@@ -22,11 +23,25 @@ use crate::{
 ///
 /// # Errors
 /// [`AnswerError::NotJson`] for a body that is no JSON object, [`AnswerError::TooLong`] above
-/// [`ANSWER_BYTES_MAX`], [`AnswerError::TooComplex`] if it cannot be restored for its nesting or number of parts.
+/// [`ANSWER_BYTES_MAX`], also if restoring would add more, [`AnswerError::TooComplex`] if it cannot be restored for its nesting or number of parts.
 pub fn restore_buffered<'b>(
     dialect: Dialect,
     body: &'b [u8],
-    vault: &Arc<Vault>,
+    vault: &Vault,
+) -> Result<(Cow<'b, [u8]>, Observed), AnswerError> {
+    restore_buffered_words(dialect, body, vault, Escape::None)
+}
+
+/// As [`restore_buffered`], where the model's own words are what `words` says: [`Escape::Json`] if the request
+/// asked for JSON, so that a value with a quote in it does not break the document.
+///
+/// # Errors
+/// As [`restore_buffered`].
+pub fn restore_buffered_words<'b>(
+    dialect: Dialect,
+    body: &'b [u8],
+    vault: &Vault,
+    words: Escape,
 ) -> Result<(Cow<'b, [u8]>, Observed), AnswerError> {
     if body.len() > ANSWER_BYTES_MAX {
         return Err(AnswerError::TooLong);
@@ -44,9 +59,9 @@ pub fn restore_buffered<'b>(
     if vault.is_empty() {
         return Ok((body.into(), observed));
     }
-    let mut channels = Channels::new(Arc::clone(vault));
-    let mut rewrite = Rewrite::new(&mut channels, dialect);
-    rewrite.whole(root);
+    let mut channels = Channels::new(Arc::default());
+    let mut rewrite = Rewrite::new(&mut channels, vault, Texts { dialect, words });
+    rewrite.whole(root)?;
     let edits = rewrite.into_edits();
     if edits.is_empty() {
         return Ok((body.into(), observed));
@@ -58,7 +73,6 @@ pub fn restore_buffered<'b>(
 
 fn observe(dialect: Dialect, root: Value<'_>, observed: &mut Observed) {
     observed.id(root.get("id"));
-    let error = root.get("error").filter(|error| error.is_object() || error.is_text());
     match dialect {
         Dialect::AnthropicMessages => {
             observed.anthropic_usage(root.get("usage"));
@@ -82,7 +96,7 @@ fn observe(dialect: Dialect, root: Value<'_>, observed: &mut Observed) {
     }
     observed.terminal = true;
     observed.content = true;
-    if let Some(error) = error {
+    if let Some(error) = chat::error_of(root) {
         observed.content = observed.output_text_bytes > 0;
         observed.fail(error);
     }

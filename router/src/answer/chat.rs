@@ -37,12 +37,17 @@ pub(super) struct Choices {
 
 /// Notes usage, identifier, error, text and end of one chunk.
 pub(super) fn observe(root: Value<'_>, choices: &mut Choices, observed: &mut Observed) {
-    observed.id(root.get("id"));
-    observed.openai_usage(root.get("usage"));
-    if let Some(error) = root.get("error").filter(|error| error.is_object() || error.is_text()) {
-        observed.fail(error);
+    let mut list = None;
+    for member in root.children() {
+        match member.key() {
+            "id" => observed.id(Some(member)),
+            "usage" => observed.openai_usage(Some(member)),
+            "error" if member.is_object() || member.is_text() => observed.fail(member),
+            "choices" => list = Some(member),
+            _ => {}
+        }
     }
-    for choice in root.get("choices").into_iter().flat_map(Value::children) {
+    for choice in list.into_iter().flat_map(Value::children) {
         let bit =
             index_of(choice).and_then(|n| 1u128.checked_shl(u32::try_from(n).ok()?)).unwrap_or(0);
         choices.begun |= bit;
@@ -63,6 +68,11 @@ pub(super) fn observe(root: Value<'_>, choices: &mut Choices, observed: &mut Obs
     }
 }
 
+/// The error of a chunk or body, as an object or as a bare text.
+pub(super) fn error_of(root: Value<'_>) -> Option<Value<'_>> {
+    root.get("error").filter(|error| error.is_object() || error.is_text())
+}
+
 /// Whether this is the chunk that holds only the usage, which a caller gets only if it asked for it.
 pub(super) fn is_usage_only(root: Value<'_>) -> bool {
     let bare =
@@ -72,7 +82,7 @@ pub(super) fn is_usage_only(root: Value<'_>) -> bool {
 
 /// Restores one chunk.
 pub(super) fn rewrite(root: Value<'_>, rewrite: &mut Rewrite<'_>) -> Result<(), AnswerError> {
-    if root.get("error").is_some_and(Value::is_object) {
+    if error_of(root).is_some() {
         rewrite.end(String::new());
     }
     for member in root.children() {
@@ -81,7 +91,7 @@ pub(super) fn rewrite(root: Value<'_>, rewrite: &mut Rewrite<'_>) -> Result<(), 
                 restore_choice(root, choice, position, rewrite)?;
             }
         } else {
-            rewrite.whole(member);
+            rewrite.whole(member)?;
         }
     }
     Ok(())
@@ -104,7 +114,7 @@ fn restore_choice(
                 path.walk(member, 0, rewrite)?;
             }
             _ if rewrite.drop_logprobs(member) => {}
-            _ => rewrite.whole(member),
+            _ => rewrite.whole(member)?,
         }
     }
     Ok(())
@@ -114,26 +124,42 @@ fn index_of(value: Value<'_>) -> Option<u64> {
     value.get("index").and_then(Value::number)
 }
 
+/// Deepest string of a delta that is a channel; real ones are at most five steps down.
+const STEPS_MAX: usize = 8;
+
+/// Longest name of a member on the way to a channel, bytes.
+const STEP_BYTES_MAX: usize = 64;
+
 /// The way from a choice down to one of its strings.
 struct Path<'t> {
     root: Value<'t>,
     index: u64,
-    /// The value of each step and its position among its siblings.
-    steps: Vec<(Value<'t>, usize)>,
+    steps: Vec<Step<'t>>,
+}
+
+struct Step<'t> {
+    value: Value<'t>,
+    /// Which element of a list this is: its own `index`, or else its position.
+    element: Option<u64>,
 }
 
 impl<'t> Path<'t> {
-    /// Restores the strings at and below `value`. The reader bounds how deep that is.
+    /// Restores the strings at and below `value`. What lies deeper than any provider goes is no channel.
     fn walk(
         &mut self,
         value: Value<'t>,
         position: usize,
         rewrite: &mut Rewrite<'_>,
     ) -> Result<(), AnswerError> {
-        self.steps.push((value, position));
+        if self.steps.len() >= STEPS_MAX || value.key().len() > STEP_BYTES_MAX {
+            return rewrite.whole(value);
+        }
+        let own = || index_of(value).or_else(|| u64::try_from(position).ok());
+        let element = if value.key().is_empty() { own() } else { None };
+        self.steps.push(Step { value, element });
         if value.is_text() {
             if rewrite.may_touch(value) {
-                let escape = rewrite.escape_of(value.key());
+                let escape = rewrite.texts().of(value.key());
                 rewrite.channel(&self.name(), value, escape, || self.skeleton())?;
             }
         } else {
@@ -147,13 +173,11 @@ impl<'t> Path<'t> {
 
     fn name(&self) -> String {
         let mut name = self.index.to_string();
-        for (value, position) in &self.steps {
+        for Step { value, element } in &self.steps {
             name.push('/');
-            match value.key() {
-                "" => name.push_str(
-                    &index_of(*value).map_or_else(|| format!("#{position}"), |n| n.to_string()),
-                ),
-                key => name.push_str(key),
+            match element {
+                Some(element) => name.push_str(&element.to_string()),
+                None => name.push_str(value.key()),
             }
         }
         name
@@ -171,7 +195,7 @@ impl<'t> Path<'t> {
         }
         before.push_str("\"choices\":[{");
         member("index", &self.index.to_string(), &mut before);
-        for (value, _) in &self.steps {
+        for Step { value, .. } in &self.steps {
             if !value.key().is_empty() {
                 before.extend(["\"", value.key(), "\":"]);
             }

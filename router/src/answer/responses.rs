@@ -72,13 +72,19 @@ pub(super) fn rewrite(root: Value<'_>, rewrite: &mut Rewrite<'_>) -> Result<(), 
             Some(stem) if member.key() == "delta" && member.is_text() => {
                 if rewrite.may_touch(member) {
                     let name = name(root, stem);
-                    let escape =
-                        if stem.contains("arguments") { Escape::Json } else { Escape::None };
+                    let escape = match stem {
+                        "response.output_text" => rewrite.texts().words,
+                        _ if stem.contains("arguments") => Escape::Json,
+                        _ => Escape::None,
+                    };
                     rewrite.channel(&name, member, escape, || skeleton(root, kind))?;
                 }
             }
             _ if rewrite.drop_logprobs(member) => {}
-            _ => rewrite.whole(member),
+            _ if kind == "response.output_text.done" && member.key() == "text" => {
+                rewrite.string(member, rewrite.texts().words)?;
+            }
+            _ => rewrite.whole(member)?,
         }
     }
     Ok(())

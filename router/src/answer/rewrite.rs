@@ -10,10 +10,12 @@
 //! the same shape, unless that very frame has a fragment of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::{Bound, Range},
     sync::Arc,
 };
+
+use domain::limits::ANSWER_BYTES_MAX;
 
 use crate::{
     answer::{AnswerError, tape::Value},
@@ -25,6 +27,9 @@ use crate::{
 
 /// Most channels that hold something back at once. Real streams have a handful.
 const CHANNELS_MAX: usize = 1024;
+
+/// Most bytes that are kept to make an event for one channel. Real ones stay below 500.
+const SKELETON_BYTES_MAX: usize = 8 << 10;
 
 /// An event of a channel's shape, with a hole for the text.
 #[derive(Debug)]
@@ -71,8 +76,8 @@ impl Channels {
         Self { vault, held: BTreeMap::new() }
     }
 
-    pub(super) fn vault(&self) -> &Vault {
-        &self.vault
+    pub(super) fn vault(&self) -> Arc<Vault> {
+        Arc::clone(&self.vault)
     }
 
     /// Whether there is anything that could be restored.
@@ -106,24 +111,62 @@ impl Channels {
     }
 }
 
+/// What the strings of an answer are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Texts {
+    pub dialect: Dialect,
+    /// What the model's own words are: JSON where the request asked for it.
+    pub words: Escape,
+}
+
+impl Texts {
+    /// What a string of this name is. Anthropic has tool arguments as objects, whose members may have any name.
+    pub(super) fn of(self, name: &str) -> Escape {
+        match (self.dialect, name) {
+            (Dialect::AnthropicMessages, _) => Escape::None,
+            (_, "arguments") => Escape::Json,
+            (Dialect::OpenAiChat, "content") => self.words,
+            _ => Escape::None,
+        }
+    }
+
+    /// Where the model's own words stand in a content block or part.
+    fn words_of(self, part: Value<'_>) -> Option<Range<usize>> {
+        let kind = match self.dialect {
+            _ if self.words == Escape::None => return None,
+            Dialect::AnthropicMessages => "text",
+            Dialect::OpenAiResponses => "output_text",
+            _ => return None,
+        };
+        let words =
+            part.get("type").filter(|found| self.words == Escape::Json && found.raw() == kind);
+        words.and_then(|_| part.get("text")).map(Value::span)
+    }
+}
+
 /// What one frame becomes.
 #[derive(Debug)]
 pub(super) struct Rewrite<'c> {
     channels: &'c mut Channels,
-    dialect: Dialect,
+    vault: &'c Vault,
+    texts: Texts,
+    /// Bytes that may still be added.
+    left: usize,
     /// Prefixes of the channels that end with this frame.
-    endings: Vec<String>,
+    endings: BTreeSet<String>,
     edits: Vec<(Range<usize>, String)>,
 }
 
 impl<'c> Rewrite<'c> {
-    pub(super) fn new(channels: &'c mut Channels, dialect: Dialect) -> Self {
-        Self { channels, dialect, endings: Vec::new(), edits: Vec::new() }
+    /// A rewrite for one frame or body. `vault` is the one of the channels, except where nothing is a fragment.
+    pub(super) fn new(channels: &'c mut Channels, vault: &'c Vault, texts: Texts) -> Self {
+        let (endings, edits) = (BTreeSet::new(), Vec::new());
+        Self { channels, vault, texts, left: ANSWER_BYTES_MAX, endings, edits }
     }
 
     /// Says that the channels below `prefix` end with this frame. Say it before the frame's fragments are read.
     pub(super) fn end(&mut self, prefix: String) {
-        self.endings.push(prefix);
+        self.endings.insert(prefix);
     }
 
     /// Whether a fragment may change, or may be the end of what was held back.
@@ -140,6 +183,7 @@ impl<'c> Rewrite<'c> {
         skeleton: impl FnOnce() -> Skeleton,
     ) -> Result<(), AnswerError> {
         let Some(text) = fragment.text() else { return Ok(()) };
+        self.spend(&text)?;
         let held = self.channels.held.remove(name);
         let (mut restorer, known) = match held {
             Some(Held { restorer, skeleton }) => (restorer, Some(skeleton)),
@@ -147,7 +191,7 @@ impl<'c> Rewrite<'c> {
         };
         let mut restored = String::with_capacity(text.len());
         restorer.push(&text, &mut restored);
-        if self.endings.iter().any(|prefix| name.starts_with(prefix.as_str())) {
+        if self.ends(name) {
             restorer.flush(&mut restored);
         }
         if restored != text {
@@ -160,29 +204,84 @@ impl<'c> Rewrite<'c> {
             return Err(AnswerError::TooManyChannels);
         }
         let skeleton = known.unwrap_or_else(skeleton);
+        let size = [name, &skeleton.before, &skeleton.after].map(str::len).iter().sum::<usize>();
+        if size > SKELETON_BYTES_MAX {
+            return Err(AnswerError::TooComplex);
+        }
         self.channels.held.insert(name.to_owned(), Held { restorer, skeleton });
         Ok(())
     }
 
     /// Restores every string at and below `value` as a whole text, names of members included.
-    pub(super) fn whole(&mut self, value: Value<'_>) {
-        self.string(value);
+    pub(super) fn whole(&mut self, value: Value<'_>) -> Result<(), AnswerError> {
+        let mut words = None;
         let mut dropped_until = 0;
-        for below in value.descendants() {
-            if below.span().start >= dropped_until {
-                if self.drop_logprobs(below) {
-                    dropped_until = below.span().end;
-                } else {
-                    self.string(below);
-                }
+        for node in std::iter::once(value).chain(value.descendants()) {
+            let span = node.span();
+            if span.start < dropped_until {
+                continue;
             }
+            if self.drop_logprobs(node) {
+                dropped_until = span.end;
+                continue;
+            }
+            words = self.texts.words_of(node).or(words);
+            let is_words = words.as_ref() == Some(&span);
+            let escape = if is_words { self.texts.words } else { self.texts.of(node.key()) };
+            self.string(node, escape)?;
         }
+        Ok(())
+    }
+
+    /// Restores one string that is a whole text, and its name.
+    pub(super) fn string(&mut self, value: Value<'_>, escape: Escape) -> Result<(), AnswerError> {
+        let candidate = |text: &str| shape::candidate(text.as_bytes(), 0).is_some();
+        if candidate(value.key()) {
+            let key = super::tape::unescape(value.key());
+            self.restore(&key, value.key_span(), Escape::None)?;
+        }
+        if !value.is_text() || !candidate(value.raw()) {
+            return Ok(());
+        }
+        self.restore(&value.text().unwrap_or_default(), value.span(), escape)
+    }
+
+    /// Whether the channel `name`, of which this frame has a fragment, ends with this frame.
+    fn ends(&self, name: &str) -> bool {
+        let group = name.split_inclusive('/').next().unwrap_or_default();
+        self.endings.contains(group) || self.endings.contains("")
+    }
+
+    /// What the strings are.
+    pub(super) fn texts(&self) -> Texts {
+        self.texts
+    }
+
+    fn restore(
+        &mut self,
+        text: &str,
+        span: Range<usize>,
+        escape: Escape,
+    ) -> Result<(), AnswerError> {
+        self.spend(text)?;
+        let restored = restore_text(self.vault, text, escape);
+        if restored != text {
+            self.exchange(span, &restored);
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, text: &str) -> Result<(), AnswerError> {
+        let growth = restore::growth(self.vault, text);
+        self.left = self.left.checked_sub(growth).ok_or(AnswerError::TooLong)?;
+        Ok(())
     }
 
     /// Empties `value` if it is a list of token probabilities: its tokens are pieces of placeholders, which cannot
     /// be restored one by one, and their number would tell the length of what is hidden.
     pub(super) fn drop_logprobs(&mut self, value: Value<'_>) -> bool {
-        if value.key() != "logprobs" {
+        // Anthropic has none, but arguments of tools as objects, whose members may have any name.
+        if value.key() != "logprobs" || self.texts.dialect == Dialect::AnthropicMessages {
             return false;
         }
         let with = match (value.is_array(), value.is_object()) {
@@ -192,35 +291,6 @@ impl<'c> Rewrite<'c> {
         };
         self.edits.push((value.span(), with.to_owned()));
         true
-    }
-
-    fn string(&mut self, value: Value<'_>) {
-        let candidate = |text: &str| shape::candidate(text.as_bytes(), 0).is_some();
-        if candidate(value.key()) {
-            let key = super::tape::unescape(value.key());
-            let restored = restore_text(&self.channels.vault, &key, Escape::None);
-            if restored != key {
-                self.exchange(value.key_span(), &restored);
-            }
-        }
-        if !value.is_text() || !candidate(value.raw()) {
-            return;
-        }
-        let text = value.text().unwrap_or_default();
-        let restored = restore_text(&self.channels.vault, &text, self.escape_of(value.key()));
-        if restored != text {
-            self.exchange(value.span(), &restored);
-        }
-    }
-
-    /// What the text of a string of this name is. Anthropic has tool arguments as objects, whose members may have
-    /// any name.
-    pub(super) fn escape_of(&self, name: &str) -> Escape {
-        if self.dialect != Dialect::AnthropicMessages && name == "arguments" {
-            Escape::Json
-        } else {
-            Escape::None
-        }
     }
 
     fn exchange(&mut self, span: Range<usize>, text: &str) {
@@ -262,6 +332,7 @@ pub(super) fn member(name: &str, source: &str, out: &mut String) {
 pub(super) fn splice(source: &[u8], edits: &[(Range<usize>, String)], out: &mut Vec<u8>) {
     let mut copied = 0;
     for (span, with) in edits {
+        debug_assert!(copied <= span.start, "edits overlap at {}", span.start);
         out.extend_from_slice(source.get(copied..span.start).unwrap_or_default());
         out.extend_from_slice(with.as_bytes());
         copied = span.end;

@@ -7,7 +7,7 @@ use domain::limits::EVENT_BYTES_MAX;
 use crate::{
     answer::{
         AnswerError, Ended, Observed, anthropic, chat, responses,
-        rewrite::{Channels, Numbering, Rewrite, splice},
+        rewrite::{Channels, Numbering, Rewrite, Texts, splice},
         tape::{Tape, Unread, Value},
     },
     redact::Vault,
@@ -41,6 +41,7 @@ pub struct StreamPass {
 #[derive(Debug)]
 struct State {
     dialect: Dialect,
+    words: Escape,
     hide_usage: bool,
     model_alias: Option<String>,
     tape: Tape,
@@ -61,6 +62,7 @@ impl StreamPass {
         let StreamOptions { dialect, vault, hide_usage, model_alias } = options;
         let state = State {
             dialect,
+            words: Escape::None,
             hide_usage,
             model_alias,
             tape: Tape::default(),
@@ -73,6 +75,14 @@ impl StreamPass {
             failed: None,
         };
         Self { decoder: Decoder::new(EVENT_BYTES_MAX), state }
+    }
+
+    /// The same pass, where the model's own words are what `words` says: [`Escape::Json`] if the request asked for
+    /// JSON, so that a value with a quote in it does not break the document. Reasoning stays prose.
+    #[must_use]
+    pub fn with_words(mut self, words: Escape) -> Self {
+        self.state.words = words;
+        self
     }
 
     /// Takes the next bytes of the backend and appends to `out` the bytes for the caller.
@@ -98,6 +108,11 @@ impl StreamPass {
         let State { channels, numbers, observed, failed, .. } = &mut self.state;
         channels.flush("", numbers, out);
         if observed.terminal && failed.is_none() { Ended::Complete } else { Ended::Truncated }
+    }
+
+    /// Why nothing more is passed; [`finish`](Self::finish) may find a reason too.
+    pub fn error(&self) -> Option<AnswerError> {
+        self.state.failed
     }
 
     /// What was seen so far.
@@ -159,11 +174,9 @@ impl State {
                 && !line.starts_with(b":")
                 && !fields.iter().any(|field| line.starts_with(field))
         };
-        if !self.understood && frame.raw.split(|byte| matches!(byte, b'\n' | b'\r')).any(foreign) {
-            let marked = frame.raw.starts_with(b"\xEF\xBB\xBF");
-            if !marked {
-                return Err(AnswerError::NotAStream);
-            }
+        let raw = frame.raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(frame.raw);
+        if !self.understood && raw.split(|byte| matches!(byte, b'\n' | b'\r')).any(foreign) {
+            return Err(AnswerError::NotAStream);
         }
         out.extend_from_slice(frame.raw);
         Ok(())
@@ -190,7 +203,9 @@ impl State {
         }
         let number = root.get("sequence_number");
         self.numbers.next = number.and_then(Value::number);
-        let mut rewrite = Rewrite::new(&mut self.channels, self.dialect);
+        let vault = self.channels.vault();
+        let texts = Texts { dialect: self.dialect, words: self.words };
+        let mut rewrite = Rewrite::new(&mut self.channels, &vault, texts);
         match self.dialect {
             Dialect::AnthropicMessages => anthropic::rewrite(root, &mut rewrite)?,
             Dialect::OpenAiResponses => responses::rewrite(root, &mut rewrite)?,
@@ -227,7 +242,7 @@ impl State {
         if !understood || (unread == Unread::TooComplex && self.channels.is_needed()) {
             return Err(unread.into());
         }
-        match restore_text(self.channels.vault(), frame.data, Escape::None) {
+        match restore_text(&self.channels.vault(), frame.data, Escape::None) {
             std::borrow::Cow::Borrowed(_) => out.extend_from_slice(frame.raw),
             std::borrow::Cow::Owned(data) => sse::write(frame.event, &data, out),
         }
@@ -236,8 +251,11 @@ impl State {
 
     /// An event without its blank line at the end of the stream counts if it is whole; half of one is dropped.
     fn last(&mut self, frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<(), AnswerError> {
-        let whole = frame.data.trim() == "[DONE]" || self.tape.read(frame.data).is_ok();
-        if !frame.data.is_empty() && !whole {
+        let whole = match frame.data.trim() {
+            "" => frame.raw.starts_with(b":") || frame.raw.trim_ascii().is_empty(),
+            data => data == "[DONE]" || self.tape.read(data).is_ok(),
+        };
+        if !whole {
             return if self.understood { Ok(()) } else { Err(AnswerError::NotAStream) };
         }
         let from = out.len();

@@ -5,6 +5,7 @@ use domain::Label;
 use super::*;
 use crate::{
     redact::{Masker, Vault},
+    restore::Escape,
     wire::Dialect,
 };
 
@@ -340,8 +341,8 @@ fn unknown_events_pass_and_are_restored_too() {
     check(
         RESPONSES,
         "ann",
-        "event: response.brand_new\ndata: {\"type\":\"response.brand_new\",\"a\":[{\"@\":\"for @\"}]}\n\nevent: x\n\ndata: {\"type\":\"response.completed\"}\n\ndata: [DONE]\n\n",
-        "event: response.brand_new\ndata: {\"type\":\"response.brand_new\",\"a\":[{\"ann\":\"for ann\"}]}\n\nevent: x\n\ndata: {\"type\":\"response.completed\"}\n\ndata: [DONE]\n\n",
+        "event: response.brand_new\ndata: {\"type\":\"response.brand_new\",\"@\":{\"@\":1},\"a\":[{\"@\":\"for @\"}]}\n\nevent: x\n\ndata: {\"type\":\"response.completed\"}\n\ndata: [DONE]\n\n",
+        "event: response.brand_new\ndata: {\"type\":\"response.brand_new\",\"ann\":{\"ann\":1},\"a\":[{\"ann\":\"for ann\"}]}\n\nevent: x\n\ndata: {\"type\":\"response.completed\"}\n\ndata: [DONE]\n\n",
     );
 }
 
@@ -394,6 +395,63 @@ fn data_over_several_lines_is_restored() {
 }
 
 #[test]
+fn words_that_are_json_are_escaped_as_json() {
+    let (vault, placeholder) = hide("a\"b");
+    for (dialect, event) in [
+        (CHAT, r#"{"choices":[{"index":0,"delta":{"content":"{\"to\":\"@\"}"}}]}"#),
+        (
+            ANTHROPIC,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"{\"to\":\"@\"}"}}"#,
+        ),
+        (RESPONSES, r#"{"type":"response.output_text.delta","delta":"{\"to\":\"@\"}"}"#),
+        (RESPONSES, r#"{"type":"response.output_text.done","text":"{\"to\":\"@\"}"}"#),
+        (
+            RESPONSES,
+            r#"{"type":"response.content_part.done","part":{"type":"output_text","annotations":[{}],"text":"{\"to\":\"@\"}"}}"#,
+        ),
+    ] {
+        let stream = format!("data: {}\n\n", event.replace('@', &placeholder));
+        for (words, expected) in [(Escape::Json, r#"a\\\"b"#), (Escape::None, r#"a\"b"#)] {
+            let (out, _, _) = run(|| pass(dialect, &vault, false).with_words(words), &stream);
+            assert_eq!(out, format!("data: {}\n\n", event.replace('@', expected)));
+        }
+    }
+    for (dialect, body) in [
+        (CHAT, r#"{"choices":[{"message":{"content":"{\"to\":\"@\"}"}}]}"#),
+        (ANTHROPIC, r#"{"content":[{"type":"text","text":"{\"to\":\"@\"}"}]}"#),
+        (RESPONSES, r#"{"output":[{"content":[{"type":"output_text","text":"{\"to\":\"@\"}"}]}]}"#),
+    ] {
+        let masked = body.replace('@', &placeholder);
+        let (out, _) =
+            restore_buffered_words(dialect, masked.as_bytes(), &vault, Escape::Json).unwrap();
+        assert_eq!(String::from_utf8_lossy(&out), body.replace('@', r#"a\\\"b"#));
+    }
+}
+
+#[test]
+fn a_short_placeholder_of_a_long_value_does_not_fill_the_memory() {
+    let (vault, placeholder) = hide(&"x".repeat(10_000));
+    let many = placeholder.repeat(10_000);
+    let body = format!("{{\"choices\":[{{\"message\":{{\"content\":\"{many}\"}}}}]}}");
+    assert_eq!(restore_buffered(CHAT, body.as_bytes(), &vault).unwrap_err(), AnswerError::TooLong);
+    let frame = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{many}\"}}}}]}}\n\n");
+    let mut pass = pass(CHAT, &vault, false);
+    assert_eq!(pass.push(frame.as_bytes(), &mut Vec::new()), Err(AnswerError::TooLong));
+    assert_eq!(pass.error(), Some(AnswerError::TooLong));
+}
+
+#[test]
+fn what_is_kept_of_a_channel_is_bounded() {
+    let (vault, _) = hide("ann");
+    let mut pass = pass(CHAT, &vault, false);
+    let frame = format!(
+        "data: {{\"id\":\"{}\",\"choices\":[{{\"delta\":{{\"content\":\"<\"}}}}]}}\n\n",
+        "x".repeat(10_000)
+    );
+    assert_eq!(pass.push(frame.as_bytes(), &mut Vec::new()), Err(AnswerError::TooComplex));
+}
+
+#[test]
 fn texts_under_way_are_bounded() {
     let (vault, _) = hide("ann");
     let mut pass = pass(CHAT, &vault, false);
@@ -415,8 +473,8 @@ fn bodies_are_restored_in_place() {
         ),
         (
             ANTHROPIC,
-            r#"{"id":"m","content":[{"type":"tool_use","input":{"@":"@","arguments":"@","data":"@"}}],"usage":{"input_tokens":3,"output_tokens":2}}"#,
-            r#"{"id":"m","content":[{"type":"tool_use","input":{"a\"b":"a\"b","arguments":"a\"b","data":"a\"b"}}],"usage":{"input_tokens":3,"output_tokens":2}}"#,
+            r#"{"id":"m","content":[{"type":"tool_use","input":{"@":"@","arguments":"@","data":"@","logprobs":["@"]}}],"usage":{"input_tokens":3,"output_tokens":2}}"#,
+            r#"{"id":"m","content":[{"type":"tool_use","input":{"a\"b":"a\"b","arguments":"a\"b","data":"a\"b","logprobs":["a\"b"]}}],"usage":{"input_tokens":3,"output_tokens":2}}"#,
         ),
         (
             RESPONSES,

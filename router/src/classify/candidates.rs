@@ -44,6 +44,8 @@ pub struct Candidates {
     pub capitals: Vec<Range<usize>>,
     /// Stretches of non-ASCII characters; gaps of up to 16 ASCII bytes are bridged.
     pub foreign: Vec<Range<usize>>,
+    /// Single characters with one space between each: `g h p _ 1 2`, at least eight of them.
+    pub spaced: Vec<Range<usize>>,
 }
 
 impl Candidates {
@@ -65,6 +67,7 @@ impl Candidates {
             + self.schemes.len()
             + self.capitals.len()
             + self.foreign.len()
+            + self.spaced.len()
     }
 }
 

@@ -4,6 +4,17 @@ use std::borrow::Cow;
 
 use domain::Label;
 
+/// Every word that [`of`] gives.
+const KINDS: [&str; 20] = [
+    "EMAIL", "PHONE", "PERSON", "ADDRESS", "PLACE", "DATE", "IP", "MAC", "ID", "CARD", "IBAN",
+    "BIC", "WALLET", "ACCOUNT", "KEY", "HEALTH", "TERM", "MARKING", "CODE", "VALUE",
+];
+
+/// Whether `word`, in any case, stands in placeholders.
+pub(super) fn is_kind(word: &[u8]) -> bool {
+    KINDS.iter().any(|kind| kind.as_bytes().eq_ignore_ascii_case(word))
+}
+
 /// The word in the placeholder of a value with this label: 2 to 8 capital letters.
 pub(super) fn of(label: &Label) -> &'static str {
     let name = label.as_str();

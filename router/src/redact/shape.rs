@@ -7,8 +7,11 @@
 //! | HTML entities | `&lt;EMAIL_1_k7q&gt;` | models that write HTML |
 //! | percent encoding | `%3CEMAIL_1_k7q%3E` | models that write URLs |
 //! | JSON escapes | `\u003cEMAIL_1_k7q\u003e` | JSON writers of Go and others, in tool arguments |
+//! | no brackets | `EMAIL_1_k7q`, `EMAIL\_1\_k7q` | models, in file names, code and tables |
 //!
-//! Surrounding quotes and emphasis need no rule: they stay where they are. Not here: which placeholders exist.
+//! Without brackets the kind must be in capitals and nothing is asked of what stands around: the tag is proof
+//! enough. So whatever else happens to the brackets, they stay and the value comes back. Surrounding quotes and
+//! emphasis need no rule: they stay where they are. Not here: which placeholders exist.
 //!
 //! Invariant: reading never looks further than [`SPAN_BYTES_MAX`] bytes past where it starts, apart from a run of
 //! backslashes, which it passes over as a whole.
@@ -17,6 +20,12 @@ use std::{cmp::Ordering, hash};
 
 /// Longest name of a placeholder: a kind of 8 letters, a number of 10 digits, a tag of 3 and two underscores.
 const KEY_BYTES_MAX: usize = 23;
+
+/// Longest kind.
+const KIND_BYTES_MAX: usize = 8;
+
+/// Characters of a tag.
+const TAG_BYTES: usize = 3;
 
 /// Longest text that is read as one placeholder: the name, two backslashes before each of its underscores and
 /// before both angle brackets, and the longest bracket form on both sides.
@@ -30,6 +39,11 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// The kind, in lower case.
+    pub(crate) fn kind(&self) -> &[u8] {
+        self.as_bytes().split(|byte| *byte == b'_').next().unwrap_or_default()
+    }
+
     /// The name in a placeholder as it is given out.
     pub(crate) fn of(placeholder: &str) -> Option<Self> {
         let mut key = Self::default();
@@ -56,7 +70,7 @@ impl Key {
         };
         part(2, u8::is_ascii_lowercase)
             && part(1, u8::is_ascii_digit)
-            && part(3, u8::is_ascii_alphanumeric)
+            && part(TAG_BYTES, u8::is_ascii_alphanumeric)
             && parts.next().is_none()
     }
 }
@@ -96,6 +110,8 @@ pub(crate) enum Form {
     Json,
     /// `\\u003c…\\u003e`: the text around it is JSON in a JSON string.
     JsonInJson,
+    /// No brackets.
+    Bare,
 }
 
 /// A placeholder in a text.
@@ -105,6 +121,8 @@ pub(crate) struct Spot {
     pub start: usize,
     /// First byte after it.
     pub end: usize,
+    /// Where to go on if no such name is in use.
+    pub next: usize,
     pub key: Key,
     pub form: Form,
 }
@@ -124,8 +142,21 @@ pub(crate) enum Read {
 /// The next byte from `from` on that may start a placeholder.
 pub(crate) fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
-    let found = rest.iter().position(|byte| matches!(byte, b'<' | b'\\' | b'&' | b'%'))?;
-    Some(from.saturating_add(found))
+    let mut at = 0;
+    loop {
+        let found = rest
+            .get(at..)?
+            .iter()
+            .position(|byte| matches!(byte, b'<' | b'\\' | b'&' | b'%' | b'A'..=b'Z'))?;
+        at = at.saturating_add(found);
+        // Kinds have two capitals at least, which spares reading most words that have one.
+        let word = rest.get(at).is_some_and(u8::is_ascii_uppercase)
+            && rest.get(at.saturating_add(1)).is_some_and(|byte| !byte.is_ascii_uppercase());
+        if !word {
+            return Some(from.saturating_add(at));
+        }
+        at = at.saturating_add(1);
+    }
 }
 
 /// Reads the candidate at `at`. `run` is how many backslashes stand directly before it, outside of `bytes`.
@@ -155,8 +186,52 @@ pub(crate) fn read(bytes: &[u8], at: usize, run: usize) -> Read {
         Some(b'%') if length == 0 => {
             Body { bytes, lead: 0, form: Form::Percent }.open(open, b"%3c", open)
         }
-        Some(_) => Read::Other { next: open.max(at.saturating_add(1)) },
+        Some(_) if length == 0 => bare(bytes, at),
+        Some(_) => Read::Other { next: open },
     }
+}
+
+/// Reads a name without brackets, which ends with its tag.
+fn bare(bytes: &[u8], start: usize) -> Read {
+    let capitals = bytes.iter().skip(start).take_while(|byte| byte.is_ascii_uppercase()).count();
+    let kind_end = start.saturating_add(capitals);
+    let first = kind_end.saturating_sub(KIND_BYTES_MAX);
+    match bytes.get(kind_end) {
+        // Of a long word in capitals only the end can be a kind, and only before an underscore.
+        Some(b'_' | b'\\') | None if start < first => return Read::Other { next: first },
+        Some(b'_' | b'\\') | None => {}
+        Some(_) => return Read::Other { next: kind_end },
+    }
+    let next = start.saturating_add(1);
+    let other = Read::Other { next };
+    let mut key = Key::default();
+    let (mut at, mut part, mut tag) = (start, 0, 0);
+    while tag < TAG_BYTES {
+        let slashes = slashes(bytes, at);
+        let after = at.saturating_add(slashes);
+        match (part, bytes.get(after)) {
+            _ if slashes > 2 => return other,
+            (_, None) => return Read::Cut { start, key, next },
+            (0 | 1, Some(b'_')) => part += 1,
+            _ if slashes > 0 => return other,
+            (0, Some(b'A'..=b'Z')) | (1, Some(b'0'..=b'9')) => {}
+            (2, Some(byte)) if byte.is_ascii_alphanumeric() => tag = tag.saturating_add(1),
+            _ => return other,
+        }
+        if !bytes.get(after).is_some_and(|byte| key.push(*byte)) {
+            return other;
+        }
+        at = after.saturating_add(1);
+    }
+    Read::Whole(Spot { start, end: at, next, key, form: Form::Bare })
+}
+
+/// How many backslashes stand at `at`; three for more.
+fn slashes(bytes: &[u8], at: usize) -> usize {
+    if bytes.get(at) != Some(&b'\\') {
+        return 0;
+    }
+    bytes.iter().skip(at).take(3).take_while(|byte| **byte == b'\\').count()
 }
 
 /// How far `bytes` from `at` on agree with `word`, in any case: wholly, as far as they go, or not.
@@ -202,7 +277,7 @@ impl Body<'_> {
         let mut key = Key::default();
         let mut at = from;
         loop {
-            let slashes = self.bytes.iter().skip(at).take(3).take_while(|b| **b == b'\\').count();
+            let slashes = slashes(self.bytes, at);
             let after = at.saturating_add(slashes);
             match self.bytes.get(after) {
                 _ if slashes > 2 => return other,
@@ -222,7 +297,8 @@ impl Body<'_> {
         match agree(self.bytes, close_at, close) {
             Agree::SoFar => cut(key),
             Agree::Wholly if key.is_whole() => {
-                Read::Whole(Spot { start: start.saturating_sub(lead), end, key, form: self.form })
+                let start = start.saturating_sub(lead);
+                Read::Whole(Spot { start, end, next: from, key, form: self.form })
             }
             Agree::Wholly | Agree::Not => other,
         }
@@ -231,7 +307,7 @@ impl Body<'_> {
     /// The closing bracket that belongs to the opening one, where it must stand if the name ends at `at`, and how
     /// many backslashes before the opening one are escapes.
     fn close(&self, at: usize) -> (&'static [u8], usize, usize) {
-        let slashes = self.bytes.iter().skip(at).take_while(|byte| **byte == b'\\').count();
+        let slashes = slashes(self.bytes, at);
         match self.form {
             // A lone backslash before `<` may be a path separator, so it is an escape only if `>` has one too.
             Form::Angle => {
@@ -240,6 +316,7 @@ impl Body<'_> {
             }
             Form::Html => (b"&gt;", at, 0),
             Form::Percent => (b"%3e", at, 0),
+            Form::Bare => (b"", at, 0),
             Form::Json => (b"\\u003e", at, 0),
             Form::JsonInJson => (b"\\\\u003e", at, 0),
         }
@@ -249,7 +326,7 @@ impl Body<'_> {
     fn takes_backslash(&self, byte: u8) -> bool {
         match self.form {
             Form::Angle => matches!(byte, b'_' | b'>'),
-            Form::Html | Form::Percent => byte == b'_',
+            Form::Html | Form::Percent | Form::Bare => byte == b'_',
             Form::Json | Form::JsonInJson => matches!(byte, b'_' | b'u' | b'U'),
         }
     }

@@ -81,6 +81,10 @@ fn what_somebody_typed_is_never_given_out() {
         format!("%3c{name}%3E"),
         format!("{{\"a\":\"\\u003c{name}\\u003e\"}}"),
         format!("<EMAIL_1_{own}"),
+        name.to_owned(),
+        format!("x{}y", name.replace('_', "\\_")),
+        format!("< {name} >"),
+        format!("<{name}s>"),
     ];
     for text in typed {
         let mut masker = masker();
@@ -89,7 +93,7 @@ fn what_somebody_typed_is_never_given_out() {
         assert!(other.starts_with("<EMAIL_2_"), "{text}: {other}");
     }
     let mut masker = masker();
-    masker.reserve(&format!("{name} <{name} < {name}> <div> <EMAIL_1> <EMAIL_x_abc> \\"));
+    masker.reserve(&format!("{} < <div> <EMAIL_1> <EMAIL_x_abc> \\", name.to_lowercase()));
     assert_eq!(mask(&mut masker, &EMAIL, "ann@example.org"), own);
 }
 
@@ -101,6 +105,16 @@ fn a_conversation_hides_a_bounded_number_of_values() {
     }
     assert_eq!(masker.mask(&EMAIL, "more@example.org"), Err(MaskError::TooMany));
     assert!(masker.mask(&EMAIL, "0@example.org").is_ok());
+}
+
+#[test]
+fn a_request_full_of_typed_placeholders_hides_nothing() {
+    let mut masker = masker();
+    for number in 0..=TYPED_MAX {
+        masker.reserve(&format!("INT_{number}_abc KEY_{number}_abc"));
+    }
+    assert_eq!(masker.typed.len(), TYPED_MAX + 1);
+    assert_eq!(masker.mask(&EMAIL, "ann@example.org"), Err(MaskError::TooManyTyped));
 }
 
 #[test]
@@ -127,13 +141,25 @@ fn every_label_of_the_catalogue_has_a_kind() {
     ];
     for (label, expected) in cases {
         assert_eq!(kind::of(&Label::recorded(label)), expected);
+        assert!(kind::is_kind(expected.to_lowercase().as_bytes()));
     }
 }
 
 #[test]
 fn a_long_run_of_backslashes_or_brackets_costs_linear_time() {
-    // Quadratic reading of a million of these would take minutes.
-    for unit in ["\\", "<", "<EMAIL_1_", "\\\\<", "&lt;", "\\u003c", "<EMAIL_1_abc>"] {
-        masker().reserve(&unit.repeat(1_000_000 / unit.len()));
+    // Quadratic reading of so many of these would take minutes.
+    for unit in [
+        "\\",
+        "<",
+        "A",
+        "KEY_1_",
+        "A\\\\_1",
+        "<EMAIL_1_",
+        "\\\\<",
+        "&lt;",
+        "\\u003c",
+        "<EMAIL_1_abc>",
+    ] {
+        masker().reserve(&unit.repeat(200_000 / unit.len()));
     }
 }

@@ -8,26 +8,35 @@ use crate::redact::shape::Key;
 
 /// Placeholders and the values they stand for. Values are zeroed on drop; `Debug` prints how many there are.
 #[derive(Default)]
-pub struct Vault(BTreeMap<Key, SecretString>);
+pub struct Vault {
+    values: BTreeMap<Key, SecretString>,
+    longest: usize,
+}
 
 impl Vault {
     /// Whether nothing was hidden, so that nothing needs restoring.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty()
     }
 
     /// How many distinct values are hidden.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.values.len()
     }
 
     pub(super) fn insert(&mut self, key: Key, value: &str) {
-        self.0.insert(key, SecretString::from(value.to_owned()));
+        self.longest = self.longest.max(value.len());
+        self.values.insert(key, SecretString::from(value.to_owned()));
+    }
+
+    /// Bytes of the longest value.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// The value behind a placeholder.
     pub(crate) fn reveal(&self, key: &Key) -> Option<&str> {
-        let secret = self.0.get(key)?;
+        let secret = self.values.get(key)?;
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place where a hidden value comes back: into the answer of whoever sent it"
@@ -37,13 +46,13 @@ impl Vault {
 
     /// Whether a placeholder in use begins with this text.
     pub(crate) fn begins(&self, key: &Key) -> bool {
-        let mut from = self.0.range((Bound::Included(key), Bound::Unbounded));
+        let mut from = self.values.range((Bound::Included(key), Bound::Unbounded));
         from.next().is_some_and(|(found, _)| found.as_bytes().starts_with(key.as_bytes()))
     }
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Vault({} values)", self.0.len())
+        write!(f, "Vault({} values)", self.values.len())
     }
 }

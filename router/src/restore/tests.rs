@@ -69,6 +69,30 @@ fn deformed_placeholders_come_back_too() {
 }
 
 #[test]
+fn whatever_happens_to_the_brackets_the_value_comes_back() {
+    for (text, expected) in [
+        ("@", "ann"),
+        ("x@s", "xanns"),
+        ("<@", "<ann"),
+        ("@>", "ann>"),
+        ("< @ >", "< ann >"),
+        ("<@s>", "<anns>"),
+        ("&lt;@>", "&lt;ann>"),
+        ("<@&gt;", "<ann&gt;"),
+        ("[@](mailto:@)", "[ann](mailto:ann)"),
+        ("to_@_and_@.txt", "to_ann_and_ann.txt"),
+        ("@@", "annann"),
+        (r#"{"a":"\n@"}"#, r#"{"a":"\nann"}"#),
+        (r"\\\\u003c@\\\\u003e", r"\\\\u003cann\\\\u003e"),
+    ] {
+        check("ann", Escape::None, text, expected);
+    }
+    let (_, name) = vault("ann");
+    check("ann", Escape::None, &name.replace('_', "\\_"), "ann");
+    check("a\"b", Escape::Json, r#"{"x":"@"}"#, r#"{"x":"a\"b"}"#);
+}
+
+#[test]
 fn a_path_separator_before_a_placeholder_stays() {
     check("ann", Escape::None, r"C:\Users\<@>\docs", r"C:\Users\ann\docs");
     check(
@@ -98,13 +122,9 @@ fn what_is_not_in_use_stays() {
     for text in [
         "<EMAIL_2_abc>",
         "<EMAIL_1_zzz>",
-        "<@",
-        "@>",
-        "< @ >",
-        "<@s>",
-        "&lt;@>",
-        "<@&gt;",
-        r"\\\\u003c@\\\\u003e",
+        "<EMAIL_1_",
+        "EMAIL_1_zzz EMAIL_1_zz EMAIL__abc email_1_abc",
+        "A PERSON, THE EMAIL, I",
         "<div><EMAIL_1_",
         "\\",
         "\\\\\\\\\\",

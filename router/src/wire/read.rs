@@ -51,6 +51,7 @@ pub fn read_for<'a>(
         attachments: Vec::new(),
         identifiers: Vec::new(),
         backend_bound: Vec::new(),
+        provider_tools: Vec::new(),
         messages: messages(dialect, &head),
         anchor: None,
         server_state: server_state(&head),

@@ -2,7 +2,7 @@
 
 use crate::{
     json,
-    wire::{Dialect, Manner},
+    wire::{Dialect, Manner, ReadError},
 };
 
 /// What went wrong, for the caller.
@@ -31,6 +31,13 @@ pub fn error_body(manner: Manner, failure: &Failure<'_>) -> Vec<u8> {
         Manner::Anthropic => out.anthropic(failure),
     }
     out.0.into_bytes()
+}
+
+/// The JSON body that answers a request which could not be read; its status is [`ReadError::status`].
+pub fn read_error_body(manner: Manner, error: &ReadError, request_id: Option<&str>) -> Vec<u8> {
+    let message = error.to_string();
+    let (status, code, param) = (error.status(), error.code(), error.param());
+    error_body(manner, &Failure { status, code, message: &message, param, request_id })
 }
 
 /// The server-sent event that ends a stream with an error after the status 200 has gone out.
@@ -155,6 +162,18 @@ mod tests {
             let body: Value = serde_json::from_slice(&error_body(manner, &FAILURE)).unwrap();
             assert_eq!(body, wanted);
         }
+    }
+
+    #[test]
+    fn a_request_that_is_not_read_is_answered_with_the_field_to_blame() {
+        let error = crate::wire::read(Dialect::OpenAiChat, br#"{"model":"m"}"#).unwrap_err();
+        let body: Value =
+            serde_json::from_slice(&read_error_body(Manner::OpenAi, &error, None)).unwrap();
+        let wanted = json!({"error": {
+            "message": "`messages` is required", "type": "invalid_request_error",
+            "param": "messages", "code": "missing_field",
+        }});
+        assert_eq!(body, wanted);
     }
 
     #[test]

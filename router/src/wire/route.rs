@@ -53,8 +53,8 @@ impl Dialect {
 
 /// The endpoint that a method and a path name.
 ///
-/// The path may have a query, which is ignored, a trailing slash, and lack the `/v1`; `/openai` or `/anthropic` may
-/// stand before it. Azure's `/openai/deployments/{name}/…` names the model. Methods are compared as they are: HTTP
+/// The path may have a query, which is ignored, a trailing slash, and lack the `/v1`; what providers put before it
+/// (`/openai`, `/anthropic`, `/api`…) may stand there. Azure's `/openai/deployments/{name}/…` names the model. Methods are compared as they are: HTTP
 /// methods are case-sensitive (RFC 9110 section 9.1).
 pub fn route<'a>(method: &str, path: &'a str) -> Endpoint<'a> {
     let path = tail(path);
@@ -69,6 +69,8 @@ pub fn route<'a>(method: &str, path: &'a str) -> Endpoint<'a> {
     }
     if let Some(id) = path.strip_prefix("models/") {
         return match decoded(id) {
+            // Gemini calls its models there: `POST …/models/{id}:generateContent`.
+            Some(id) if method == "POST" && id.contains(':') => Endpoint::Unknown,
             Some(id) => reading(method, Endpoint::Model(id)),
             None => Endpoint::Unknown,
         };
@@ -91,17 +93,19 @@ pub fn manner(path: &str, has_header: impl Fn(&str) -> bool) -> Manner {
     }
 }
 
+/// What providers and gateways put before the paths that they share, in the order in which they are nested.
+const PREFIXES: [&str; 7] =
+    ["api", "inference", "v1beta/openai", "openai", "anthropic", "beta", "v1"];
+
 /// The path without query, prefixes and slashes at its ends.
 fn tail(path: &str) -> &str {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.trim_start_matches('/');
     let path = path.strip_suffix('/').unwrap_or(path);
-    ["openai", "anthropic", "v1"].into_iter().fold(path, |path, prefix| {
-        match path.strip_prefix(prefix) {
-            Some("") => "",
-            Some(rest) => rest.strip_prefix('/').unwrap_or(path),
-            None => path,
-        }
+    PREFIXES.into_iter().fold(path, |path, prefix| match path.strip_prefix(prefix) {
+        Some("") => "",
+        Some(rest) => rest.strip_prefix('/').unwrap_or(path),
+        None => path,
     })
 }
 
@@ -181,6 +185,10 @@ mod tests {
             ("POST", "/v1/messages?beta=true", call(Dialect::AnthropicMessages)),
             ("POST", "/anthropic/v1/messages", call(Dialect::AnthropicMessages)),
             ("POST", "/v1/messages/count_tokens?beta=true", call(Dialect::AnthropicCountTokens)),
+            ("POST", "//v1/messages", call(Dialect::AnthropicMessages)),
+            ("POST", "/api/v1/chat/completions", call(Dialect::OpenAiChat)),
+            ("POST", "/v1beta/openai/embeddings", call(Dialect::OpenAiEmbeddings)),
+            ("GET", "/v1/models/qwen3:8b", Endpoint::Model("qwen3:8b".into())),
             ("GET", "/v1/models?limit=1000", Endpoint::Models),
             ("GET", "/v1/models/gpt-4o", Endpoint::Model("gpt-4o".into())),
             ("GET", "/v1/models/a%2Fb", Endpoint::Model("a/b".into())),
@@ -193,7 +201,8 @@ mod tests {
             ("POST", "/v1/responses/compact", Endpoint::Unknown),
             ("POST", "/v1beta/models/g:generateContent", Endpoint::Unknown),
             ("POST", "/v1messages", Endpoint::Unknown),
-            ("POST", "//v1/messages", Endpoint::Unknown),
+            ("POST", "/v1/models/g:generateContent", Endpoint::Unknown),
+            ("POST", "/v1/threads/t/messages", Endpoint::Unknown),
             ("GET", "/v1/models/%", Endpoint::Unknown),
             ("GET", "/v1/models/a%0Ab", Endpoint::Unknown),
         ];

@@ -1,6 +1,6 @@
 //! Places of members and elements, so that they can be taken out and the JSON around them stays sound.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use crate::wire::Edit;
 
@@ -70,19 +70,35 @@ pub enum Disposal {
     Member,
 }
 
+/// A tool that is more than a function with a schema: one that the provider runs itself (`web_search`), or whose
+/// schema only some models know (`bash_20250124`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderTool<'a> {
+    /// The `type` that it names.
+    pub kind: Cow<'a, str>,
+    /// Its definition, to take it out with [`removal`] for a backend that does not know it.
+    pub slot: Slot,
+}
+
 /// Edits that take out these slots, whatever their order, with the commas that must go with them.
 ///
-/// Slots of several objects and arrays may be mixed; a slot within another one goes with it.
+/// Slots of several objects and arrays may be mixed; a slot within another one goes with it. All slots that go must
+/// be given in one call: neighbours share a comma, and two calls would both take it or both leave it.
 pub fn removal<'s>(slots: impl IntoIterator<Item = &'s Slot>) -> Vec<Edit> {
-    let runs = runs(slots.into_iter().cloned().map(|slot| (slot, ())).collect());
-    runs.iter().map(|(run, ())| Edit { span: run_span(run), with: String::new() }).collect()
+    let runs = runs(slots.into_iter().map(|slot| (slot.clone(), None)).collect());
+    runs.iter().map(|(run, _)| Edit { span: run_span(run), with: String::new() }).collect()
 }
 
 /// Edits that take out data of another backend: blocks, items or members as their [`Disposal`] says, and messages of
-/// which nothing would be left.
-pub fn detachment(bound: &[BackendBound]) -> Vec<Edit> {
-    let slots = bound.iter().map(|bound| (bound.slot.clone(), bound.message.clone())).collect();
-    let slots: Vec<Slot> = runs(slots)
+/// which nothing would be left. `others` are slots that go as well, for the reason given at [`removal`]; edits for
+/// them alone must not be applied beside these.
+pub fn detachment<'s>(
+    bound: &[BackendBound],
+    others: impl IntoIterator<Item = &'s Slot>,
+) -> Vec<Edit> {
+    let bound = bound.iter().map(|bound| (bound.slot.clone(), bound.message.clone()));
+    let others = others.into_iter().map(|slot| (slot.clone(), None));
+    let slots: Vec<Slot> = runs(bound.chain(others).collect())
         .into_iter()
         .map(|(run, message)| match message {
             Some(message) if run.before.is_none() && run.after.is_none() => message,
@@ -93,19 +109,20 @@ pub fn detachment(bound: &[BackendBound]) -> Vec<Edit> {
 }
 
 /// Joins neighbours that both go, so that the commas between them go once, and drops what is within another slot.
-/// What comes with the first slot of a run stays with the run.
-fn runs<T>(mut slots: Vec<(Slot, T)>) -> Vec<(Slot, T)> {
+/// Each comes with the message around it, if that goes when nothing is left in it.
+fn runs(mut slots: Vec<(Slot, Option<Slot>)>) -> Vec<(Slot, Option<Slot>)> {
     // The outer of two that begin together comes first.
     slots.sort_unstable_by_key(|(slot, _)| (slot.span.start, std::cmp::Reverse(slot.span.end)));
-    let mut runs: Vec<(Slot, T)> = Vec::new();
-    for (slot, with) in slots {
+    let mut runs: Vec<(Slot, Option<Slot>)> = Vec::new();
+    for (slot, message) in slots {
         match runs.last_mut() {
             Some((run, _)) if slot.span.end <= run.span.end => {}
-            Some((run, _)) if run.after == Some(slot.span.start) => {
+            Some((run, around)) if run.after == Some(slot.span.start) => {
                 run.span.end = slot.span.end;
                 run.after = slot.after;
+                *around = around.take().or(message);
             }
-            _ => runs.push((slot, with)),
+            _ => runs.push((slot, message)),
         }
     }
     runs

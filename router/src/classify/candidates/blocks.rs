@@ -16,6 +16,11 @@ const BLOCK: usize = 64;
 /// ASCII bytes between two non-ASCII characters that still count as one stretch.
 const FOREIGN_GAP: usize = 16;
 
+/// Bytes in which the fewest digits of a group lie, and how many they are.
+const DIGITS_SPREAD: usize = 19;
+const DIGITS_FEWEST: u32 = 7;
+const _: () = assert!(DIGITS_MIN == 7 && DIGITS_SPREAD == DIGITS_MIN * 3 - 2);
+
 /// Bits of a byte's class.
 const TOKEN: u8 = 1;
 const DIGIT: u8 = 2;
@@ -146,6 +151,7 @@ fn step(text: &[u8], base: usize, masks: &Masks, carry: &mut Carry, out: &mut Ca
     digit_groups(text, base, masks, carry, out);
     capital_runs(text, base, masks, carry, out);
     foreign_runs(base, masks, out);
+    spaced_runs(text, base, masks, out);
     for at in Bits(masks.event) {
         event(text, base + at, out);
     }
@@ -207,7 +213,10 @@ fn digit_groups(text: &[u8], base: usize, masks: &Masks, carry: &mut Carry, out:
     let starts = masks.digit & !((masks.digit << 1) | u64::from(carry.digit));
     for at in Bits(starts) {
         let start = base + at;
-        if start < carry.digit_until {
+        // Seven digits with two separators each between them fit in 19 bytes: fewer there, no group.
+        let near = (masks.digit >> at) & low_bits(DIGITS_SPREAD);
+        let sparse = at + DIGITS_SPREAD <= BLOCK && near.count_ones() < DIGITS_FEWEST;
+        if sparse || start < carry.digit_until {
             continue;
         }
         let (end, count) = digit_group(text, start);
@@ -301,6 +310,39 @@ fn foreign_runs(base: usize, masks: &Masks, out: &mut Candidates) {
             break;
         }
         rest &= u64::MAX << (start + length);
+    }
+}
+
+/// Single characters between single spaces: six spaces, each two bytes after the one before, start the look.
+#[inline]
+fn spaced_runs(text: &[u8], base: usize, masks: &Masks, out: &mut Candidates) {
+    let lone = masks.space & (masks.space >> 2) & !(masks.space >> 1) & !(masks.space << 1);
+    let six = lone & (lone >> 2) & (lone >> 4) & (lone >> 8);
+    if six == 0 {
+        return;
+    }
+    let at = base + six.trailing_zeros() as usize;
+    if out.spaced.last().is_some_and(|last| last.end > at) {
+        return;
+    }
+    let single = |at: usize| {
+        let here = text.get(at).is_some_and(u8::is_ascii_graphic);
+        here && text.get(at + 1).is_none_or(|byte| !byte.is_ascii_graphic())
+    };
+    let (mut start, mut end) = (at + 1, at + 1);
+    while start >= 2
+        && text[start - 1] == b' '
+        && single(start - 2)
+        && (start < 3 || !text[start - 3].is_ascii_graphic())
+    {
+        start -= 2;
+    }
+    while single(end) && text.get(end + 1) == Some(&b' ') {
+        end += 2;
+    }
+    let end = if single(end) { end + 1 } else { end - 1 };
+    if end.saturating_sub(start) >= 15 {
+        out.spaced.push(start..end);
     }
 }
 

@@ -10,8 +10,8 @@ use domain::limits::SEGMENTS_MAX;
 use crate::{
     json::{self, Kind, Tape, Value},
     wire::{
-        Attachment, BackendBound, Disposal, Given, Identifier, Media, Part, ReadError, Role,
-        Segment, Slot, View, media,
+        Attachment, BackendBound, Disposal, Given, Identifier, Media, Part, ProviderTool,
+        ReadError, Role, Segment, Slot, View, media,
         place::{self, Member, Place, Scope},
     },
 };
@@ -54,6 +54,9 @@ fn slot_of_member(tape: &Tape<'_>, end: u32, key: Value<'_, '_>, before: Option<
 fn sibling<'t, 'a>(tape: &'t Tape<'a>, end: u32, value: Value<'_, '_>) -> Option<Value<'t, 'a>> {
     tape.at(value.next()).filter(|next| next.number() < end)
 }
+
+/// What is around a tool of the request, as opposed to one within another tool: the outermost object and the list.
+const TOOL_FRAMES: usize = 2;
 
 struct Walk<'t, 'a, 'v> {
     tape: &'t Tape<'a>,
@@ -126,6 +129,9 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
         let name = key.text();
         let Member { scope, data } = place::member(dialect, frame.scope, &frame.kind, &name);
         frame.key = Some((key, scope));
+        if frame.scope.place == Place::Tool && name == "vector_store_ids" {
+            self.view.server_state.get_or_insert("vector_store_ids");
+        }
         let (object, end, before) = (frame.scope, frame.end, frame.last_end);
         if let Some(kind) = place::identifier(object, &frame.kind, &name)
             && let Some(value) = self.tape.at(key.next())
@@ -164,14 +170,26 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
             let turn = scope.turn.or(Some(0));
             self.attach(Media::Tokens, Given::Inline, value.span(), turn);
         }
-        if matches!(frame.scope.place, Place::Message | Place::Block)
+        if matches!(frame.scope.place, Place::Message | Place::Block | Place::Tool)
             && let Some(list) = self.frames.last().filter(|list| !list.object)
         {
             frame.pair = sibling(self.tape, list.end, value).map(|next| next.outer());
             let after = frame.pair.as_ref().map(|next| next.start);
             frame.element = Some(Slot { span: value.outer(), before, after });
         }
+        self.note_tool(&frame);
         self.frames.push(frame);
+    }
+
+    /// Notes a tool that is more than a function.
+    fn note_tool(&mut self, frame: &Frame<'t, 'a>) {
+        let plain = matches!(&*frame.kind, "" | "function" | "custom");
+        if frame.scope.place != Place::Tool || plain || self.frames.len() != TOOL_FRAMES {
+            return;
+        }
+        if let Some(slot) = frame.element.clone() {
+            self.view.provider_tools.push(ProviderTool { kind: frame.kind.clone(), slot });
+        }
     }
 
     /// Looks ahead into an object for what decides how to read it: who speaks, and its type.
@@ -211,6 +229,9 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
             "image" | "image_url" | "input_image" => needs.images = true,
             "document" | "file" | "input_file" | "container_upload" => needs.files = true,
             "input_audio" => needs.audio = true,
+            "item_reference" => {
+                self.view.server_state.get_or_insert("item_reference");
+            }
             "tool_use" | "tool_result" | "function_call" | "function_call_output" => {
                 needs.tools = true;
             }

@@ -160,10 +160,18 @@ fn limits_and_state_are_read() {
         (json!({"background": true}), Some("background"), true),
         (json!({"conversation": {"id": "c"}}), Some("conversation"), true),
         (json!({"prompt": {"id": "p"}}), Some("prompt"), true),
+        (json!({"input": [{"type": "item_reference", "id": "i"}]}), Some("item_reference"), true),
+        (
+            json!({"tools": [{"type": "file_search", "vector_store_ids": ["v"]}]}),
+            Some("vector_store_ids"),
+            true,
+        ),
     ];
     for (mut body, state, stored) in cases {
         let required = json!({"model": "m", "input": "x", "max_output_tokens": 5});
-        body.as_object_mut().unwrap().extend(required.as_object().unwrap().clone());
+        for (name, field) in required.as_object().unwrap() {
+            body.as_object_mut().unwrap().entry(name).or_insert(field.clone());
+        }
         read_value(OpenAiResponses, &body, |view, _| {
             assert_eq!((view.server_state, view.stored), (state, stored), "{body}");
             assert_eq!(view.output_max, Some(5));
@@ -254,6 +262,24 @@ fn white_space_around_stripped_members_does_no_harm() {
 }
 
 #[test]
+fn tools_that_only_some_backends_know_can_be_taken_out() {
+    let body = json!({"model": "m", "input": "x", "tools": [
+        {"type": "web_search"},
+        {"type": "function", "name": "f", "parameters": {"type": "object"}},
+        {"type": "custom", "name": "c", "format": {"type": "grammar", "definition": "x"}},
+        {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "g"}]},
+        {"type": "mcp", "server_label": "l"},
+    ]});
+    read_value(OpenAiResponses, &body, |view, bytes| {
+        let kinds: Vec<&str> = view.provider_tools.iter().map(|tool| &*tool.kind).collect();
+        assert_eq!(kinds, ["web_search", "namespace", "mcp"]);
+        let after = edited(bytes, removal(view.provider_tools.iter().map(|tool| &tool.slot)));
+        let names: Vec<_> = after["tools"].as_array().unwrap().iter().map(|t| &t["name"]).collect();
+        assert_eq!(names, ["f", "c"]);
+    });
+}
+
+#[test]
 fn opaque_reasoning_is_bound_to_its_backend() {
     let sealed = "gAAAAABpQk-_".repeat(20);
     let body = json!({"model": "m", "input": [
@@ -302,6 +328,20 @@ fn a_signed_thought_goes_as_a_block_and_a_signature_on_a_call_alone() {
 }
 
 #[test]
+fn what_tells_the_caller_and_what_is_opaque_go_together() {
+    let body = json!({"model": "m", "max_tokens": 1, "messages": [], "system": [
+        {"type": "text", "text": "x-anthropic-billing-header: a"},
+        {"type": "redacted_thinking", "data": "AAAA".repeat(40)},
+        {"type": "text", "text": "be good"},
+    ]});
+    read_value(AnthropicMessages, &body, |view, bytes| {
+        let others = view.identifiers.iter().map(|identifier| &identifier.slot);
+        let after = edited(bytes, detachment(&view.backend_bound, others));
+        assert_eq!(after["system"], json!([{"type": "text", "text": "be good"}]));
+    });
+}
+
+#[test]
 fn a_message_of_which_nothing_would_be_left_goes_as_a_whole() {
     let sealed = "AAAA".repeat(40);
     let thought = json!({"type": "thinking", "thinking": "hm", "signature": sealed});
@@ -338,7 +378,7 @@ fn a_message_of_which_nothing_would_be_left_goes_as_a_whole() {
     for (messages, wanted) in cases {
         let body = json!({"model": "m", "messages": messages});
         read_value(OpenAiChat, &body, |view, bytes| {
-            let after = edited(bytes, detachment(&view.backend_bound));
+            let after = edited(bytes, detachment(&view.backend_bound, []));
             assert_eq!(after["messages"], Value::from(wanted), "{body}");
         });
     }

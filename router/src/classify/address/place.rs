@@ -1,0 +1,190 @@
+//! Towns, states and countries in prose, when a word before ties somebody or something to them: `from Norway`, `in Seattle`.
+
+use std::ops::Range;
+
+use domain::Label;
+
+use crate::classify::{
+    Finding,
+    candidates::slice,
+    names::lists::{Folded, Words},
+    pii::lex::Lexed,
+};
+
+/// Countries, states and large towns of one word, folded.
+static PLACES: Words = Words::new(include_str!("places.txt"));
+
+/// Places of two words or more.
+const COMPOUND: &[&str] = &[
+    "United States",
+    "United Kingdom",
+    "United Arab Emirates",
+    "New Zealand",
+    "South Africa",
+    "South Korea",
+    "North Korea",
+    "Saudi Arabia",
+    "Costa Rica",
+    "Sri Lanka",
+    "Czech Republic",
+    "El Salvador",
+    "Puerto Rico",
+    "Sierra Leone",
+    "Ivory Coast",
+    "Papua New Guinea",
+    "Dominican Republic",
+    "Hong Kong",
+    "New York",
+    "New Jersey",
+    "New Mexico",
+    "New Hampshire",
+    "North Carolina",
+    "South Carolina",
+    "North Dakota",
+    "South Dakota",
+    "West Virginia",
+    "Rhode Island",
+    "Los Angeles",
+    "San Francisco",
+    "San Diego",
+    "San Jose",
+    "San Antonio",
+    "Santa Fe",
+    "Santa Barbara",
+    "Santa Monica",
+    "St. Louis",
+    "St. Petersburg",
+    "New Orleans",
+    "Las Vegas",
+    "Salt Lake City",
+    "Kansas City",
+    "Fort Worth",
+    "El Paso",
+    "Long Beach",
+    "Colorado Springs",
+    "Baton Rouge",
+    "Des Moines",
+    "Buenos Aires",
+    "Rio de Janeiro",
+    "São Paulo",
+    "Mexico City",
+    "Cape Town",
+    "Port Elizabeth",
+    "Tel Aviv",
+    "Kuala Lumpur",
+    "Abu Dhabi",
+    "Ho Chi Minh City",
+    "New Delhi",
+    "Addis Ababa",
+    "Dar es Salaam",
+    "Den Haag",
+    "The Hague",
+    "Nova Scotia",
+    "British Columbia",
+    "New South Wales",
+    "Northern Ireland",
+    "Middle East",
+    "West Bank",
+    "Hong Kong",
+    "Cyprus (Greek)",
+    "Tel-Aviv",
+    "Washington D.C.",
+    "Washington DC",
+    "Prince Edward Island",
+    "New Brunswick",
+    "Burkina Faso",
+    "Cape Verde",
+    "Equatorial Guinea",
+    "Trinidad and Tobago",
+];
+
+/// Words before a place that tie to it, lower case.
+const TIES: [&str; 30] = [
+    "in",
+    "from",
+    "to",
+    "at",
+    "near",
+    "around",
+    "outside",
+    "leaving",
+    "visiting",
+    "visit",
+    "via",
+    "through",
+    "across",
+    "between",
+    "toward",
+    "towards",
+    "into",
+    "inside",
+    "within",
+    "of",
+    "the",
+    "and",
+    "aus",
+    "nach",
+    "depuis",
+    "desde",
+    "da",
+    "is",
+    "for",
+    "throughout",
+];
+
+/// Adds places; those inside `covered` spans are part of an address already.
+pub(super) fn scan(text: &str, lexed: &Lexed, covered: &[Range<usize>], out: &mut Vec<Finding>) {
+    let mut done = 0;
+    for cap in &lexed.caps {
+        if cap.start < done || cap.end - cap.start < 2 {
+            continue;
+        }
+        let Some(end) = place_end(text, cap.start, cap.end) else { continue };
+        done = end;
+        if covered.iter().any(|span| span.start < end && cap.start < span.end)
+            || !is_tied(text, cap.start, end)
+        {
+            continue;
+        }
+        let label = Label::fixed("pii/location");
+        out.push(Finding {
+            label,
+            span: cap.start..end,
+            confidence: 55,
+            evidence: "names",
+            example: false,
+        });
+    }
+}
+
+/// Where the place that begins at `start` ends.
+fn place_end(text: &str, start: usize, end: usize) -> Option<usize> {
+    let rest = slice(text, start..start.saturating_add(24));
+    let compound = COMPOUND.iter().find(|name| {
+        rest.strip_prefix(**name).is_some_and(|tail| !tail.starts_with(char::is_alphanumeric))
+    });
+    if let Some(name) = compound {
+        return Some(start + name.len());
+    }
+    let word = text.get(start..end)?;
+    let upper = word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    let known = Folded::of(word).is_some_and(|folded| PLACES.has(folded.as_bytes()));
+    (known && (word.len() != 2 || upper)).then_some(end)
+}
+
+/// Whether a word before, or a place behind a comma, shows that a place is meant in prose.
+fn is_tied(text: &str, start: usize, end: usize) -> bool {
+    let tail = slice(text, end..end.saturating_add(2));
+    let code = tail.starts_with(['(', '_', '=', '/', ':', '-', '[', '{', '<', '@'])
+        || tail.starts_with('.') && tail.len() > 1 && !tail.ends_with([' ', '\n', '"']);
+    // `Dallas Cowboys`, `Paris Hilton`: a capital right behind is another name.
+    let more = slice(text, end..end.saturating_add(3))
+        .strip_prefix(' ')
+        .and_then(|next| next.chars().next())
+        .is_some_and(char::is_uppercase);
+    let head = slice(text, start.saturating_sub(14)..start);
+    let Some(before) = head.strip_suffix(' ') else { return false };
+    let word = before.rsplit([' ', '\n', '(']).next().unwrap_or_default().to_ascii_lowercase();
+    let comma = before.ends_with(',') && before.len() > 1;
+    !code && !more && (TIES.contains(&word.as_str()) || comma)
+}

@@ -1,0 +1,390 @@
+//! Street lines: a number, a name, and a word that makes it a street.
+
+use std::ops::Range;
+
+use super::REACH;
+use crate::classify::{
+    candidates::slice,
+    names::lists::Words,
+    pii::group::{byte, byte_before},
+};
+
+/// Words for streets behind the name, lower case: `12 Elm Street`, `Dózsa György utca 7`.
+static BEHIND: Words = Words::new(include_str!("behind.txt"));
+/// Words for streets before the name: `26 rue Ernest Renan`, `Via Roma 7`, `ul. Miła 53`.
+static BEFORE: Words = Words::new(include_str!("before.txt"));
+/// Endings of street names in one word: `Motzstr. 49`, `Koskikatu 83`.
+static ENDINGS: Words = Words::new(include_str!("endings.txt"));
+
+/// Units inside a house, lower case, before a number.
+pub(super) const UNITS: [&str; 28] = [
+    "apt",
+    "apt.",
+    "apartment",
+    "suite",
+    "ste",
+    "ste.",
+    "unit",
+    "flat",
+    "floor",
+    "fl.",
+    "room",
+    "rm",
+    "building",
+    "bldg",
+    "bldg.",
+    "top",
+    "stiege",
+    "appt",
+    "piso",
+    "interno",
+    "lok.",
+    "m.",
+    "box",
+    "#",
+    "lot",
+    "dept",
+    "house",
+    "block",
+];
+/// Openings of a box at a post office, lower case.
+const BOXES: [&str; 15] = [
+    "p.o. box ",
+    "po box ",
+    "p. o. box ",
+    "p.o.box ",
+    "postfach ",
+    "apartado ",
+    "apdo. ",
+    "bp ",
+    "caixa postal ",
+    "boîte postale ",
+    "psc ",
+    "cmr ",
+    "postboks ",
+    "postbus ",
+    "casella postale ",
+];
+/// Small words inside the names of streets.
+const SMALL: [&str; 20] = [
+    "de", "del", "della", "la", "le", "les", "van", "der", "den", "von", "di", "da", "do", "dos",
+    "du", "des", "y", "e", "of", "the",
+];
+/// Words of [`BEFORE`] that are common elsewhere: they count in capitals only.
+const WEAK: [&str; 15] = [
+    "am", "an", "auf", "im", "zum", "zur", "unter", "place", "passage", "square", "str", "avenue",
+    "route", "plaza", "camino",
+];
+
+/// The street line around the number at `at`, and how sure it is.
+pub(super) fn at(text: &str, at: usize) -> Option<(Range<usize>, u8)> {
+    let bytes = text.as_bytes();
+    let mut end = at;
+    while byte(bytes, end).is_ascii_digit() {
+        end += 1;
+    }
+    // `12a`, `12 B`, `12-14`, `12/3` are numbers of houses.
+    let mut tail = end;
+    if byte(bytes, tail).is_ascii_alphabetic() && !byte(bytes, tail + 1).is_ascii_alphanumeric() {
+        tail += 1;
+    } else if matches!(byte(bytes, tail), b'-' | b'/') && byte(bytes, tail + 1).is_ascii_digit() {
+        tail += 1;
+        while byte(bytes, tail).is_ascii_digit() {
+            tail += 1;
+        }
+    }
+    if byte(bytes, tail).is_ascii_alphanumeric() {
+        return None;
+    }
+    box_or_unit(text, at, end)
+        .or_else(|| forward(text, at, tail))
+        .or_else(|| backward(text, at, tail))
+        .or_else(|| coded(text, at, end))
+}
+
+/// `P.O. Box 286`, `PSC 0725, Box 6031`, `Apt. 297`, `Suite 620`.
+fn box_or_unit(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> {
+    let head = slice(text, at.saturating_sub(20)..at);
+    let lower = head.to_ascii_lowercase();
+    for opening in BOXES {
+        if lower.ends_with(opening) {
+            let start = at - opening.len();
+            let whole = !byte_before(text.as_bytes(), start).is_ascii_alphanumeric();
+            let short = opening.len() < 5 && end - at < 3;
+            return (whole && !short).then_some((start..end, 85));
+        }
+    }
+    let unit = ["Apt. ", "Apt ", "Suite ", "Unit ", "Ste. ", "Ste "]
+        .iter()
+        .find(|unit| head.ends_with(**unit))?;
+    let from = at - unit.len();
+    let start = line_start(text, from);
+    // A unit alone is a word of many texts; in an address a number stands before it or it opens its line.
+    let line = text.get(start..from)?;
+    let numbered = line.bytes().any(|byte| byte.is_ascii_digit());
+    let dotted = unit.starts_with("Apt");
+    (numbered || dotted)
+        .then(|| (if numbered { first_number(text, start, from) } else { from }..end, 80))
+}
+
+/// The first number of the line that begins at `start`, where the address begins.
+fn first_number(text: &str, start: usize, from: usize) -> usize {
+    let line = text.get(start..from).unwrap_or_default();
+    start + line.find(|c: char| c.is_ascii_digit()).unwrap_or(0)
+}
+
+/// Where the line begins, at most [`REACH`] bytes back.
+fn line_start(text: &str, at: usize) -> usize {
+    let head = slice(text, at.saturating_sub(REACH)..at);
+    let from = at - head.len();
+    head.rfind(['\n', '"', '\'', ':', ';', '|', '\t']).map_or(from, |found| from + found + 1)
+}
+
+/// A capital, or a foreign letter that is one.
+fn is_capital(word: &str) -> bool {
+    word.chars().next().is_some_and(char::is_uppercase)
+}
+
+/// `12 Elm Street`, `26 rue Ernest Renan`, `6556 106 Rue Ettatawer`.
+fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
+    let rest = slice(text, tail..tail.saturating_add(REACH));
+    let rest = rest.strip_prefix(',').unwrap_or(rest).strip_prefix(' ')?;
+    let line = rest.split(['\n', ',', ';', '"', '\\', '(', ')', '<', '|', '\t']).next()?;
+    let place = |word: &str| word.as_ptr().addr() - text.as_ptr().addr() + word.len();
+    let (mut names, mut prefix, mut last) = (0, false, None);
+    for word in line.split(' ').take(6) {
+        let bare = word.trim_end_matches(['.', '!', '?']);
+        let lower = word.to_lowercase();
+        if names == 0 && !prefix && (opens(&lower) || matches!(lower.as_str(), "bis" | "ter")) {
+            (prefix, last) = (true, Some(place(word)));
+            continue;
+        }
+        let spelled = BEHIND.has(lower.as_bytes());
+        if names > 0 && is_capital(word) && (spelled || BEHIND.has(bare.to_lowercase().as_bytes()))
+        {
+            return Some((at..if spelled { place(word) } else { place(bare) }, 85));
+        }
+        let small = prefix && SMALL.contains(&lower.as_str());
+        let number = word.len() <= 4 && word.bytes().all(|b| b.is_ascii_digit());
+        if !(is_capital(word) || small || number) {
+            break;
+        }
+        names += usize::from(is_capital(word));
+        if prefix && is_capital(word) {
+            last = Some(place(bare));
+        }
+        if bare.len() < word.len() && word.len() > 4 {
+            break;
+        }
+    }
+    (prefix && names > 0).then_some((at..last?, 85))
+}
+
+/// Whether a word opens the name of a street behind its number.
+fn opens(lower: &str) -> bool {
+    lower.len() > 1
+        && BEFORE.has(lower.as_bytes())
+        && !matches!(lower, "am" | "an" | "auf" | "im" | "zur" | "zum" | "al." | "unter")
+}
+
+/// The words before the number at `at`, last first, each with where it begins.
+fn words_before(text: &str, at: usize) -> impl Iterator<Item = (usize, &str)> {
+    let head = slice(text, at.saturating_sub(REACH)..at.saturating_sub(1));
+    let stops = ['\n', ',', ';', '"', ':', '\\', '(', ')', '>', '|', '\t', '\''];
+    let line = head.rsplit(stops).next().unwrap_or_default();
+    line.rsplit(' ').take(6).map(move |word| (word.as_ptr().addr() - text.as_ptr().addr(), word))
+}
+
+/// `Motzstr. 49`, `Via Roma 7`, `ul. Miła 53`, `Dózsa György utca 7`.
+fn backward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
+    if byte_before(text.as_bytes(), at) != b' ' || at < 4 {
+        return None;
+    }
+    let (mut start, mut typed) = (None, false);
+    for (count, (begin, word)) in words_before(text, at).enumerate() {
+        let lower = word.to_lowercase();
+        let capital = is_capital(word);
+        if count == 0 && capital && has_ending(&lower) {
+            return Some((begin..tail, 80));
+        }
+        if count == 0
+            && BEHIND.has(lower.as_bytes())
+            && (!capital && lower.chars().count() >= 2 || capital && !is_plain(&lower))
+        {
+            (typed, start) = (true, Some(begin));
+            continue;
+        }
+        let prefix =
+            start.is_some() && (lower.len() > 1 || word == "R") && BEFORE.has(lower.as_bytes());
+        if prefix && (capital || !WEAK.contains(&lower.as_str())) {
+            return Some((begin..tail, 85));
+        }
+        if typed && !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()) {
+            return Some((begin..tail, 80));
+        }
+        if word.is_empty() || !(capital || SMALL.contains(&lower.as_str())) {
+            break;
+        }
+        if capital {
+            start = Some(begin);
+        }
+    }
+    let start =
+        start.filter(|start| typed && is_capital(text.get(*start..).unwrap_or_default()))?;
+    Some((start..tail, 75))
+}
+
+/// Whether a word ends as the names of streets do.
+fn has_ending(lower: &str) -> bool {
+    let letters = lower.chars().count();
+    letters >= 6
+        && !is_ordinary(lower)
+        && (3..=9.min(letters - 2)).any(|size| {
+            let cut = lower.char_indices().rev().nth(size - 1).map_or(0, |(at, _)| at);
+            lower.get(cut..).is_some_and(|ending| ENDINGS.has(ending.as_bytes()))
+        })
+}
+
+/// English words with a number behind them that are no street: `Page 3`, `Station 7`, `Way 2`.
+fn is_plain(lower: &str) -> bool {
+    lower.is_ascii()
+        && !matches!(
+            lower,
+            "street" | "road" | "avenue" | "utca" | "katu" | "sokak" | "ulica" | "cesta"
+        )
+}
+
+/// Words with the ending of a street that mean something else.
+fn is_ordinary(lower: &str) -> bool {
+    matches!(
+        lower,
+        "string"
+            | "during"
+            | "spring"
+            | "monitoring"
+            | "bring"
+            | "ordering"
+            | "rendering"
+            | "engineering"
+            | "committee"
+            | "employee"
+            | "guarantee"
+            | "payment"
+            | "register"
+            | "substr"
+            | "postgres"
+            | "upgrade"
+            | "downgrade"
+            | "facade"
+            | "grade"
+            | "trade"
+            | "decade"
+            | "blockade"
+            | "brigade"
+            | "navigate"
+            | "delegate"
+            | "aggregate"
+            | "investigate"
+            | "propagate"
+            | "gateway"
+            | "norway"
+            | "movie"
+            | "cookie"
+            | "zombie"
+            | "hoodie"
+            | "selfie"
+            | "offspring"
+            | "manufacturing"
+            | "restructuring"
+            | "steering"
+            | "referee"
+            | "trainee"
+            | "absentee"
+            | "nominee"
+            | "settee"
+            | "frankenstein"
+            | "einstein"
+            | "holstein"
+    )
+}
+
+/// `WA 16469`, `SAN DIEGO CA 03245`, `NN14 0WT`, `9203 AP`.
+fn coded(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> {
+    let bytes = text.as_bytes();
+    let state = at.checked_sub(3).and_then(|from| text.get(from..at))?;
+    if end - at == 5
+        && state.ends_with(' ')
+        && is_state(state.get(..2)?)
+        && !byte_before(bytes, at - 3).is_ascii_alphanumeric()
+    {
+        let start = town_before(text, at - 3)?;
+        return Some((start..zip_end(bytes, end), 88));
+    }
+    british(bytes, at, end).map(|span| (span, 80))
+}
+
+/// Four more digits behind a US postal code.
+fn zip_end(bytes: &[u8], end: usize) -> usize {
+    let more = byte(bytes, end) == b'-'
+        && (1..5).all(|step| byte(bytes, end + step).is_ascii_digit())
+        && !byte(bytes, end + 5).is_ascii_digit();
+    if more { end + 5 } else { end }
+}
+
+/// The capitalised words of a town that end at `end` with a blank or a comma behind them.
+fn town_before(text: &str, end: usize) -> Option<usize> {
+    let head = slice(text, end.saturating_sub(40)..end);
+    let line = head.rsplit('\n').next()?.trim_end_matches([' ', ',']);
+    let base = line.as_ptr().addr() - text.as_ptr().addr();
+    let mut start = None;
+    let mut cursor = base + line.len();
+    for word in line.rsplit(' ').take(4) {
+        let begin = cursor - word.len();
+        cursor = begin.saturating_sub(1);
+        if !is_capital(word) || word.contains([',', ':', '.', '"']) {
+            break;
+        }
+        start = Some(begin);
+    }
+    start
+}
+
+/// Whether `code` is a state of the USA or a military region of its post.
+pub(super) fn is_state(code: &str) -> bool {
+    const STATES: &str = "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI \
+        SC SD TN TX UT VT VA WA WV WI WY DC PR GU VI AA AE AP";
+    code.len() == 2 && STATES.split_ascii_whitespace().any(|state| state == code)
+}
+
+/// A British postal code such as `NN14 0WT`, of which the number at `at` is the first; or a Canadian one, `T2P 0H3`.
+fn british(bytes: &[u8], at: usize, end: usize) -> Option<Range<usize>> {
+    let mut start = at;
+    while start > 0 && at - start < 3 && byte_before(bytes, start).is_ascii_uppercase() {
+        start -= 1;
+    }
+    let area = at - start;
+    let mut cursor = end;
+    if byte(bytes, cursor).is_ascii_uppercase() {
+        cursor += 1;
+    }
+    let inward = byte(bytes, cursor) == b' ' && byte(bytes, cursor + 1).is_ascii_digit();
+    let (c2, c3, c4) = (byte(bytes, cursor + 2), byte(bytes, cursor + 3), byte(bytes, cursor + 4));
+    let whole = !byte_before(bytes, start).is_ascii_alphanumeric()
+        && !matches!(byte_before(bytes, start), b'_' | b'-' | b'.' | b'/');
+    let british = c2.is_ascii_uppercase()
+        && c3.is_ascii_uppercase()
+        && !b"CIKMOV".contains(&c2)
+        && !b"CIKMOV".contains(&c3);
+    let canadian = area == 1
+        && end - at == 1
+        && cursor == end + 1
+        && c2.is_ascii_uppercase()
+        && c3.is_ascii_digit();
+    let fits = (1..=2).contains(&area)
+        && end - at <= 2
+        && inward
+        && whole
+        && !c4.is_ascii_alphanumeric()
+        && (british || canadian);
+    fits.then_some(start..cursor + 4)
+}

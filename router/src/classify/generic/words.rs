@@ -1,0 +1,198 @@
+//! Telling words from drawn characters, and stand-ins from values.
+
+/// For each letter, the letters that often follow it in words, as bits. Counted over identifiers and prose.
+const FOLLOWS: [u32; 26] = [
+    0x13E_BD6F, 0x010_4937, 0x01A_4D9F, 0x006_413F, 0x1EE_B87F, 0x010_4937, 0x016_4991, 0x008_4111,
+    0x22E_F87F, 0x000_0000, 0x004_0110, 0x11C_4919, 0x000_C111, 0x03C_617D, 0x07E_FC4C, 0x01E_C911,
+    0x010_0000, 0x11E_755D, 0x01C_C195, 0x11E_4995, 0x00E_B91F, 0x000_0111, 0x000_4111, 0x080_8000,
+    0x100_8000, 0x000_0010,
+];
+
+/// The share of neighbouring letters that words often have, in percent of the neighbours that are looked at; letters next to
+/// digits count as neighbours that words do not have.
+pub(in crate::classify) fn word_share(value: &[u8]) -> u8 {
+    let (mut common, mut pairs) = (0_usize, 0_usize);
+    for pair in value.array_windows::<2>() {
+        let [before, after] = pair.map(|byte| byte.to_ascii_lowercase());
+        if before.is_ascii_lowercase() && after.is_ascii_lowercase() {
+            pairs += 1;
+            let bits = FOLLOWS.get(usize::from(before - b'a')).copied().unwrap_or_default();
+            common += usize::from(bits >> (after - b'a') & 1 == 1);
+        } else if before.is_ascii_digit() != after.is_ascii_digit()
+            && before.is_ascii_alphanumeric()
+            && after.is_ascii_alphanumeric()
+        {
+            pairs += 1;
+        }
+    }
+    u8::try_from((common * 100).checked_div(pairs).unwrap_or_default()).unwrap_or(100)
+}
+
+/// Whether a value reads like words: an identifier, a path, a sentence.
+pub(crate) fn is_wordy(value: &str) -> bool {
+    word_share(value.as_bytes()) >= 72
+}
+
+/// Words of which the names of secrets are made, the longer ones first.
+const NAMES: [&str; 27] = [
+    "credentials",
+    "credential",
+    "authorization",
+    "consumer",
+    "password",
+    "session",
+    "refresh",
+    "private",
+    "service",
+    "account",
+    "passwd",
+    "client",
+    "access",
+    "secret",
+    "bearer",
+    "public",
+    "token",
+    "oauth",
+    "admin",
+    "user",
+    "pass",
+    "auth",
+    "api",
+    "pwd",
+    "key",
+    "new",
+    "id",
+];
+
+/// Whether a value is made of nothing but words that name a secret: `client_secret`, `access-token`, `password`.
+fn names_itself(lower: &str) -> bool {
+    let mut rest = lower;
+    let mut words = 0;
+    while !rest.is_empty() {
+        rest = rest.trim_start_matches(['_', '-', ' ', '.', ':']);
+        match NAMES.iter().find_map(|word| rest.strip_prefix(word)) {
+            Some(tail) => rest = tail,
+            None => return rest.is_empty(),
+        }
+        words += 1;
+        if words > 6 {
+            return false;
+        }
+    }
+    lower != "secret" && lower != "admin" && lower != "newpass"
+}
+
+/// Words that stand for a value instead of being one.
+const STAND_INS: [&str; 44] = [
+    "none",
+    "null",
+    "nil",
+    "true",
+    "false",
+    "undefined",
+    "string",
+    "str",
+    "text",
+    "int",
+    "integer",
+    "bool",
+    "boolean",
+    "bytes",
+    "number",
+    "required",
+    "optional",
+    "changeme",
+    "change_me",
+    "change-me",
+    "change_this",
+    "todo",
+    "tbd",
+    "n/a",
+    "empty",
+    "redacted",
+    "hidden",
+    "masked",
+    "placeholder",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "any",
+    "object",
+    "default",
+    "enabled",
+    "disabled",
+    "always",
+    "never",
+    "auto",
+    "unset",
+    "dummy",
+    "bearer",
+];
+
+/// Pieces that only references and templates hold.
+const REFERENCES: [&str; 24] = [
+    "${",
+    "{{",
+    "#{",
+    "%(",
+    "$(",
+    "@{",
+    "process.env",
+    "os.environ",
+    "getenv",
+    "ENV[",
+    "env.",
+    "secrets.",
+    "System.",
+    "import.meta",
+    "self.",
+    "this.",
+    "config.",
+    "settings.",
+    "params.",
+    "options.",
+    "request.",
+    "req.",
+    "=>",
+    "...",
+];
+
+/// Whether a value is a stand-in: a template, a reference to a variable, a type, a word such as `changeme`.
+pub(crate) fn placeholder(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let (first, last) =
+        (bytes.first().copied().unwrap_or_default(), bytes.last().copied().unwrap_or_default());
+    let wrapped = matches!(
+        (first, last),
+        (b'<', b'>') | (b'{', b'}') | (b'[', b']') | (b'%', b'%') | (b'(', b')')
+    );
+    let variable = first == b'$'
+        && bytes.iter().skip(1).all(|b| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'_' | b'{' | b'}' | b':' | b'-' | b'>' | b'[' | b']' | b'\'' | b'"')
+        });
+    let format = first == b'%' && bytes.len() <= 4;
+    let same =
+        bytes.iter().all(|byte| *byte == first) && bytes.len() < 9 && !first.is_ascii_digit();
+    if wrapped || variable || format || same || !bytes.iter().any(u8::is_ascii_alphanumeric) {
+        return true;
+    }
+    let lower = value.to_ascii_lowercase();
+    let your = ["your", "my_", "<your", "insert", "enter_", "put_", "replace"]
+        .iter()
+        .any(|word| lower.starts_with(word) && is_wordy(value));
+    let joined = value.contains("` +")
+        || value.contains("+ `")
+        || value.contains("\" +")
+        || value.contains("' +");
+    let hashed = value.starts_with("$2")
+        || value.starts_with("$6$")
+        || value.starts_with("$5$")
+        || value.starts_with("$1$");
+    if joined || hashed || names_itself(&lower) {
+        return true;
+    }
+    your || STAND_INS.contains(&lower.as_str())
+        || REFERENCES.iter().any(|piece| value.contains(piece))
+}

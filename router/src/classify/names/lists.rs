@@ -1,0 +1,174 @@
+//! Lists of words in text files, searched without a copy: frequent given names, family names, and words that are neither.
+//!
+//! The lists are written by hand from general knowledge: folded to lower-case ASCII, sorted, parted by blanks.
+
+/// A sorted list of lower-case words and a table that refuses most other words at once.
+pub(crate) struct Words {
+    text: &'static str,
+    filter: [u16; 1024],
+}
+
+/// Given names that are hardly anything else.
+pub(crate) static GIVEN: Words = Words::new(include_str!("given.txt"));
+/// Given names that are words, places or products, too.
+pub(crate) static WEAK: Words = Words::new(include_str!("weak.txt"));
+/// Family names.
+pub(crate) static FAMILY: Words = Words::new(include_str!("family.txt"));
+/// Words behind which a name is that of a thing: a street, a firm, a place.
+pub(crate) static THINGS: Words = Words::new(include_str!("things.txt"));
+/// Words that begin sentences, headings and names of things.
+pub(crate) static COMMON: Words = Words::new(include_str!("common.txt"));
+
+/// Longest word in a list.
+pub(crate) const WORD_BYTES_MAX: usize = 15;
+
+impl Words {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "runs in the compiler; a wrong index fails the build"
+    )]
+    pub(crate) const fn new(text: &'static str) -> Self {
+        let bytes = text.as_bytes();
+        let mut filter = [0_u16; 1024];
+        let (mut start, mut at) = (0, 0);
+        while at < bytes.len() {
+            if bytes[at] == b' ' || bytes[at] == b'\n' {
+                if at > start + 1 {
+                    filter[slot(bytes[start], bytes[start + 1])] |= 1 << (at - start);
+                }
+                start = at + 1;
+            }
+            at += 1;
+        }
+        Self { text, filter }
+    }
+
+    /// Whether the list holds `word`, which is lower case.
+    pub(crate) fn has(&self, word: &[u8]) -> bool {
+        let [first, second, ..] = word else { return false };
+        word.len() <= WORD_BYTES_MAX
+            && self
+                .filter
+                .get(slot(*first, *second))
+                .is_some_and(|bits| bits >> word.len() & 1 == 1)
+            && self.search(word)
+    }
+
+    /// Binary search over the offsets of the text: from any offset the word around it is read.
+    fn search(&self, word: &[u8]) -> bool {
+        let bytes = self.text.as_bytes();
+        let gap = |at: usize| bytes.get(at).is_none_or(|byte| *byte == b' ' || *byte == b'\n');
+        let (mut low, mut high) = (0, bytes.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let (mut start, mut end) = (middle, middle);
+            while start > low && !gap(start - 1) {
+                start -= 1;
+            }
+            while !gap(end) {
+                end += 1;
+            }
+            match bytes.get(start..end).unwrap_or_default().cmp(word) {
+                std::cmp::Ordering::Equal => return true,
+                std::cmp::Ordering::Less => low = end + 1,
+                std::cmp::Ordering::Greater => high = start,
+            }
+        }
+        false
+    }
+}
+
+const fn slot(first: u8, second: u8) -> usize {
+    ((first & 31) as usize) << 5 | (second & 31) as usize
+}
+
+/// A word folded to lower-case ASCII, as the lists hold it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Folded {
+    bytes: [u8; 24],
+    len: usize,
+}
+
+impl Folded {
+    /// Folds case and accents of Latin letters; `None` for longer words and other scripts.
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        let mut folded = Self::default();
+        for c in word.chars() {
+            if c.is_ascii() {
+                folded.push(u8::try_from(c).ok()?.to_ascii_lowercase())?;
+                continue;
+            }
+            for byte in plain(c)?.bytes() {
+                folded.push(byte)?;
+            }
+        }
+        Some(folded)
+    }
+
+    fn push(&mut self, byte: u8) -> Option<()> {
+        *self.bytes.get_mut(self.len)? = byte;
+        self.len += 1;
+        Some(())
+    }
+
+    /// The letters.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The plain letters of an accented Latin letter.
+fn plain(c: char) -> Option<&'static str> {
+    Some(match c {
+        'à'..='å' | 'À'..='Å' | 'Ā'..='ą' | 'ǎ' => "a",
+        'æ' | 'Æ' => "ae",
+        'ç' | 'Ç' | 'Ć'..='č' => "c",
+        'ð' | 'Ð' | 'Ď'..='đ' => "d",
+        'è'..='ë' | 'È'..='Ë' | 'Ē'..='ě' | 'ə' => "e",
+        'Ĝ'..='ģ' => "g",
+        'Ĥ'..='ħ' => "h",
+        'ì'..='ï' | 'Ì'..='Ï' | 'Ĩ'..='ı' => "i",
+        'Ĵ' | 'ĵ' => "j",
+        'Ķ'..='ĸ' => "k",
+        'Ĺ'..='ł' => "l",
+        'ñ' | 'Ñ' | 'Ń'..='ŋ' => "n",
+        'ò'..='ö' | 'ø' | 'Ò'..='Ö' | 'Ø' | 'Ō'..='ő' => "o",
+        'Œ' | 'œ' => "oe",
+        'Ŕ'..='ř' => "r",
+        'ß' => "ss",
+        'Ś'..='š' | 'Ș' | 'ș' => "s",
+        'Ţ'..='ŧ' | 'Ț' | 'ț' => "t",
+        'ù'..='ü' | 'Ù'..='Ü' | 'Ũ'..='ų' => "u",
+        'Ŵ' | 'ŵ' => "w",
+        'ý' | 'ÿ' | 'Ý' | 'Ŷ'..='Ÿ' => "y",
+        'Ź'..='ž' => "z",
+        'þ' | 'Þ' => "th",
+        '\u{300}'..='\u{36f}' => "",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_is_sorted_and_holds_its_own_words_and_no_others() {
+        for list in [&GIVEN, &WEAK, &FAMILY, &THINGS, &COMMON] {
+            let words: Vec<&str> = list.text.split_ascii_whitespace().collect();
+            assert!(words.windows(2).all(|pair| pair[0] < pair[1]));
+            for word in &words {
+                assert!(word.len() <= WORD_BYTES_MAX, "{word}");
+                assert!(word.len() < 2 || list.has(word.as_bytes()), "{word}");
+                assert!(!list.has(format!("{word}qz").as_bytes()), "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn accents_fold_away_and_other_scripts_do_not() {
+        assert_eq!(Folded::of("Łukasz").unwrap().as_bytes(), b"lukasz");
+        assert_eq!(Folded::of("Þórdís").unwrap().as_bytes(), b"thordis");
+        assert_eq!(Folded::of("Анна"), None);
+    }
+}

@@ -1,0 +1,304 @@
+//! Runs of capitalised words: `Karin M. Beike`, `Ludwig van Beethoven`, `Jean-Luc Picard`.
+
+use super::{
+    RUN_MAX,
+    lists::{COMMON, FAMILY, Folded, GIVEN, THINGS, WEAK},
+};
+use crate::classify::pii::lex::{Cap, Lexed};
+
+/// A capitalised word and what the lists say of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// Offset of its first byte.
+    pub(crate) start: usize,
+    /// Offset behind its last byte.
+    pub(crate) end: usize,
+    /// The folded letters; empty for other scripts and long words.
+    pub(crate) folded: Folded,
+    flags: u16,
+    /// Whether a hyphen stands behind it.
+    hyphen: bool,
+}
+
+const GIVEN_NAME: u16 = 1;
+const WEAK_NAME: u16 = 2;
+const FAMILY_NAME: u16 = 4;
+const COMMON_WORD: u16 = 8;
+const UPPER: u16 = 16;
+const INITIAL: u16 = 32;
+const TITLE: u16 = 64;
+const THING: u16 = 128;
+const ENDING: u16 = 256;
+const HUMP: u16 = 512;
+
+/// Titles before a name, folded.
+const TITLES: [&str; 24] = [
+    "mr",
+    "mrs",
+    "ms",
+    "miss",
+    "mx",
+    "dr",
+    "prof",
+    "professor",
+    "herr",
+    "frau",
+    "sir",
+    "madam",
+    "mme",
+    "mlle",
+    "monsieur",
+    "madame",
+    "senor",
+    "senora",
+    "sr",
+    "sra",
+    "signor",
+    "signora",
+    "dipl",
+    "rev",
+];
+
+/// Endings of family names and how long the word must be.
+const ENDINGS: [(&str, usize); 44] = [
+    ("ovic", 6),
+    ("evic", 6),
+    ("avic", 6),
+    ("sson", 6),
+    ("dottir", 8),
+    ("ovska", 7),
+    ("owska", 7),
+    ("owski", 7),
+    ("ewski", 7),
+    ("inski", 7),
+    ("ynski", 7),
+    ("wicz", 6),
+    ("czyk", 6),
+    ("enko", 6),
+    ("chuk", 6),
+    ("opoulos", 9),
+    ("akis", 6),
+    ("idis", 6),
+    ("oglu", 6),
+    ("escu", 6),
+    ("nsen", 6),
+    ("rsen", 6),
+    ("lsen", 6),
+    ("dsen", 6),
+    ("ksen", 6),
+    ("tsen", 6),
+    ("strom", 7),
+    ("qvist", 7),
+    ("quist", 7),
+    ("lund", 7),
+    ("mann", 7),
+    ("baum", 7),
+    ("heimer", 8),
+    ("shvili", 8),
+    ("inen", 7),
+    ("ikov", 6),
+    ("akov", 6),
+    ("inov", 6),
+    ("anov", 6),
+    ("nova", 6),
+    ("kova", 6),
+    ("rova", 6),
+    ("ieva", 6),
+    ("yeva", 6),
+];
+
+impl Word {
+    /// The word at `cap` with what the lists know.
+    fn of(text: &str, cap: Cap) -> Self {
+        let raw = text.get(cap.start..cap.end).unwrap_or_default();
+        let hyphen = text.as_bytes().get(cap.end) == Some(&b'-');
+        let mut word = Self { start: cap.start, end: cap.end, hyphen, ..Self::default() };
+        let letters = raw.chars().count();
+        if letters == 1 {
+            word.flags |= INITIAL;
+        } else if !raw.chars().any(char::is_lowercase) {
+            word.flags |= UPPER;
+        }
+        let Some(folded) = Folded::of(raw) else { return word };
+        word.folded = folded;
+        let bytes = folded.as_bytes();
+        let mut set = |flag: u16, holds: bool| word.flags |= if holds { flag } else { 0 };
+        set(GIVEN_NAME, GIVEN.has(bytes));
+        set(WEAK_NAME, WEAK.has(bytes));
+        set(FAMILY_NAME, FAMILY.has(bytes));
+        set(COMMON_WORD, bytes.len() > 1 && COMMON.has(bytes));
+        set(TITLE, bytes.len() <= 9 && TITLES.iter().any(|title| title.as_bytes() == bytes));
+        let spelled = std::str::from_utf8(bytes).unwrap_or_default();
+        set(THING, THINGS.has(bytes));
+        set(HUMP, has_hump(raw));
+        set(
+            ENDING,
+            ENDINGS
+                .iter()
+                .any(|(ending, least)| bytes.len() >= *least && spelled.ends_with(ending)),
+        );
+        word
+    }
+
+    fn has(self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+    /// A name by the lists: given, beyond doubt.
+    pub(crate) fn is_given(&self) -> bool {
+        self.has(GIVEN_NAME)
+    }
+    /// A given name that is a word, too.
+    pub(crate) fn is_weak(&self) -> bool {
+        self.has(WEAK_NAME)
+    }
+    /// A family name by the lists.
+    pub(crate) fn is_family(&self) -> bool {
+        self.has(FAMILY_NAME)
+    }
+    /// A word that is no name.
+    pub(crate) fn is_common(&self) -> bool {
+        self.has(COMMON_WORD) && !self.has(TITLE | GIVEN_NAME)
+    }
+    /// Capital letters only, more than one.
+    pub(crate) fn is_upper(&self) -> bool {
+        self.has(UPPER)
+    }
+    /// A single letter.
+    pub(crate) fn is_initial(&self) -> bool {
+        self.has(INITIAL)
+    }
+    /// A title.
+    pub(crate) fn is_title(&self) -> bool {
+        self.has(TITLE)
+    }
+    /// A word for a street, a firm, a place.
+    pub(crate) fn is_thing(&self) -> bool {
+        self.has(THING)
+    }
+    /// A name of code by its inner capital.
+    pub(crate) fn has_hump(&self) -> bool {
+        self.has(HUMP)
+    }
+    /// In any list of names, or ends as family names do.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.has(GIVEN_NAME | WEAK_NAME | FAMILY_NAME | ENDING)
+    }
+    /// Ends as family names do.
+    pub(crate) fn has_ending(&self) -> bool {
+        self.has(ENDING)
+    }
+}
+
+/// Whether a capital stands inside the word, as in names of code; `McCoy` and `DeLuca` may have one.
+fn has_hump(raw: &str) -> bool {
+    const OPENINGS: [&str; 9] = ["Mc", "Mac", "De", "Di", "La", "Le", "Fitz", "Van", "Du"];
+    let inner = raw.char_indices().skip(1).find(|(_, c)| c.is_uppercase()).map(|(at, _)| at);
+    let Some(at) = inner else { return false };
+    let lower = raw.chars().any(char::is_lowercase);
+    lower && !raw.get(..at).is_some_and(|head| OPENINGS.contains(&head))
+}
+
+/// Neighbouring capitalised words.
+#[derive(Debug)]
+pub(crate) struct Run {
+    words: [Word; RUN_MAX],
+    count: usize,
+    /// How many capitalised words of the text it takes.
+    pub(crate) caps: usize,
+}
+
+impl Run {
+    /// The run that begins with the capitalised word number `first`.
+    pub(crate) fn at(text: &str, lexed: &Lexed, first: usize) -> Self {
+        let mut run = Self { words: [Word::default(); RUN_MAX], count: 0, caps: 0 };
+        let mut caps = lexed.caps.get(first..).unwrap_or_default().iter().copied().peekable();
+        while let (Some(cap), Some(slot)) = (caps.next(), run.words.get_mut(run.count)) {
+            *slot = Word::of(text, cap);
+            let current = *slot;
+            run.count += 1;
+            run.caps += 1;
+            let Some(next) = caps.peek() else { break };
+            if !joins(text, &current, next.start) {
+                break;
+            }
+        }
+        run
+    }
+
+    /// The stretches without common words; titles begin one.
+    pub(crate) fn stretches(&self) -> impl Iterator<Item = Stretch<'_>> {
+        let words = self.words.get(..self.count).unwrap_or_default();
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let lead = words.get(at..)?.iter().take_while(|word| word.is_common()).count();
+            let begin = at + lead;
+            let titles = words.get(begin..)?.iter().take_while(|word| word.is_title()).count();
+            if begin >= words.len() {
+                return None;
+            }
+            let from = begin + titles;
+            let name = stretch(words, from);
+            at = (from + name.len()).max(at + 1);
+            // `Cheriton Dr` is a street: a title behind a name belongs to what stands before.
+            let street = titles > 0 && begin > 0 && lead == 0;
+            let hyphened = name.len() > 1
+                && name
+                    .windows(2)
+                    .all(|pair| matches!(pair, [a, b] if a.hyphen && b.start == a.end + 1));
+            let rest = words.get(from + name.len()..).unwrap_or_default();
+            Some(Stretch { name, rest, titled: titles > 0 && !street, hyphened })
+        })
+    }
+}
+
+/// The words from number `from` on that are neither common nor titles.
+fn stretch(words: &[Word], from: usize) -> &[Word] {
+    let rest = words.get(from..).unwrap_or_default();
+    let mut count = 0;
+    while let Some(word) = rest.get(count) {
+        let before = count.checked_sub(1).and_then(|at| rest.get(at));
+        // `James Law`: a common word that is a family name goes with the given name before it.
+        let family =
+            word.is_family() && before.is_some_and(|word| word.is_given() || word.is_initial());
+        if word.is_title() || word.is_common() && !family {
+            break;
+        }
+        count += 1;
+    }
+    rest.get(..count).unwrap_or_default()
+}
+
+/// Neighbouring words of a run that may be one name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch<'a> {
+    /// The words; may be empty behind a title.
+    pub(crate) name: &'a [Word],
+    /// What stands behind them in the run.
+    pub(crate) rest: &'a [Word],
+    /// Whether a title stands before them.
+    pub(crate) titled: bool,
+    /// Whether hyphens join all of them.
+    pub(crate) hyphened: bool,
+}
+
+/// Small words inside names.
+const PARTICLES: [&str; 27] = [
+    "von", "van", "de", "der", "den", "del", "della", "di", "da", "dos", "das", "du", "la", "le",
+    "el", "al", "bin", "ibn", "ben", "zu", "ter", "ten", "van der", "van den", "de la", "von der",
+    "de los",
+];
+
+/// Whether the next capitalised word, at `next`, goes on with the run.
+fn joins(text: &str, word: &Word, next: usize) -> bool {
+    let Some(gap) = text.get(word.end..next) else { return false };
+    match gap {
+        " " | "  " | "-" | "\u{a0}" => true,
+        "'" | "\u{2019}" => word.is_initial() || next - word.start <= 3,
+        ". " | "." => word.is_initial() || word.is_title(),
+        _ if gap.len() <= 9 => gap
+            .strip_prefix(' ')
+            .and_then(|gap| gap.strip_suffix(' '))
+            .is_some_and(|inner| PARTICLES.contains(&inner)),
+        _ => false,
+    }
+}

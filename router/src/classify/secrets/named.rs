@@ -1,0 +1,255 @@
+//! Credentials whose shape is told by more than a prefix (a marker in the middle, a suffix, a known neighbour), and
+//! plain random values that a provider's name stands beside.
+
+use std::ops::Range;
+
+use super::{distinct, finding, looks_random};
+use crate::classify::{
+    Finding,
+    candidates::{Assign, Candidates, Cue, slice},
+};
+
+/// Longest run that is looked at.
+const RUN_MAX: usize = 240;
+/// How far before a value a provider's name may stand, in bytes.
+const NEAR: usize = 40;
+
+/// Adds what one token run is by its own markers.
+pub(super) fn scan_run(text: &str, run: &Range<usize>, out: &mut Vec<Finding>) {
+    if run.len() < 20 || run.len() > RUN_MAX {
+        return;
+    }
+    let Some(token) = text.get(run.clone()) else { return };
+    // `NAME=value` is one run: the value is meant.
+    let skip = token.rfind('=').filter(|at| at + 1 < token.len()).map_or(0, |at| at + 1);
+    let skip = if token.ends_with('=') {
+        token.trim_end_matches('=').rfind('=').map_or(0, |at| at + 1)
+    } else {
+        skip
+    };
+    let value = token.get(skip..).unwrap_or_default().trim_end_matches('.');
+    if value.len() < 20 {
+        return;
+    }
+    let start = run.start + skip;
+    if let Some(label) = marked(value).or_else(|| telegram(text, start, value)) {
+        out.push(finding(label, start..start + value.len(), 85, "shape"));
+    }
+}
+
+/// The kind of a value that carries a marker of its provider.
+fn marked(value: &str) -> Option<&'static str> {
+    let bytes = value.as_bytes();
+    let hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|b| b.is_ascii_hexdigit())
+    };
+    let plain = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    if let Some((key, data_center)) = value.split_once("-us") {
+        return (hex(key, 32)
+            && matches!(data_center.len(), 1 | 2)
+            && looks_random(key.as_bytes()))
+        .then_some("credential/mailchimp-key");
+    }
+    if let Some((sid, secret)) = value.split_once(".atlasv1.") {
+        return (plain(sid, 14) && secret.len() >= 60).then_some("credential/terraform-token");
+    }
+    if let Some(rest) = value.strip_prefix("SK") {
+        return (hex(rest, 32) && looks_random(rest.as_bytes())).then_some("credential/twilio-key");
+    }
+    if value.ends_with("NRAL") && plain(value, 40) {
+        return Some("credential/newrelic-key");
+    }
+    if value.ends_with("_mmk") && value.len() == 40 {
+        return Some("credential/maxmind-key");
+    }
+    if value.len() == 40
+        && bytes.get(3..).is_some_and(|rest| rest.starts_with(b"8Q~") || rest.starts_with(b"7Q~"))
+    {
+        return Some("credential/azure-client-secret");
+    }
+    if value.ends_with(".apps.googleusercontent.com") {
+        return Some("credential/google-client-id");
+    }
+    if is_azure(value) {
+        return Some("credential/azure-key");
+    }
+    if let Some((head, tail)) = value.split_once('-') {
+        let digits =
+            !head.is_empty() && head.len() <= 4 && head.bytes().all(|b| b.is_ascii_digit());
+        if digits && plain(tail, 64) && looks_random(tail.as_bytes()) {
+            return Some("credential/truenas-key");
+        }
+    }
+    if let Some((id, secret)) = value.split_once('.') {
+        if hex(id, 32) && plain(secret, 16) && looks_random(secret.as_bytes()) {
+            return Some("credential/zhipu-key");
+        }
+        return discord(id, secret).then_some("credential/discord-token");
+    }
+    None
+}
+
+/// A key of Azure: a marker at a fixed place, by length.
+fn is_azure(value: &str) -> bool {
+    // Length, place, marker: storage and batch, container registry, Cosmos DB, cognitive services, DevOps.
+    const MARKS: [(usize, usize, &str); 8] = [
+        (86, 76, "+ASt"),
+        (86, 76, "+ABa"),
+        (52, 42, "+ACR"),
+        (84, 52, "JQQJ99"),
+        (84, 76, "AZDO"),
+        (54, 44, "AzFu"),
+        (52, 42, "AzSe"),
+        (44, 33, "AzCa"),
+    ];
+    let bare = value.trim_end_matches('=');
+    let marked = |(length, at, mark): &(usize, usize, &str)| {
+        bare.len() == *length && bare.get(*at..).is_some_and(|rest| rest.starts_with(mark))
+    };
+    looks_random(bare.as_bytes()) && MARKS.iter().any(marked)
+}
+
+/// A bot token of Discord: the bot's number in base64, a time, a signature.
+fn discord(id: &str, rest: &str) -> bool {
+    let Some((time, signature)) = rest.split_once('.') else { return false };
+    let number = crate::classify::decode::base64(id.as_bytes());
+    (24..=28).contains(&id.len())
+        && time.len() == 6
+        && (27..=40).contains(&signature.len())
+        && (17..=20).contains(&number.len())
+        && number.iter().all(u8::is_ascii_digit)
+}
+
+/// A bot token of Telegram: the bot's number, a colon, `AA` and 33 more.
+fn telegram(text: &str, start: usize, value: &str) -> Option<&'static str> {
+    let before = slice(text, start.saturating_sub(12)..start);
+    let number = before.strip_suffix(':')?.bytes().rev().take_while(u8::is_ascii_digit).count();
+    (value.starts_with("AA") && value.len() == 35 && (8..=10).contains(&number))
+        .then_some("credential/telegram-token")
+}
+
+/// What the values of a provider look like when nothing but its name tells them.
+struct Named {
+    /// The name as it stands in keys, lower-case.
+    name: &'static str,
+    label: &'static str,
+    /// Lengths of the value, bounds included.
+    length: (usize, usize),
+    /// Only hex digits.
+    hex: bool,
+}
+
+const fn named(
+    name: &'static str,
+    label: &'static str,
+    length: (usize, usize),
+    hex: bool,
+) -> Named {
+    Named { name, label, length, hex }
+}
+
+/// Providers whose keys are plain hex or plain letters and digits.
+const NAMED: [Named; 62] = [
+    named("aws", "credential/aws-secret-key", (40, 40), false),
+    named("adobe", "credential/adobe-client-id", (32, 32), true),
+    named("algolia", "credential/algolia-key", (32, 32), true),
+    named("amplitude", "credential/amplitude-key", (32, 32), true),
+    named("artifactory", "credential/jfrog-token", (64, 80), false),
+    named("asana", "credential/asana-secret", (32, 32), false),
+    named("assemblyai", "credential/assemblyai-key", (32, 32), true),
+    named("auth0", "credential/auth0-secret", (48, 70), false),
+    named("azure", "credential/azure-key", (32, 88), false),
+    named("bitbucket", "credential/bitbucket-secret", (32, 64), false),
+    named("bittrex", "credential/bittrex-key", (32, 32), false),
+    named("blynk", "credential/blynk-token", (32, 40), false),
+    named("circle", "credential/circleci-token", (40, 40), true),
+    named("cloudflare", "credential/cloudflare-token", (37, 40), false),
+    named("codecov", "credential/codecov-token", (32, 36), false),
+    named("codeclimate", "credential/codeclimate-token", (64, 64), true),
+    named("cohere", "credential/cohere-key", (40, 40), false),
+    named("coinbase", "credential/coinbase-token", (16, 64), false),
+    named("confluent", "credential/confluent-secret", (16, 64), false),
+    named("contentful", "credential/contentful-token", (43, 43), false),
+    named("datadog", "credential/datadog-key", (32, 40), false),
+    named("deepgram", "credential/deepgram-key", (40, 40), true),
+    named("deepseek", "credential/deepseek-key", (35, 35), false),
+    named("discord", "credential/discord-secret", (32, 64), false),
+    named("drone", "credential/drone-token", (32, 32), false),
+    named("dropbox", "credential/dropbox-token", (15, 160), false),
+    named("etsy", "credential/etsy-token", (24, 24), false),
+    named("facebook", "credential/facebook-secret", (32, 32), true),
+    named("fastly", "credential/fastly-token", (32, 32), false),
+    named("finicity", "credential/finicity-secret", (20, 32), false),
+    named("finnhub", "credential/finnhub-token", (20, 20), false),
+    named("flickr", "credential/flickr-key", (32, 32), false),
+    named("freshbooks", "credential/freshbooks-secret", (64, 64), false),
+    named("gitter", "credential/gitter-token", (40, 40), false),
+    named("heroku", "credential/heroku-key", (36, 36), false),
+    named("jenkins", "credential/jenkins-token", (32, 36), false),
+    named("kraken", "credential/kraken-key", (80, 90), false),
+    named("kucoin", "credential/kucoin-key", (24, 36), false),
+    named("linkedin", "credential/linkedin-secret", (14, 16), false),
+    named("looker", "credential/looker-secret", (20, 24), false),
+    named("mattermost", "credential/mattermost-token", (26, 26), false),
+    named("meraki", "credential/meraki-key", (40, 40), true),
+    named("messagebird", "credential/messagebird-token", (25, 36), false),
+    named("mistral", "credential/mistral-key", (32, 32), false),
+    named("nytimes", "credential/nytimes-key", (32, 32), false),
+    named("okta", "credential/okta-token", (42, 42), false),
+    named("openweather", "credential/openweather-key", (32, 32), true),
+    named("pagerduty", "credential/pagerduty-key", (20, 32), false),
+    named("plaid", "credential/plaid-secret", (24, 30), false),
+    named("postmark", "credential/postmark-token", (36, 36), false),
+    named("rapidapi", "credential/rapidapi-key", (50, 50), false),
+    named("sendbird", "credential/sendbird-token", (36, 40), false),
+    named("snyk", "credential/snyk-token", (36, 36), false),
+    named("sonar", "credential/sonarqube-token", (40, 40), false),
+    named("sumo", "credential/sumologic-key", (14, 64), false),
+    named("telegram", "credential/telegram-token", (43, 46), false),
+    named("travis", "credential/travis-token", (20, 22), false),
+    named("trello", "credential/trello-key", (32, 64), true),
+    named("twitch", "credential/twitch-token", (30, 30), false),
+    named("twitter", "credential/twitter-secret", (25, 120), false),
+    named("yandex", "credential/yandex-key", (32, 60), false),
+    named("zendesk", "credential/zendesk-token", (40, 64), false),
+];
+
+/// Adds plain random values whose assignment, or the words before it, names a provider.
+pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+    for assign in candidates.assigns.iter().filter(|assign| assign.cue == Cue::Secret) {
+        let Some(value) = text.get(assign.value.clone()) else { continue };
+        if value.len() < 14
+            || value.len() > RUN_MAX
+            || !is_plain(value)
+            || distinct(value.as_bytes()) < 8
+        {
+            continue;
+        }
+        if let Some(label) = provider(text, assign, value) {
+            out.push(finding(label, assign.value.clone(), 80, "context"));
+        }
+    }
+}
+
+/// Whether the value is one word that looks random.
+fn is_plain(value: &str) -> bool {
+    let word = value.bytes().all(|b| {
+        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'/' | b'=' | b'.' | b'~')
+    });
+    word && looks_random(value.as_bytes()) && !crate::classify::generic::is_wordy(value)
+}
+
+/// The label of the provider that is named in the key or shortly before it.
+fn provider(text: &str, assign: &Assign, value: &str) -> Option<&'static str> {
+    let near =
+        slice(text, assign.key.start.saturating_sub(NEAR)..assign.key.end).to_ascii_lowercase();
+    let hex = value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let fits = |named: &&Named| {
+        (named.length.0..=named.length.1).contains(&value.len())
+            && (hex || !named.hex)
+            && near.contains(named.name)
+    };
+    NAMED.iter().find(fits).map(|named| named.label)
+}
