@@ -7,4 +7,5 @@
 //! Invariant: a plan never holds a candidate whose zone is wider than the ceiling of what remains visible.
 
 pub mod classify;
+pub mod sse;
 pub mod wire;
