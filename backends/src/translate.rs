@@ -12,11 +12,12 @@
 //! | `cache_control`, `prompt_cache_key`, `prompt_cache_options`, `prompt_cache_retention`, `prompt_cache_breakpoint` | where a provider may cache |
 //! | `metadata`, `user`, `safety_identifier`, `client_metadata`, `user_profile_id`, `workspace_id`, item ids | who asks; another backend must not learn it |
 //! | `service_tier`, `speed`, `diagnostics`, `eager_input_streaming`, `stream_options.include_obfuscation`, `prediction` | when and how fast the same answer comes |
-//! | `store: false`, `background: false`, `truncation: "disabled"`, `n: 1`, zero penalties, `top_p: 1` and the like | the default of the other side |
+//! | `store: false`, `background: false`, `truncation: "disabled"`, `n: 1`, `logprobs: false`, zero penalties, medium verbosity | the default of the other side |
 //! | `include: ["reasoning.encrypted_content"]`, `reasoning.summary`, `thinking.display`, `detail` of a picture | how reasoning is shown, how closely a picture is looked at |
 //! | reasoning of earlier turns, in any form, with the item ids that pair with it | signed or encrypted for the backend that made it; another refuses it |
 //! | `context_management` that only clears thinking | there is no thinking left to clear |
 //! | `defer_loading`, `citations` and `annotations` of earlier answers | the tool is simply loaded; the text stays |
+//! | `name` of an assistant's or a tool's message | repeats the role or the call |
 //! | `max_tool_calls` | limits hosted tools, and those are refused |
 //!
 //! Changed without an error: a temperature above 1 becomes 1 for Anthropic; the result of a failed tool is marked in its

@@ -7,7 +7,7 @@ pub(crate) mod chat;
 pub(crate) mod messages;
 pub(crate) mod responses;
 
-use crate::translate::{AnswerContext, TranslateError, usage::Usage};
+use crate::translate::{AnswerContext, TranslateError, json::as_object, usage::Usage};
 
 /// Everything that the backend said.
 #[derive(Clone, Debug, Default)]
@@ -71,8 +71,18 @@ impl Answer {
                 "{}".clone_into(&mut part.text);
             }
         }
+        if self.stop == Stop::Length {
+            // The limit cut these arguments, so nobody can run the call.
+            self.parts.retain(|part| !part.is_broken_call());
+        }
         self.stop = self.stop.with_calls(calls > 0);
         self
+    }
+}
+
+impl Part {
+    fn is_broken_call(&self) -> bool {
+        matches!(self.kind, Kind::Call { .. }) && as_object(&self.text).is_none()
     }
 }
 

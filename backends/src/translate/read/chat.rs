@@ -54,6 +54,7 @@ fn setting<'a>(
         "parallel_tool_calls" => to.parallel = Some(node.bool()?),
         "response_format" => to.format = format(node)?,
         "reasoning_effort" => to.effort = Some(effort(node)?),
+        "verbosity" if node.text == r#""medium""# => {}
         "verbosity" => knob(to, KnobKind::Verbosity, "verbosity", node),
         "seed" => knob(to, KnobKind::Seed, "seed", node),
         "logit_bias" => knob(to, KnobKind::LogitBias, "logit_bias", node),
@@ -107,7 +108,8 @@ fn tools<'a>(
     let mut tools = Vec::new();
     for item in node.array()?.iter() {
         let item = item.object()?;
-        match kind(&item)?.as_ref() {
+        // Mistral's clients leave the type out.
+        match text(&item, "type")?.as_deref().unwrap_or("function") {
             "function" => {
                 item.only(&["type", "function", "cache_control", "eager_input_streaming"])?;
                 tools.push(function(&item.need("function")?.object()?)?);
@@ -200,6 +202,8 @@ fn assistant<'a>(message: &Object<'a, '_>) -> Result<Vec<Block<'a>>, TranslateEr
             "role" | "content" | "refusal" | "tool_calls" | "annotations" | "cache_control" => {}
             // Bound to the backend that made it.
             "reasoning" | "reasoning_content" | "reasoning_details" => {}
+            // Repeats the role; LangChain for JavaScript always sends one.
+            "name" => {}
             "prefix" => off(&node)?,
             _ => return Err(node.unknown()),
         }

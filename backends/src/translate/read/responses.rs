@@ -84,7 +84,7 @@ fn include(node: &Node<'_, '_>) -> Result<(), TranslateError> {
 
 fn output<'a>(to: &mut Conversation<'a>, object: &Object<'a, '_>) -> Result<(), TranslateError> {
     object.only(&["format", "verbosity"])?;
-    if let Some(node) = object.get("verbosity") {
+    if let Some(node) = object.get("verbosity").filter(|node| node.text != r#""medium""#) {
         knob(to, KnobKind::Verbosity, "text.verbosity", &node);
     }
     if let Some(node) = object.get("format") {

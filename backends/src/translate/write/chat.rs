@@ -7,7 +7,10 @@ use crate::translate::{
         ToolResult, Turn,
     },
     json::Writer,
-    write::{NO_PARAMETERS, misplaced, openai_effort, result_text, strict::is_strict, system_text},
+    write::{
+        NO_PARAMETERS, misplaced, openai_effort, result_text, split_system, strict::is_strict,
+        system_text,
+    },
 };
 
 /// Writes a request of the chat dialect.
@@ -35,9 +38,12 @@ pub(crate) fn write(
 }
 
 fn messages(w: &mut Writer, conversation: &Conversation<'_>) -> Result<(), TranslateError> {
-    for turn in &conversation.turns {
+    let (head, rest) = split_system(conversation);
+    // One message, because templates of open models take a single one at the start.
+    system(w, head)?;
+    for turn in rest {
         match turn.speaker {
-            Speaker::System => system(w, turn)?,
+            Speaker::System => system(w, std::slice::from_ref(turn))?,
             Speaker::User => user(w, turn)?,
             Speaker::Assistant => assistant(w, turn)?,
         }
@@ -45,8 +51,8 @@ fn messages(w: &mut Writer, conversation: &Conversation<'_>) -> Result<(), Trans
     Ok(())
 }
 
-fn system(w: &mut Writer, turn: &Turn<'_>) -> Result<(), TranslateError> {
-    let text = system_text(std::slice::from_ref(turn))?;
+fn system(w: &mut Writer, turns: &[Turn<'_>]) -> Result<(), TranslateError> {
+    let text = system_text(turns)?;
     if !text.is_empty() {
         w.object(|w| {
             w.field("role", "system");
