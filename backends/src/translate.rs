@@ -31,6 +31,7 @@ mod decode;
 mod encode;
 mod event;
 mod failure;
+mod foreign;
 mod json;
 mod names;
 mod read;
@@ -43,11 +44,16 @@ use std::collections::BTreeMap;
 use router::wire::Dialect;
 
 pub use failure::{ErrorFacts, read_error};
+pub use foreign::strip_foreign;
 pub use stream::StreamTranslator;
 
 /// The signature of thinking that no Anthropic model signed, in answers of the Anthropic dialect. Such a block must not
 /// be sent to a backend of that dialect, which would refuse it.
 pub const UNSIGNED: &str = "openshell-unsigned";
+
+/// How the id of a reasoning item begins that no provider stored, in answers of the Responses dialect. Such an item must
+/// not be sent to a backend of that dialect, which would look for it; [`strip_foreign`] removes both kinds.
+pub const UNSTORED: &str = "rs_openshell_";
 
 /// Why a request, answer or stream cannot be translated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -44,6 +44,8 @@ impl Decoder {
     ) -> Result<(), TranslateError> {
         let data = data.trim();
         if data.is_empty() {
+            // Comments, which backends send to keep the connection alive.
+            events.push(Event::Ping);
             return Ok(());
         }
         if data == "[DONE]" {

@@ -81,9 +81,12 @@ impl Encoder {
         }
     }
 
+    /// The backend is alive.
     pub(crate) fn ping(&self, out: &mut Vec<u8>) {
-        if let Self::Messages(_) = self {
-            sse::write(Some("ping"), r#"{"type":"ping"}"#, out);
+        match self {
+            Self::Messages(_) => sse::write(Some("ping"), r#"{"type":"ping"}"#, out),
+            // These have no event for it; a comment keeps the connection alive too.
+            Self::Chat(_) | Self::Responses(_) => out.extend_from_slice(b": ping\n\n"),
         }
     }
 

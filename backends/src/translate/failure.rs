@@ -55,11 +55,11 @@ fn in_stream(mut facts: ErrorFacts) -> ErrorFacts {
 }
 
 fn of_document(node: &Node<'_, '_>) -> Option<ErrorFacts> {
-    if let Ok(list) = node.array() {
-        let first = list.iter().next()?;
-        return of_document(&Node { text: first.text, path: json::Path::Root });
-    }
-    let object = node.object().ok()?;
+    let object = match node.array() {
+        // Gemini puts the error into a list.
+        Ok(list) => list.iter().next()?.detached().object().ok()?,
+        Err(_) => node.object().ok()?,
+    };
     if let Some(error) = object.get("error") {
         let mut facts = of_member(&error);
         if facts.message.is_empty() {

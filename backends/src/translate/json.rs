@@ -16,6 +16,9 @@ use serde_json::value::RawValue;
 
 use crate::translate::TranslateError;
 
+/// Longest path that an error names, bytes.
+const PARAM_BYTES_MAX: usize = 256;
+
 /// Where a value stands in its document.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Path<'p> {
@@ -59,6 +62,11 @@ pub(crate) fn document(body: &[u8]) -> Result<Node<'_, 'static>, TranslateError>
 }
 
 impl<'a, 'p> Node<'a, 'p> {
+    /// The same value without its place.
+    pub(crate) fn detached(&self) -> Node<'a, 'static> {
+        Node { text: self.text, path: Path::Root }
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         self.text == "null"
     }
@@ -69,6 +77,10 @@ impl<'a, 'p> Node<'a, 'p> {
 
     pub(crate) fn is_object(&self) -> bool {
         self.text.starts_with('{')
+    }
+
+    pub(crate) fn is_array(&self) -> bool {
+        self.text.starts_with('[')
     }
 
     /// The string without escapes; borrowed when it has none.
@@ -119,7 +131,10 @@ impl<'a, 'p> Node<'a, 'p> {
     }
 
     fn error(&self, code: &'static str, message: &str) -> TranslateError {
-        TranslateError { param: self.path.to_string(), message: message.to_owned(), code }
+        let mut param = self.path.to_string();
+        // A key of the caller may be as long as the body.
+        param.truncate(param.floor_char_boundary(PARAM_BYTES_MAX));
+        TranslateError { param, message: message.to_owned(), code }
     }
 
     fn parse<T: Deserialize<'a>>(&self, message: &str) -> Result<T, TranslateError> {

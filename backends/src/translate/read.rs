@@ -44,6 +44,11 @@ fn empty(node: &Node<'_, '_>) -> Result<(), TranslateError> {
     if node.array()?.is_empty() { Ok(()) } else { Err(node.unknown()) }
 }
 
+/// Whether a format is strict; where nothing is said it is not.
+fn strict(object: &Object<'_, '_>) -> Result<bool, TranslateError> {
+    object.get("strict").map_or(Ok(false), |node| node.bool())
+}
+
 fn knob<'a>(
     conversation: &mut Conversation<'a>,
     kind: KnobKind,

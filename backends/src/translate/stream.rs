@@ -34,6 +34,7 @@ struct Output {
     blocks: Blocks,
     usage: Option<Usage>,
     started: bool,
+    failure: Option<ErrorFacts>,
     state: State,
 }
 
@@ -60,6 +61,7 @@ impl StreamTranslator {
             blocks: Blocks::default(),
             usage: None,
             started: false,
+            failure: None,
             state: State::Open,
         };
         Ok(Self { frames: sse::Decoder::new(EVENT_BYTES_MAX), decoder, output })
@@ -120,6 +122,16 @@ impl StreamTranslator {
         self.output.fail(facts, out);
     }
 
+    /// Whether the backend has said anything: before that the caller's bytes can be thrown away and another backend asked.
+    pub fn has_spoken(&self) -> bool {
+        self.output.blocks.opened() > 0
+    }
+
+    /// The error that the backend reported inside its stream; the caller's bytes hold it already.
+    pub fn failure(&self) -> Option<&ErrorFacts> {
+        self.output.failure.as_ref()
+    }
+
     /// Whether the backend has ended its answer properly.
     pub fn is_ended(&self) -> bool {
         self.output.state == State::Ended
@@ -146,13 +158,16 @@ impl Output {
             }
             Event::Failed(facts) => {
                 self.fail(&facts, out);
+                self.failure = Some(facts);
                 return Ok(());
             }
+            // Signs of life wait until there is something to keep alive.
+            Event::Ping if !self.started => return Ok(()),
             _ => self.start(out),
         }
         let mut sink = blocks::Sink { context: &self.context, encoder: &mut self.encoder, out };
         match event {
-            Event::Open(key, kind) => self.blocks.open(key, kind, &mut sink),
+            Event::Open(key, kind) => self.blocks.open(key, kind, &mut sink)?,
             Event::Append(key, text) => self.blocks.append(key, &text, &mut sink)?,
             Event::Close(key) => self.blocks.close(key, &mut sink),
             Event::Ping => self.encoder.ping(out),

@@ -365,6 +365,22 @@ proptest! {
     }
 
     #[test]
+    fn every_dialect_survives_the_way_through_every_other(messages in conversations()) {
+        let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+        let given = json!({"model": "m", "messages": messages, "tools": tools, "max_tokens": 7, "temperature": 0.5});
+        let options = RequestOptions::new("m");
+        for first in [AnthropicMessages, OpenAiResponses] {
+            let body = translate::request(OpenAiChat, first, given.to_string().as_bytes(), &options).unwrap();
+            for second in DIALECTS.into_iter().filter(|second| *second != first) {
+                let there = translate::request(first, second, &body, &options).unwrap();
+                let back = translate::request(second, first, &there, &options).unwrap();
+                let (back, body): (Value, Value) = (serde_json::from_slice(&back).unwrap(), serde_json::from_slice(&body).unwrap());
+                prop_assert_eq!(back, body, "{:?} over {:?}", first, second);
+            }
+        }
+    }
+
+    #[test]
     fn any_chunking_gives_the_same_bytes(cuts in proptest::collection::vec(0_usize..4000, 0..40), from in 0_usize..3, to in 0_usize..3) {
         let stream = sample_in(DIALECTS[from]);
         let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % stream.len()).collect();

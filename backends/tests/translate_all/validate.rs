@@ -35,6 +35,7 @@ fn frames(stream: &str) -> Vec<(Option<String>, String)> {
     assert!(stream.is_empty() || stream.ends_with("\n\n"), "the last frame is cut");
     let blocks = stream.split("\n\n").filter(|block| !block.is_empty());
     blocks
+        .filter(|block| *block != ": ping")
         .map(|block| {
             let mut event = None;
             let mut data = None;

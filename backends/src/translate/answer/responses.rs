@@ -1,7 +1,7 @@
 //! The answer of `POST /v1/responses`.
 
 use crate::translate::{
-    AnswerContext, TranslateError,
+    AnswerContext, TranslateError, UNSTORED,
     answer::{Answer, Kind, Part, Stop, prefixed},
     json::{Object, Writer},
     usage::Usage,
@@ -167,11 +167,11 @@ fn defaults(w: &mut Writer) {
 /// The id of the output item at `index`.
 pub(crate) fn item_id(context: &AnswerContext, index: usize, kind: &Kind) -> String {
     let prefix = match kind {
-        Kind::Text | Kind::Refusal => "msg",
-        Kind::Reasoning => "rs",
-        Kind::Call { .. } => "fc",
+        Kind::Text | Kind::Refusal => "msg_",
+        Kind::Reasoning => UNSTORED,
+        Kind::Call { .. } => "fc_",
     };
-    format!("{prefix}_{}_{index}", context.id)
+    format!("{prefix}{}_{index}", context.id)
 }
 
 /// The members of an output item: whole with its text, or as it is added to a stream without.

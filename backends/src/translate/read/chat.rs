@@ -9,7 +9,7 @@ use crate::translate::{
         Tool, ToolResult, Turn,
     },
     json::{Node, Object},
-    read::{effort, empty, hosted, kind, knob, nonzero, number, off, text, unknown_kind},
+    read::{effort, empty, hosted, kind, knob, nonzero, number, off, strict, text, unknown_kind},
 };
 
 /// Reads a request of the chat dialect.
@@ -163,7 +163,7 @@ fn format<'a>(node: &Node<'a, '_>) -> Result<Option<Format<'a>>, TranslateError>
             Ok(Some(Format::Schema {
                 name: text(&schema, "name")?,
                 schema: schema.need("schema")?.text,
-                strict: schema.get("strict").map(|node| node.bool()).transpose()?,
+                strict: Some(strict(&schema)?),
                 description: text(&schema, "description")?,
             }))
         }

@@ -24,7 +24,7 @@ pub(crate) fn read<'a>(
     let mut conversation = Conversation { paths, ..Conversation::default() };
     root.need("model")?;
     if let Some(system) = root.get("system") {
-        let blocks = content(Some(system))?;
+        let blocks = content(Speaker::System, Some(system))?;
         conversation.turns.push(Turn { speaker: Speaker::System, blocks });
     }
     for (key, node) in root.iter() {
@@ -190,10 +190,13 @@ fn turn<'a>(to: &mut Conversation<'a>, node: &Node<'a, '_>) -> Result<Turn<'a>, 
         output.only(&["effort"])?;
         output_config(to, &output)?;
     }
-    Ok(Turn { speaker, blocks: content(message.get("content"))? })
+    Ok(Turn { speaker, blocks: content(speaker, message.get("content"))? })
 }
 
-fn content<'a>(node: Option<Node<'a, '_>>) -> Result<Vec<Block<'a>>, TranslateError> {
+fn content<'a>(
+    speaker: Speaker,
+    node: Option<Node<'a, '_>>,
+) -> Result<Vec<Block<'a>>, TranslateError> {
     let Some(node) = node else { return Ok(Vec::new()) };
     if node.is_string() {
         return Ok(vec![Block::Text(node.string()?)]);
@@ -201,21 +204,29 @@ fn content<'a>(node: Option<Node<'a, '_>>) -> Result<Vec<Block<'a>>, TranslateEr
     let mut blocks = Vec::new();
     for item in node.array()?.iter() {
         let item = item.object()?;
-        match kind(&item)?.as_ref() {
-            "text" => {
-                item.only(&["type", "text", "cache_control", "citations"])?;
-                blocks.push(Block::Text(item.need("text")?.string()?));
-            }
-            "image" => blocks.push(Block::Image(image(&item)?)),
-            "document" => document(&item, &mut blocks)?,
-            "tool_use" => blocks.push(Block::Call(call(&item)?)),
-            "tool_result" => blocks.push(Block::Result(result(&item)?)),
+        match (kind(&item)?.as_ref(), speaker) {
+            ("tool_use", Speaker::Assistant) => blocks.push(Block::Call(call(&item)?)),
+            ("tool_result", Speaker::User) => blocks.push(Block::Result(result(&item)?)),
             // Bound to the backend that made it.
-            "thinking" | "redacted_thinking" => {}
-            _ => return Err(unknown_kind(&item)),
+            ("thinking" | "redacted_thinking", Speaker::Assistant) => {}
+            _ => leaf(&item, &mut blocks)?,
         }
     }
     Ok(blocks)
+}
+
+/// A block that holds no other blocks.
+fn leaf<'a>(item: &Object<'a, '_>, blocks: &mut Vec<Block<'a>>) -> Result<(), TranslateError> {
+    match kind(item)?.as_ref() {
+        "text" => {
+            item.only(&["type", "text", "cache_control", "citations"])?;
+            blocks.push(Block::Text(item.need("text")?.string()?));
+        }
+        "image" => blocks.push(Block::Image(image(item)?)),
+        "document" => document(item, blocks)?,
+        _ => return Err(unknown_kind(item)),
+    }
+    Ok(())
 }
 
 fn call<'a>(item: &Object<'a, '_>) -> Result<Call<'a>, TranslateError> {
@@ -245,9 +256,15 @@ fn direct(caller: &Object<'_, '_>) -> Result<(), TranslateError> {
 
 fn result<'a>(item: &Object<'a, '_>) -> Result<ToolResult<'a>, TranslateError> {
     item.only(&["type", "tool_use_id", "content", "is_error", "cache_control"])?;
-    let blocks = content(item.get("content"))?;
-    if blocks.iter().any(|block| matches!(block, Block::Call(_) | Block::Result(_))) {
-        return Err(item.need("content")?.wrong("a result holds text, pictures and documents"));
+    let mut blocks = Vec::new();
+    match item.get("content") {
+        None => {}
+        Some(text) if text.is_string() => blocks.push(Block::Text(text.string()?)),
+        Some(list) => {
+            for inner in list.array()?.iter() {
+                leaf(&inner.object()?, &mut blocks)?;
+            }
+        }
     }
     Ok(ToolResult {
         id: item.need("tool_use_id")?.string()?,

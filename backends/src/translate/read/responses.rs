@@ -9,7 +9,7 @@ use crate::translate::{
         Tool, ToolResult, Turn,
     },
     json::{Node, Object},
-    read::{effort, hosted, kind, knob, number, off, text, unknown_kind},
+    read::{effort, hosted, kind, knob, number, off, strict, text, unknown_kind},
 };
 
 /// Reads a request of the Responses dialect.
@@ -102,7 +102,7 @@ fn format<'a>(object: &Object<'a, '_>) -> Result<Option<Format<'a>>, TranslateEr
             Ok(Some(Format::Schema {
                 name: text(object, "name")?,
                 schema: object.need("schema")?.text,
-                strict: object.get("strict").map(|node| node.bool()).transpose()?,
+                strict: Some(strict(object)?),
                 description: text(object, "description")?,
             }))
         }

@@ -13,6 +13,9 @@ use crate::translate::{
     encode::Encoder,
 };
 
+/// Most blocks of one answer. Each costs a search among the open ones, and no model makes hundreds.
+const BLOCKS_MAX: usize = 4096;
+
 /// Where blocks go.
 #[derive(Debug)]
 pub(super) struct Sink<'s> {
@@ -27,6 +30,7 @@ pub(super) struct Blocks {
     live: Option<Block>,
     waiting: VecDeque<Block>,
     done: Vec<Part>,
+    opened: usize,
     calls: usize,
     /// Bytes of all text so far.
     bytes: usize,
@@ -42,7 +46,18 @@ struct Block {
 }
 
 impl Blocks {
-    pub(super) fn open(&mut self, key: u64, mut kind: Kind, sink: &mut Sink<'_>) {
+    /// # Errors
+    /// `invalid_answer` for more blocks than any model makes.
+    pub(super) fn open(
+        &mut self,
+        key: u64,
+        mut kind: Kind,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), TranslateError> {
+        self.opened = self.opened.saturating_add(1);
+        if self.opened > BLOCKS_MAX {
+            return Err(invalid("the answer has too many parts"));
+        }
         if let Kind::Call { id, .. } = &mut kind {
             self.calls = self.calls.saturating_add(1);
             if id.is_empty() {
@@ -52,6 +67,7 @@ impl Blocks {
         let block = Block { key, kind, text: String::new(), scan: Scan::default(), closed: false };
         self.waiting.push_back(block);
         self.advance(sink);
+        Ok(())
     }
 
     /// # Errors
@@ -92,6 +108,11 @@ impl Blocks {
         }
         self.advance(sink);
         Answer { parts: mem::take(&mut self.done), ..Answer::default() }
+    }
+
+    /// Blocks that have begun.
+    pub(super) fn opened(&self) -> usize {
+        self.opened
     }
 
     /// Calls that have begun.
