@@ -111,7 +111,7 @@ impl Encoder {
 
 /// Appends an event whose data is an object of these members.
 fn write(event: Option<&str>, out: &mut Vec<u8>, members: impl FnOnce(&mut Writer)) {
-    let mut w = Writer::default();
+    let mut w = Writer::with_room(512);
     w.object(members);
     sse::write(event, &w.into_string(), out);
 }

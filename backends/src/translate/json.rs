@@ -1,17 +1,16 @@
 //! Reading JSON lazily and exactly, and writing it without a tree.
 //!
-//! A [`Node`] is a slice of the document with the path that leads to it. One level is split at a time, so that an
-//! image of several megabytes is scanned but not copied, and a number or a schema is written back byte for byte.
-//! Null counts as absent. Not here: what the members mean.
+//! A [`Node`] is a slice of the document with the path that leads to it. The document is checked once; then one level
+//! is split at a time (`split`), so that an image of several megabytes is skipped and not copied, and a number or a
+//! schema is written back byte for byte. Null counts as absent. Not here: what the members mean.
 //!
 //! Invariant: an object with a repeated key is refused, because two readers could disagree about its value.
 
+mod split;
+
 use std::{borrow::Cow, collections::HashSet, fmt};
 
-use serde::{
-    Deserialize,
-    de::{Deserializer, MapAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::translate::TranslateError;
@@ -85,6 +84,9 @@ impl<'a, 'p> Node<'a, 'p> {
 
     /// The string without escapes; borrowed when it has none.
     pub(crate) fn string(&self) -> Result<Cow<'a, str>, TranslateError> {
+        if let Some(plain) = split::plain_string(self.text) {
+            return Ok(plain.into());
+        }
         self.parse::<Text<'a>>("must be a string").map(|text| text.0)
     }
 
@@ -105,13 +107,16 @@ impl<'a, 'p> Node<'a, 'p> {
         if !self.is_object() {
             return Err(self.wrong("must be an object"));
         }
-        let members: Members<'a> = self.parse("must be an object with distinct keys")?;
-        Ok(Object { members: members.0, path: self.path })
+        let members = split::object(self.text).ok_or_else(|| self.wrong("must be an object"))?;
+        if has_repeated_key(&members) {
+            return Err(self.wrong("must be an object with distinct keys"));
+        }
+        Ok(Object { members, path: self.path })
     }
 
     /// The items of an array, in order.
     pub(crate) fn array(&self) -> Result<Array<'a, 'p>, TranslateError> {
-        let items: Vec<&'a RawValue> = self.parse("must be an array")?;
+        let items = split::array(self.text).ok_or_else(|| self.wrong("must be an array"))?;
         Ok(Array { items, path: self.path })
     }
 
@@ -145,27 +150,28 @@ impl<'a, 'p> Node<'a, 'p> {
 /// The members of one object.
 #[derive(Debug)]
 pub(crate) struct Object<'a, 'p> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    members: Vec<(Cow<'a, str>, &'a str)>,
     pub(crate) path: Path<'p>,
 }
 
 impl<'a> Object<'a, '_> {
     /// Every member that is not null, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Node<'a, '_>)> {
-        self.members.iter().filter(|(_, value)| value.get() != "null").map(|(key, value)| {
-            (key.as_ref(), Node { text: value.get(), path: Path::Key(&self.path, key) })
-        })
+        self.members
+            .iter()
+            .filter(|(_, text)| *text != "null")
+            .map(|(key, text)| (key.as_ref(), Node { text, path: Path::Key(&self.path, key) }))
     }
 
     /// Every member as it is written, null included.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.members.iter().map(|(key, value)| (key.as_ref(), value.get()))
+        self.members.iter().map(|(key, text)| (key.as_ref(), *text))
     }
 
     /// The member `key`, unless it is absent or null.
     pub(crate) fn get<'s>(&'s self, key: &'s str) -> Option<Node<'a, 's>> {
-        let (_, value) = self.members.iter().find(|(name, _)| name == key)?;
-        let node = Node { text: value.get(), path: Path::Key(&self.path, key) };
+        let (_, text) = self.members.iter().find(|(name, _)| name == key)?;
+        let node = Node { text, path: Path::Key(&self.path, key) };
         (!node.is_null()).then_some(node)
     }
 
@@ -207,7 +213,7 @@ impl<'a> Object<'a, '_> {
 /// The items of one array.
 #[derive(Debug)]
 pub(crate) struct Array<'a, 'p> {
-    items: Vec<&'a RawValue>,
+    items: Vec<&'a str>,
     path: Path<'p>,
 }
 
@@ -216,7 +222,7 @@ impl<'a> Array<'a, '_> {
         self.items
             .iter()
             .enumerate()
-            .map(|(index, item)| Node { text: item.get(), path: Path::At(&self.path, index) })
+            .map(|(index, text)| Node { text, path: Path::At(&self.path, index) })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -227,33 +233,20 @@ impl<'a> Array<'a, '_> {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with distinct keys")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut members = Vec::new();
-                while let Some(Text(key)) = map.next_key()? {
-                    members.push((key, map.next_value()?));
-                }
-                let distinct: HashSet<&str> = members.iter().map(|(key, _)| key.as_ref()).collect();
-                if distinct.len() == members.len() {
-                    Ok(members)
-                } else {
-                    Err(serde::de::Error::custom("a key is repeated"))
-                }
-            }
-        }
-        deserializer.deserialize_map(Reader).map(Members)
+/// Compares all pairs of a few keys, which is the common case, and hashes many.
+fn has_repeated_key(members: &[(Cow<'_, str>, &str)]) -> bool {
+    if members.len() > 16 {
+        let distinct: HashSet<&str> = members.iter().map(|(key, _)| key.as_ref()).collect();
+        return distinct.len() < members.len();
     }
+    let mut rest = members;
+    while let Some(((key, _), others)) = rest.split_first() {
+        if others.iter().any(|(other, _)| other == key) {
+            return true;
+        }
+        rest = others;
+    }
+    false
 }
 
 /// Appends JSON to a buffer; commas are its business.
@@ -264,6 +257,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// A writer with room for `bytes`.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes), comma: false }
+    }
+
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
