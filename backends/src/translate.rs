@@ -104,13 +104,12 @@ pub enum ReasoningStyle {
     Budget,
 }
 
-/// What becomes of a system message that is not at the start, in the Anthropic dialect.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What becomes of a system message that is not at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LateSystem {
-    /// Stays in its place, inside `<system>` tags in the user's turn.
-    #[default]
+    /// Stays in its place, inside `<system>` tags in the user's turn. Templates of many open models take no other way.
     AsUser,
-    /// Stays in its place with `role: system`; needs the beta `mid-conversation-system-2026-04-07`.
+    /// Stays in its place with its role; in the Anthropic dialect that needs the beta `mid-conversation-system-2026-04-07`.
     InPlace,
     /// Joins the system prompt at the start.
     Hoist,
@@ -147,8 +146,9 @@ pub struct RequestOptions<'a> {
     pub tool_name_bytes_max: usize,
     /// How reasoning is asked for.
     pub reasoning: ReasoningStyle,
-    /// Where later system messages go.
-    pub late_system: LateSystem,
+    /// Where later system messages go; `None` is [`LateSystem::AsUser`] for the Anthropic dialect and
+    /// [`LateSystem::InPlace`] for the others.
+    pub late_system: Option<LateSystem>,
     /// How the chat dialect limits the answer.
     pub output_limit: OutputLimit,
     /// What to do about hosted tools.
@@ -164,7 +164,7 @@ impl<'a> RequestOptions<'a> {
             output_max_default: 4096,
             tool_name_bytes_max: 64,
             reasoning: ReasoningStyle::default(),
-            late_system: LateSystem::default(),
+            late_system: None,
             output_limit: OutputLimit::default(),
             hosted_tools: HostedTools::default(),
         }
@@ -265,12 +265,29 @@ pub fn request_with_names(
     let object = root.object()?;
     let mut conversation = reader(&object, options.hosted_tools)?;
     let tool_names = names::flatten(&mut conversation, options.tool_name_bytes_max);
+    place_late_system(&mut conversation, to, options);
     conversation.join_assistant_turns();
     if to == Dialect::AnthropicMessages {
         names::restrict_ids(&mut conversation);
     }
     let body = writer(&conversation, options)?;
     Ok(Translated { body, tool_names })
+}
+
+fn place_late_system(
+    conversation: &mut conversation::Conversation<'_>,
+    to: Dialect,
+    options: &RequestOptions<'_>,
+) {
+    let default = match to {
+        Dialect::AnthropicMessages => LateSystem::AsUser,
+        _ => LateSystem::InPlace,
+    };
+    match options.late_system.unwrap_or(default) {
+        LateSystem::InPlace => {}
+        LateSystem::AsUser => conversation.late_system_as_user(),
+        LateSystem::Hoist => conversation.hoist_late_system(),
+    }
 }
 
 /// Writes a buffered answer of the dialect `from` in the dialect `to`; an answer between equal dialects stays as it is.

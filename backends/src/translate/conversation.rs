@@ -35,6 +35,35 @@ pub(crate) struct Paths {
 }
 
 impl Conversation<'_> {
+    /// Gives the user what the system says after the start, in tags that say who spoke.
+    pub(crate) fn late_system_as_user(&mut self) {
+        let starts = self.system_turns();
+        for turn in self.turns.iter_mut().skip(starts) {
+            if turn.speaker != Speaker::System {
+                continue;
+            }
+            turn.speaker = Speaker::User;
+            for block in &mut turn.blocks {
+                if let Block::Text(text) = block
+                    && !text.is_empty()
+                {
+                    *text = format!("<system>\n{text}\n</system>").into();
+                }
+            }
+        }
+    }
+
+    /// Moves what the system says after the start to the start.
+    pub(crate) fn hoist_late_system(&mut self) {
+        // Stable, so that the order on both sides stays.
+        self.turns.sort_by_key(|turn| turn.speaker != Speaker::System);
+    }
+
+    /// Number of system turns at the start.
+    pub(crate) fn system_turns(&self) -> usize {
+        self.turns.iter().take_while(|turn| turn.speaker == Speaker::System).count()
+    }
+
     /// Joins consecutive turns of the assistant: its words and its calls are one message outside the Responses dialect.
     pub(crate) fn join_assistant_turns(&mut self) {
         self.turns.dedup_by(|next, kept| {

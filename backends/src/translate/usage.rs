@@ -94,7 +94,12 @@ impl Usage {
             w.key("prompt_tokens").number(self.input());
             w.key("completion_tokens").number(self.output);
             w.key("total_tokens").number(self.total());
-            w.key("prompt_tokens_details").object(|w| self.write_cached(w));
+            w.key("prompt_tokens_details").object(|w| {
+                w.key("cached_tokens").number(self.cache_read);
+                if self.cache_write() > 0 {
+                    w.key("cache_write_tokens").number(self.cache_write());
+                }
+            });
             w.key("completion_tokens_details")
                 .object(|w| w.key("reasoning_tokens").number(self.reasoning));
         });
@@ -104,19 +109,15 @@ impl Usage {
     pub(crate) fn write_responses(&self, w: &mut Writer) {
         w.object(|w| {
             w.key("input_tokens").number(self.input());
-            w.key("input_tokens_details").object(|w| self.write_cached(w));
+            w.key("input_tokens_details").object(|w| {
+                w.key("cached_tokens").number(self.cache_read);
+                w.key("cache_write_tokens").number(self.cache_write());
+            });
             w.key("output_tokens").number(self.output);
             w.key("output_tokens_details")
                 .object(|w| w.key("reasoning_tokens").number(self.reasoning));
             w.key("total_tokens").number(self.total());
         });
-    }
-
-    fn write_cached(&self, w: &mut Writer) {
-        w.key("cached_tokens").number(self.cache_read);
-        if self.cache_write() > 0 {
-            w.key("cache_write_tokens").number(self.cache_write());
-        }
     }
 
     /// The value of `usage` in the Anthropic dialect.
@@ -125,6 +126,10 @@ impl Usage {
             w.key("input_tokens").number(self.input_uncached);
             w.key("cache_creation_input_tokens").number(self.cache_write());
             w.key("cache_read_input_tokens").number(self.cache_read);
+            w.key("cache_creation").object(|w| {
+                w.key("ephemeral_5m_input_tokens").number(self.cache_write_5m);
+                w.key("ephemeral_1h_input_tokens").number(self.cache_write_1h);
+            });
             w.key("output_tokens").number(self.output);
         });
     }

@@ -7,7 +7,7 @@ mod strict;
 
 use crate::translate::{
     TranslateError,
-    conversation::{Block, Conversation, Effort, Speaker, ToolResult, Turn},
+    conversation::{Block, Conversation, Effort, ToolResult, Turn},
     json::{Object, Writer},
 };
 
@@ -62,8 +62,7 @@ fn misplaced(block: &Block<'_>) -> TranslateError {
 
 /// Splits the system turns at the start from the rest.
 fn split_system<'c, 'a>(conversation: &'c Conversation<'a>) -> (&'c [Turn<'a>], &'c [Turn<'a>]) {
-    let first_other = conversation.turns.iter().position(|turn| turn.speaker != Speaker::System);
-    conversation.turns.split_at(first_other.unwrap_or(conversation.turns.len()))
+    conversation.turns.split_at(conversation.system_turns())
 }
 
 /// The words of a tool's result. A dialect without a flag for failure reads it here.

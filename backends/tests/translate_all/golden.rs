@@ -2,7 +2,7 @@
 //!
 //! The cases are written here; the results lie in `tests/golden/translate`.
 
-use backends::translate::{self, RequestOptions};
+use backends::translate::{self, LateSystem, RequestOptions};
 use router::wire::Dialect::{self, AnthropicMessages, OpenAiChat, OpenAiResponses};
 use serde_json::{Value, json};
 
@@ -140,6 +140,41 @@ fn requests_of_the_chat_dialect() {
     for (name, body) in cases {
         check_request(name, OpenAiChat, &body);
     }
+}
+
+#[test]
+fn later_system_messages_go_where_the_operator_says() {
+    let body = json!({"model": "m", "max_tokens": 9, "system": "First.", "messages": [
+        {"role": "user", "content": "Hi"}, {"role": "system", "content": "Later."}, {"role": "user", "content": "Go on."}]});
+    let body = serde_json::to_vec(&body).unwrap();
+    let messages = |late_system| {
+        let options = RequestOptions { late_system, ..RequestOptions::new("m") };
+        let made = translate::request(AnthropicMessages, OpenAiChat, &body, &options).unwrap();
+        let made: Value = serde_json::from_slice(&made).unwrap();
+        let list = made["messages"].as_array().unwrap().clone();
+        let shown = list.iter().map(|message| {
+            format!(
+                "{}: {}",
+                message["role"].as_str().unwrap(),
+                message["content"].as_str().unwrap()
+            )
+        });
+        shown.collect::<Vec<String>>()
+    };
+    let in_place = ["system: First.", "user: Hi", "system: Later.", "user: Go on."];
+    let cases = [
+        (None, in_place),
+        (Some(LateSystem::InPlace), in_place),
+        (
+            Some(LateSystem::AsUser),
+            ["system: First.", "user: Hi", "user: <system>\nLater.\n</system>", "user: Go on."],
+        ),
+    ];
+    for (late_system, expected) in cases {
+        assert_eq!(messages(late_system), expected, "{late_system:?}");
+    }
+    let hoisted = messages(Some(LateSystem::Hoist));
+    assert_eq!(hoisted, ["system: First.\n\nLater.", "user: Hi", "user: Go on."]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::translate::{
-    LateSystem, ReasoningStyle, RequestOptions, TranslateError,
+    ReasoningStyle, RequestOptions, TranslateError,
     conversation::{
         Block, Call, Choice, Conversation, Effort, Format, KnobKind, Media, Source, Speaker, Tool,
         ToolResult, Turn,
@@ -26,7 +26,7 @@ pub(crate) fn write(
     conversation: &Conversation<'_>,
     options: &RequestOptions<'_>,
 ) -> Result<Vec<u8>, TranslateError> {
-    let (system, messages) = arrange(conversation, options.late_system)?;
+    let (system, messages) = arrange(conversation)?;
     if messages.last().is_some_and(|message| message.speaker == Speaker::Assistant) {
         let text = "a conversation that ends with the assistant cannot be translated";
         return Err(TranslateError::field(conversation.paths.turns, text));
@@ -49,36 +49,12 @@ pub(crate) fn write(
 
 /// The system prompt, and the messages as this dialect wants them: the user first, no two of one role in a row, no empty
 /// text, results before everything else.
-fn arrange<'a>(
-    conversation: &Conversation<'a>,
-    late_system: LateSystem,
-) -> Result<(String, Vec<Turn<'a>>), TranslateError> {
+fn arrange<'a>(conversation: &Conversation<'a>) -> Result<(String, Vec<Turn<'a>>), TranslateError> {
     let (head, rest) = split_system(conversation);
-    let mut system = system_text(head)?;
+    let system = system_text(head)?;
     let mut messages: Vec<Turn<'a>> = Vec::new();
     for turn in rest {
-        if turn.speaker != Speaker::System {
-            append(&mut messages, turn.speaker, turn.blocks.iter().cloned());
-            continue;
-        }
-        let text = system_text(std::slice::from_ref(turn))?;
-        match late_system {
-            LateSystem::AsUser if !text.is_empty() => {
-                let block = Block::Text(format!("<system>\n{text}\n</system>").into());
-                append(&mut messages, Speaker::User, std::iter::once(block));
-            }
-            LateSystem::InPlace => {
-                let block = Block::Text(text.into());
-                append(&mut messages, Speaker::System, std::iter::once(block));
-            }
-            LateSystem::Hoist if !text.is_empty() => {
-                if !system.is_empty() {
-                    system.push_str("\n\n");
-                }
-                system.push_str(&text);
-            }
-            LateSystem::AsUser | LateSystem::Hoist => {}
-        }
+        append(&mut messages, turn.speaker, turn.blocks.iter().cloned());
     }
     if messages.first().is_none_or(|turn| turn.speaker != Speaker::User) {
         let blocks = vec![Block::Text(OPENING.into())];
