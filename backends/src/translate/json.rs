@@ -346,7 +346,8 @@ pub(crate) fn quote(text: &str, out: &mut Vec<u8>) {
 /// `text` if it is a JSON object, as Anthropic wants tool input; `None` otherwise.
 pub(crate) fn as_object(text: &str) -> Option<&str> {
     let trimmed = text.trim();
-    if trimmed.is_empty() {
+    // What models write for a tool without arguments.
+    if trimmed.is_empty() || trimmed == "null" {
         return Some("{}");
     }
     let raw: &RawValue = serde_json::from_str(trimmed).ok()?;

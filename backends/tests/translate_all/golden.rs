@@ -346,5 +346,11 @@ fn buffered_answers() {
         &json!({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": [
             {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "x"}]}]}),
     );
+    check_answer(
+        "cut_call",
+        OpenAiChat,
+        &json!({"choices": [{"finish_reason": "length", "message": {"role": "assistant", "content": "x", "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "read", "arguments": "{\"n\":"}}]}}]}),
+    );
     check_answer("failed", OpenAiResponses, &json!({"status": "failed", "output": []}));
 }

@@ -142,7 +142,9 @@ fn message(w: &mut Writer, answer: &Answer, context: &AnswerContext) {
     let text = |wanted: &Kind| {
         let parts = answer.parts.iter().filter(|part| part.kind == *wanted);
         let texts: Vec<&str> = parts.map(|part| part.text.as_str()).collect();
-        (!texts.is_empty()).then(|| texts.concat())
+        // As in a stream: pieces of an answer join, pieces of reasoning are paragraphs.
+        let border = if *wanted == Kind::Reasoning { "\n\n" } else { "" };
+        (!texts.is_empty()).then(|| texts.join(border))
     };
     w.field("role", "assistant");
     match text(&Kind::Text) {

@@ -73,6 +73,16 @@ fn message(w: &mut Writer, speaker: Speaker, run: &[Block<'_>]) -> Result<(), Tr
     w.object(|w| {
         w.field("type", "message");
         w.field("role", if speaker == Speaker::Assistant { "assistant" } else { "user" });
+        // Without the id and status of an answer, the assistant's words are a string.
+        if speaker == Speaker::Assistant && run.iter().all(|block| matches!(block, Block::Text(_)))
+        {
+            let texts = run.iter().map(|block| match block {
+                Block::Text(text) => text.as_ref(),
+                _ => "",
+            });
+            w.field("content", &texts.collect::<String>());
+            return Ok(());
+        }
         w.key("content").array(|w| {
             let mut parts = run.iter().filter(|block| !is_empty(block));
             parts.try_for_each(|block| part(w, speaker, block))
