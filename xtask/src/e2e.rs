@@ -44,7 +44,7 @@ pub(crate) fn check(repo: &Repo, filter: Option<&str>) -> anyhow::Result<Ended> 
     fs::create_dir_all(&notes).context("cannot create the folder for notes")?;
     let mut tests = cargo(repo);
     if answers("cargo-nextest", &["nextest", "--version"]) {
-        tests.args(["nextest", "run", "--package", E2E]).args(profile());
+        tests.args(["nextest", "run", "--no-fail-fast", "--package", E2E]).args(profile());
     } else {
         tests.args(["test", "--package", E2E, "--"]);
     }
