@@ -55,6 +55,7 @@ fn the_model_answers_to_its_key_only() {
     let server = LlamaServer::start(&llama, "right");
     let mut body = Dialect::Chat.ask("What is the capital of France?", false);
     body["max_tokens"] = json!(16);
+    body["temperature"] = json!(0);
     for (key, status) in [("wrong", 401), ("right", 200)] {
         let ask = Ask::post("/v1/chat/completions", &body)
             .header("authorization", &format!("Bearer {key}"));

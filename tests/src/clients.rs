@@ -53,6 +53,11 @@ fn print_line(line: &str) {
 }
 
 impl Client {
+    /// Where it is installed.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A program that pip put there.
     pub fn python_program(&self, name: &str) -> PathBuf {
         self.folder.join("venv/bin").join(name)
