@@ -104,6 +104,6 @@ fn a_request_that_was_left_is_in_the_audit_and_settled() {
     let events = world.wait_for_audit(1, |event| event.to_string().contains(&id));
     assert!(!events.is_empty());
     wait::until("no request to be under way", wait::LONG, || {
-        (world.metric("openshell_requests_in_flight", &[]).abs() < 0.5).then_some(())
+        (world.metric("openshell_router_in_flight", &[]).abs() < 0.5).then_some(())
     });
 }

@@ -135,7 +135,7 @@ fn an_unknown_model_is_mapped_or_refused_as_the_file_says() {
     let _ = lenient.post("/v1/chat/completions", &ask("gpt-nonsense")).expect(200);
     let strict = config(&upstream, "openai-compatible").section("unknown_model: reject").start();
     let reply = strict.post("/v1/chat/completions", &ask("gpt-nonsense")).expect(404);
-    assert!(Dialect::Chat.error_message(&reply).contains("gpt-nonsense"), "{}", reply.text());
+    assert!(Dialect::Chat.error_message(&reply).contains("model"), "{}", reply.text());
     let _ = strict.post("/v1/chat/completions", &ask("real-model")).expect(200);
 }
 
@@ -159,7 +159,7 @@ fn health_is_for_operators() {
         let _ = Ask::get(target).send(world.admin()).expect(200);
     }
     let _ = world.chat("hello").expect(200);
-    assert!(world.metrics().contains("openshell_"), "{}", world.metrics());
+    assert!(world.metrics().contains("openshell_router_"), "{}", world.metrics());
 }
 
 #[test]

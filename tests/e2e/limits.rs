@@ -101,7 +101,7 @@ fn a_conversation_goes_where_it_fits() {
         large.url()
     );
     let world = Config::new([Backend::new("small", &small.url()).model("s")]).start();
-    world.write_config(&yaml);
+    world.write_file(&yaml);
     world.hang_up();
     openshell_tests::wait::until(
         "the large model to be known",

@@ -23,7 +23,7 @@ fn a_new_backend_takes_over_on_a_signal() {
     let (old, new) = (echo::upstream(Cut::NONE), echo::upstream(Cut::NONE));
     let world = Config::new([Backend::new("old", &old.url()).model("m")]).start();
     wait_for_route(&world, "old/m");
-    world.write_config(&Config::new([Backend::new("new", &new.url()).model("n")]).yaml());
+    world.write_config(&Config::new([Backend::new("new", &new.url()).model("n")]));
     world.hang_up();
     wait_for_route(&world, "new/n");
     let before = old.count();
@@ -37,7 +37,7 @@ fn a_new_backend_takes_over_on_a_signal() {
 fn a_changed_file_is_noticed_without_a_signal() {
     let (old, new) = (echo::upstream(Cut::NONE), echo::upstream(Cut::NONE));
     let world = Config::new([Backend::new("old", &old.url()).model("m")]).start();
-    world.write_config(&Config::new([Backend::new("new", &new.url()).model("n")]).yaml());
+    world.write_config(&Config::new([Backend::new("new", &new.url()).model("n")]));
     wait_for_route(&world, "new/n");
 }
 
@@ -52,7 +52,7 @@ fn a_stream_that_has_begun_is_not_disturbed() {
         Ask::post("/v1/messages", &Dialect::Messages.ask("hi", true)).open(world.address());
     let mut left = Vec::new();
     let mut events = vec![incoming.event(&mut left).expect("the stream begins")];
-    world.write_config(&Config::new([Backend::new("new", &new.url()).model("n")]).yaml());
+    world.write_config(&Config::new([Backend::new("new", &new.url()).model("n")]));
     world.hang_up();
     wait_for_route(&world, "new/n");
     while let Some(event) = incoming.event(&mut left) {

@@ -3,6 +3,7 @@
 
 use std::{
     io::{Read, Write},
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -21,8 +22,12 @@ use openshell_tests::{
 };
 
 fn world() -> (World, ScriptedUpstream) {
+    world_with(&[])
+}
+
+fn world_with(flags: &[&str]) -> (World, ScriptedUpstream) {
     let upstream = echo::upstream(Cut { delta: 4, write: 0 });
-    (Config::new([Backend::new("only", &upstream.url()).model("m")]).start(), upstream)
+    (Config::new([Backend::new("only", &upstream.url()).model("m")]).flags(flags).start(), upstream)
 }
 
 /// `curl` when it is here and was built with HTTP/2.
@@ -40,7 +45,7 @@ fn curl() -> Option<Command> {
 #[test]
 fn a_caller_may_speak_http_2_from_its_first_byte() {
     let Some(mut curl) = curl() else { return skip("no curl with HTTP/2 here") };
-    let (world, _upstream) = world();
+    let (world, _upstream) = world_with(&["--h2c"]);
     for dialect in DIALECTS {
         let url = format!("{}{}", world.url(), dialect.target());
         let body = dialect.ask("hello over two", true).to_string();
@@ -57,6 +62,53 @@ fn a_caller_may_speak_http_2_from_its_first_byte() {
         assert!(said.contains("two"), "{said}");
     }
     let _ = curl.arg("--version");
+}
+
+/// A certificate for `localhost` that signs itself, made for this test alone.
+fn certificate(folder: &Path) -> Option<(PathBuf, PathBuf)> {
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let mut openssl = bare("openssl".as_ref());
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]);
+    openssl.args([
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+    ]);
+    openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    openssl.output().is_ok_and(|output| output.status.success()).then_some((certificate, key))
+}
+
+#[test]
+fn a_caller_may_speak_tls_with_either_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let (Some(_), Some((certificate, key))) = (curl(), certificate(folder.path())) else {
+        return skip("no curl with HTTP/2, or no openssl here");
+    };
+    let (chain, secret) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let (world, _upstream) = world_with(&["--tls-cert", chain, "--tls-key", secret]);
+    for (flag, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
+        for dialect in DIALECTS {
+            let mut ask = curl().expect("curl was here");
+            let url = format!("https://localhost:{}{}", world.address().port(), dialect.target());
+            ask.args([flag, "--ipv4", "--cacert", chain, "--write-out", "\n%{http_version}", &url]);
+            let body = dialect.ask("hello in secret", true).to_string();
+            ask.args(["--header", "content-type: application/json", "--data", &body]);
+            let said = run("curl", &mut ask, LONG).expect(0).stdout;
+            assert!(said.ends_with(&format!("\n{version}")), "{said}");
+            assert!(said.contains("cret"), "{said}");
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -26,6 +26,7 @@ pub struct Config {
     backends: Vec<String>,
     sections: Vec<String>,
     secrets: BTreeMap<String, String>,
+    flags: Vec<String>,
 }
 
 /// A backend in the making.
@@ -142,6 +143,13 @@ impl Config {
         self
     }
 
+    /// Adds words to the command line of the router.
+    #[must_use]
+    pub fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
+    }
+
     /// Sets the ceilings in the order public, internal, confidential, restricted, and the action for labels.
     #[must_use]
     pub fn sensitivity(self, ceilings: [&str; 4], labels: &[(&str, &str, &str)]) -> Self {
@@ -168,6 +176,10 @@ impl Config {
         yaml
     }
 
+    fn yaml_with_audit(&self, audit: &Path) -> String {
+        format!("{}audit: {{file: {audit:?}}}\n", self.yaml())
+    }
+
     /// Starts a router with it and waits until it is ready.
     pub fn start(&self) -> World {
         World::start(self)
@@ -178,12 +190,13 @@ impl World {
     fn start(config: &Config) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = folder.path().join("router.yaml");
-        fs::write(&file, config.yaml()).expect("a file can be written");
+        let audit = folder.path().join("audit.jsonl");
+        fs::write(&file, config.yaml_with_audit(&audit)).expect("a file can be written");
         let (listen, admin) = (free_address(), free_address());
         let mut command = openshell(&folder.path().join("home"));
         command.args(["router", "run", "--config"]).arg(&file);
         command.args(["--listen", &listen.to_string(), "--admin", &admin.to_string()]);
-        command.arg("--audit").arg(folder.path().join("audit.jsonl"));
+        command.args(&config.flags);
         command.envs(&config.secrets).current_dir(folder.path());
         let router = Running::start("openshell router", &mut command);
         let mut world = Self { folder, router, listen, admin };
@@ -264,8 +277,13 @@ impl World {
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// Writes a new file in the place of the old one, whole or not at all.
-    pub fn write_config(&self, yaml: &str) {
+    /// Puts another configuration in the place of the old one.
+    pub fn write_config(&self, config: &Config) {
+        self.write_file(&config.yaml_with_audit(&self.folder.path().join("audit.jsonl")));
+    }
+
+    /// Puts any text in the place of the file, whole or not at all.
+    pub fn write_file(&self, yaml: &str) {
         let new = self.folder.path().join("router.yaml.new");
         fs::write(&new, yaml).expect("a file can be written");
         fs::rename(&new, self.config_path()).expect("a file can be moved");
@@ -335,7 +353,7 @@ impl World {
 }
 
 /// The command line with an environment of its own: nothing of the developer's leaks in.
-pub fn openshell(home: &std::path::Path) -> Command {
+pub fn openshell(home: &Path) -> Command {
     fs::create_dir_all(home).expect("a folder can be made");
     let mut command = Command::new(environment::openshell());
     command.env_clear().env("HOME", home).env("RUST_LOG", "debug").env("NO_COLOR", "1");

@@ -55,7 +55,7 @@ impl Steps {
             Err(error) => {
                 say::line(&format!("--- {name}: FAILED after {}", seconds(took)));
                 self.summary();
-                Err(error.context(format!("{name} failed. What to do: {advice}")))
+                Err(anyhow::anyhow!("{name} failed: {error:#}\nwhat to do: {advice}"))
             }
         }
     }
@@ -122,7 +122,7 @@ mod tests {
         steps.step("one", "nothing", || Ok(Ended::Passed)).unwrap();
         let error =
             steps.step("two", "turn it off and on", || anyhow::bail!("broken")).unwrap_err();
-        assert_eq!(format!("{error:#}"), "two failed. What to do: turn it off and on: broken");
+        assert_eq!(format!("{error:#}"), "two failed: broken\nwhat to do: turn it off and on");
     }
 
     #[test]
