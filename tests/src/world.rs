@@ -177,7 +177,7 @@ impl Config {
     }
 
     fn yaml_with_audit(&self, audit: &Path) -> String {
-        format!("{}audit: {{file: {audit:?}}}\n", self.yaml())
+        format!("{}audit: {{file: \"{}\"}}\n", self.yaml(), audit.display())
     }
 
     /// Starts a router with it and waits until it is ready.
