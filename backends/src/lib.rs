@@ -15,3 +15,4 @@ pub mod headers;
 pub mod outcome;
 pub mod prepare;
 pub mod provider;
+pub mod translate;

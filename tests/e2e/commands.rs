@@ -1,0 +1,205 @@
+//! The commands around the router: what they print, and with which code they end.
+
+use std::{fs, path::PathBuf};
+
+use openshell_tests::{
+    dialect::Dialect,
+    echo::{self, Cut},
+    environment,
+    process::{Finished, run},
+    text::{self, EMAIL, assert_absent},
+    wait::LONG,
+    world::{Backend, Config, command, openshell},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A folder with a router file, and requests or texts beside it.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new(config: &Config) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("router.yaml"), config.yaml()).unwrap();
+        Self { folder }
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn run(&self, args: &[&str]) -> Finished {
+        let mut command = openshell(&self.folder.path().join("home"));
+        command.args(args).current_dir(self.folder.path());
+        run("openshell", &mut command, LONG)
+    }
+}
+
+fn config() -> Config {
+    Config::new([
+        Backend::new("here", "http://127.0.0.1:9").zone("local").priced("small", 1.0, 1.0),
+        Backend::new("cloud", "http://127.0.0.1:9").zone("public").priced("big", 0.1, 0.1),
+    ])
+    .sensitivity(
+        ["public", "public", "private", "local"],
+        &[("pii/*", "confidential", "redact"), ("payment/*", "restricted", "route")],
+    )
+}
+
+#[test]
+fn help_and_version() {
+    let help = command(&["--help"]).expect(0).stdout;
+    for word in ["router", "route", "classify"] {
+        assert!(help.contains(word), "{help}");
+    }
+    let version = command(&["--version"]).expect(0).stdout;
+    assert!(version.starts_with("openshell "), "{version}");
+}
+
+#[test]
+fn a_wrong_word_is_an_error_that_suggests_the_right_one() {
+    let ended = command(&["ruoter", "check", "x"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("router"), "{}", ended.stderr);
+    let ended = command(&["router", "check", "no-such-file.yaml"]);
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.stderr.contains("no-such-file.yaml"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_good_file_passes_its_check() {
+    let desk = Desk::new(&config());
+    let _ = desk.run(&["router", "check", "router.yaml"]).expect(0);
+}
+
+#[test]
+fn every_example_passes_its_check() {
+    let folder = environment::repository().join("examples/router");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let ended = command(&["router", "check", path.to_str().unwrap()]);
+            assert_eq!(ended.code, Some(0), "{}: {}", path.display(), ended.said());
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "{count} examples");
+}
+
+#[test]
+fn classify_names_kinds_and_places_but_no_values() {
+    let desk = Desk::new(&config());
+    let path = desk.write("note.txt", &format!("first line\nmail {EMAIL} today\n"));
+    let ended = desk.run(&["classify", path.to_str().unwrap()]).expect(0);
+    assert!(ended.stdout.contains("pii/email"), "{}", ended.stdout);
+    assert_absent(EMAIL, ended.said().as_bytes(), "what classify prints");
+}
+
+#[test]
+fn classify_answers_line_by_line() {
+    let desk = Desk::new(&config());
+    let lines = [
+        json!({"id": "a", "text": "nothing here"}),
+        json!({"id": "b", "text": format!("ü {EMAIL}")}),
+        json!({"id": 3, "text": format!("card {}", text::CARD)}),
+    ];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let path = desk.write("texts.ndjson", &text);
+    let out =
+        desk.run(&["classify", "--format", "ndjson", path.to_str().unwrap()]).expect(0).stdout;
+    let answers: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), 3, "{out}");
+    assert_eq!(
+        answers.iter().map(|answer| answer["id"].clone()).collect::<Vec<_>>(),
+        [json!("a"), json!("b"), json!(3)]
+    );
+    assert_eq!(answers[0]["spans"], json!([]));
+    assert_eq!(answers[0]["sensitivity"], "public");
+    let span = &answers[1]["spans"][0];
+    assert_eq!(
+        (span["start"].as_u64(), span["end"].as_u64()),
+        (Some(2), Some(2 + EMAIL.chars().count() as u64)),
+        "{span}"
+    );
+    assert_eq!(span["type"], "pii/email");
+    assert!(
+        span["confidence"].as_f64().is_some_and(|confidence| (0.0..=1.0).contains(&confidence)),
+        "{span}"
+    );
+    assert_eq!(answers[2]["spans"][0]["type"], "payment/card");
+}
+
+#[test]
+fn classify_fails_on_a_level_when_asked_to() {
+    let desk = Desk::new(&config());
+    let path = desk.write("note.txt", &format!("mail {EMAIL}\n"));
+    let path = path.to_str().unwrap();
+    for (level, code) in [("internal", 1), ("confidential", 1), ("restricted", 0)] {
+        let args = ["classify", "--config", "router.yaml", "--fail-on", level, path];
+        assert_eq!(desk.run(&args).code, Some(code), "{level}");
+    }
+}
+
+#[test]
+fn explain_shows_the_decision_without_sending() {
+    let upstream = echo::upstream(Cut::NONE);
+    let config = Config::new([
+        Backend::new("here", &upstream.url()).zone("local").priced("small", 1.0, 1.0),
+        Backend::new("cloud", &upstream.url()).zone("public").priced("big", 0.1, 0.1),
+    ])
+    .sensitivity(["public", "public", "private", "local"], &[("payment/*", "restricted", "route")]);
+    let desk = Desk::new(&config);
+    let body = Dialect::Chat.ask(&format!("charge {}", text::CARD), false).to_string();
+    let path = desk.write("request.json", &body);
+    let args = ["route", "explain", "-f", path.to_str().unwrap(), "--config", "router.yaml"];
+    let said = desk.run(&args).expect(0).stdout;
+    for word in ["payment/card", "restricted", "here/small", "cloud/big"] {
+        assert!(said.contains(word), "{word} is missing in:\n{said}");
+    }
+    assert_absent(text::CARD, said.as_bytes(), "the explanation");
+    let json_args: Vec<&str> = args.iter().copied().chain(["-o", "json"]).collect();
+    let explained: Value = serde_json::from_str(&desk.run(&json_args).expect(0).stdout).unwrap();
+    assert!(explained.to_string().contains("here/small"), "{explained}");
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn completions_for_every_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = command(&["completions", shell]).expect(0).stdout;
+        assert!(script.contains("openshell") && script.contains("classify"), "{shell}");
+    }
+}
+
+#[test]
+fn cost_and_audit_read_what_the_router_wrote() {
+    let upstream = echo::upstream(Cut::NONE);
+    let world = Config::new([Backend::new("only", &upstream.url()).priced("m", 2.0, 10.0)]).start();
+    let id = world.chat("hello").expect(200).header("x-openshell-request-id").unwrap().to_owned();
+    let _ = world.wait_for_audit(1, |event| event.to_string().contains(&id));
+    let file = world.folder().join("audit.jsonl");
+    let file = file.to_str().unwrap();
+    let audit = command(&["audit", "--file", file, "-o", "json"]).expect(0).stdout;
+    assert!(audit.contains(&id), "{audit}");
+    let cost = command(&["cost", "--file", file, "-o", "json"]).expect(0).stdout;
+    let cost: Value = serde_json::from_str(&cost).unwrap();
+    assert!(cost.to_string().contains("only"), "{cost}");
+}
+
+#[test]
+fn output_has_no_colour_when_nobody_looks() {
+    let desk = Desk::new(&config());
+    let path = desk.write("note.txt", &format!("mail {EMAIL}\n"));
+    for args in [
+        vec!["--help"],
+        vec!["classify", path.to_str().unwrap()],
+        vec!["router", "check", "router.yaml"],
+    ] {
+        assert!(!desk.run(&args).said().contains('\u{1b}'), "{args:?}");
+    }
+}

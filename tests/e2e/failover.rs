@@ -1,0 +1,170 @@
+//! When a backend fails, the next one is tried: on connect errors, 429, 5xx and silence, until the first content byte
+//! has gone to the caller. Never to a wider zone (that is a promise with its own file).
+
+use std::time::Duration;
+
+use openshell_tests::{
+    dialect::{DIALECTS, Dialect},
+    echo::{self, Cut},
+    script::{Script, Step},
+    upstream::{ScriptedUpstream, dead_address},
+    wire,
+    world::{Backend, Config},
+};
+
+/// The cheap backend fails in the way of the test, the dear one answers.
+fn config(first: &str, second: &ScriptedUpstream) -> Config {
+    Config::new([
+        Backend::new("first", first).priced("cheap", 0.1, 0.1),
+        Backend::new("second", &second.url()).priced("dear", 5.0, 5.0),
+    ])
+    .section("timeouts: {connect: 1s, first_byte: 1s, idle: 1s, total: 10s}")
+}
+
+fn failing() -> Vec<(&'static str, Script)> {
+    let down = |status| Script::json(status, &wire::error("down", "server_error"));
+    vec![
+        ("500", down(500)),
+        ("502", down(502)),
+        ("503", down(503)),
+        ("529", down(529)),
+        ("429 with a wait", wire::rate_limited(30)),
+        ("429 without", Script::json(429, &wire::error("slow down", "rate_limit_exceeded"))),
+        ("408", down(408)),
+        ("silence", Script::raw(vec![Step::Stall])),
+        ("a closed door", Script::raw(vec![Step::Close])),
+        ("half a head", Script::raw(vec![Step::Send(b"HTTP/1.1 200".to_vec()), Step::Close])),
+        (
+            "no HTTP",
+            Script::raw(vec![Step::Send(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), Step::Close]),
+        ),
+        (
+            "a page of a load balancer",
+            Script::whole(502, &[("content-type", "text/html")], b"<html>bad gateway</html>"),
+        ),
+    ]
+}
+
+#[test]
+fn to_the_next_backend_on_everything_that_may_pass() {
+    for (name, script) in failing() {
+        let (first, second) = (ScriptedUpstream::always(script), echo::upstream(Cut::NONE));
+        let world = config(&first.url(), &second).start();
+        for dialect in DIALECTS {
+            for stream in [false, true] {
+                let reply = world.post(dialect.target(), &dialect.ask("hello", stream));
+                assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+                assert_eq!(dialect.text(&reply), "you said: hello", "{name}");
+                assert_eq!(reply.header("x-openshell-route"), Some("second/dear"), "{name}");
+            }
+        }
+        assert!(first.count() > 0, "{name}");
+    }
+}
+
+#[test]
+fn when_nothing_listens() {
+    let second = echo::upstream(Cut::NONE);
+    let world = config(&format!("http://{}", dead_address()), &second).start();
+    let reply = world.chat("hello").expect(200);
+    assert_eq!(reply.header("x-openshell-route"), Some("second/dear"));
+}
+
+#[test]
+fn a_mistake_of_the_caller_is_not_repeated_elsewhere() {
+    for status in [400, 413, 422] {
+        let script = Script::json(status, &wire::error("your mistake", "invalid_request_error"));
+        let (first, second) = (ScriptedUpstream::always(script), echo::upstream(Cut::NONE));
+        let world = config(&first.url(), &second).start();
+        let reply = world.chat("hello");
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert_eq!((first.count(), second.count()), (1, 0), "{status}");
+    }
+}
+
+#[test]
+fn a_backend_that_asked_for_time_gets_it() {
+    let (first, second) =
+        (ScriptedUpstream::always(wire::rate_limited(60)), echo::upstream(Cut::NONE));
+    let world = config(&first.url(), &second).start();
+    for _ in 0..5 {
+        let _ = world.chat("hello").expect(200);
+    }
+    assert_eq!(first.count(), 1, "it said to come back in a minute");
+}
+
+#[test]
+fn a_backend_that_keeps_failing_is_left_alone() {
+    let down = Script::json(500, &wire::error("down", "server_error"));
+    let (first, second) = (ScriptedUpstream::always(down), echo::upstream(Cut::NONE));
+    let world = config(&first.url(), &second).start();
+    for _ in 0..30 {
+        let _ = world.chat("hello").expect(200);
+    }
+    assert!(first.count() < 20, "{} of 30 requests knocked at a broken door", first.count());
+}
+
+#[test]
+fn the_caller_waits_for_the_time_limit_and_no_longer() {
+    let first = ScriptedUpstream::always(Script::raw(vec![Step::Stall]));
+    let second = echo::upstream(Cut::NONE);
+    let world = config(&first.url(), &second).start();
+    let reply = world.chat("hello").expect(200);
+    assert!(
+        reply.took > Duration::from_millis(900) && reply.took < Duration::from_secs(5),
+        "{:?}",
+        reply.took
+    );
+}
+
+#[test]
+fn a_stream_that_has_begun_is_not_begun_again() {
+    let script = Script::events(&wire::chat_events(&["Hello", " wor", "ld"])).then(3, Step::Close);
+    let (first, second) = (ScriptedUpstream::always(script), echo::upstream(Cut::NONE));
+    let world = config(&first.url(), &second).start();
+    let reply = world.post("/v1/chat/completions", &Dialect::Chat.ask("hi", true)).expect(200);
+    let events = reply.events();
+    assert!(events.iter().any(|event| Dialect::Chat.is_error(event)), "{}", reply.text());
+    assert_eq!(second.count(), 0, "the caller already has a part of the first answer");
+}
+
+#[test]
+fn a_stream_that_breaks_before_its_first_word_is_tried_elsewhere() {
+    let script = Script::events(&[]).then(1, Step::Close);
+    let (first, second) = (ScriptedUpstream::always(script), echo::upstream(Cut::NONE));
+    let world = config(&first.url(), &second).start();
+    for dialect in DIALECTS {
+        let reply = world.post(dialect.target(), &dialect.ask("hi", true)).expect(200);
+        assert_eq!(dialect.text(&reply), "you said: hi");
+    }
+}
+
+#[test]
+fn when_all_fail_the_caller_learns_it_in_its_dialect() {
+    let down = || ScriptedUpstream::always(Script::json(503, &wire::error("down", "server_error")));
+    let (first, second) = (down(), down());
+    let world = config(&first.url(), &second).start();
+    for dialect in DIALECTS {
+        let reply = world.post(dialect.target(), &dialect.ask("hi", false));
+        assert!((500..600).contains(&reply.status), "{}", reply.status);
+        dialect.error_message(&reply);
+    }
+}
+
+#[test]
+fn a_recovered_backend_is_used_again() {
+    let mut scripts: Vec<Script> =
+        (0..2).map(|_| Script::json(503, &wire::error("down", "server_error"))).collect();
+    scripts.push(Script::json(200, &wire::chat("I am back")));
+    let (first, second) = (ScriptedUpstream::in_turn(scripts), echo::upstream(Cut::NONE));
+    let world = config(&first.url(), &second).start();
+    openshell_tests::wait::until(
+        "the first backend to be used again",
+        Duration::from_mins(1),
+        || {
+            let reply = world.chat("hello").expect(200);
+            std::thread::park_timeout(Duration::from_millis(100));
+            (reply.header("x-openshell-route") == Some("first/cheap")).then_some(())
+        },
+    );
+}

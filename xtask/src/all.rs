@@ -1,0 +1,137 @@
+//! Everything that must pass, in the order in which a failure is cheapest.
+
+use std::{env, path::PathBuf, process::Command};
+
+use crate::{
+    cargo::{self, answers, cargo},
+    e2e, fuzz, layers,
+    repo::Repo,
+    say,
+    steps::{Ended, Steps},
+    tidy,
+};
+
+/// The package of the end-to-end tests; it has a step of its own.
+pub(crate) const E2E: &str = "openshell-tests";
+
+/// Runs every check.
+///
+/// # Errors
+/// The first failure, with what to do about it.
+pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
+    let mut steps = Steps::begin();
+    steps.step("format", "run `cargo xtask fix`", || {
+        passes(cargo(repo).args(["fmt", "--all", "--check"]))
+    })?;
+    steps.step("lints", "run `cargo xtask fix`, then see what clippy says", || lints(repo))?;
+    steps.step("spelling", "mend the word, or name it in `typos.toml`", || spelling(repo))?;
+    steps.step("tidy", "mend the lines above; the rules stand in `xtask/src/tidy.rs`", || {
+        tidy::run(repo)?;
+        layers::run(repo)?;
+        Ok(Ended::Passed)
+    })?;
+    steps.step(
+        "unit and property tests",
+        "run the test alone: `cargo test -p CRATE NAME`",
+        || units(repo),
+    )?;
+    steps.step("doc tests", "run `cargo test --doc -p CRATE`", || {
+        passes(cargo(repo).args(["test", "--quiet", "--workspace", "--doc"]))
+    })?;
+    steps.step("documentation", "run `cargo doc --no-deps -p CRATE`", || {
+        let doc = ["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"];
+        passes(cargo(repo).args(doc).env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    steps.step("end-to-end tests", "run one alone: `cargo xtask e2e NAME`", || {
+        e2e::check(repo, None)
+    })?;
+    steps.step(
+        "fuzz smoke",
+        "the input is printed; make it a named test beside the code",
+        || fuzz::check(repo, fuzz::SMOKE_SECONDS),
+    )?;
+    steps.step("dependencies", "see `deny.toml`", || denied(repo))?;
+    steps.step("benches", "run `cargo bench --no-run`", || {
+        passes(cargo(repo).args(["bench", "--workspace", "--no-run", "--quiet"]))
+    })?;
+    steps.summary();
+    say::line("\neverything that ran has passed");
+    Ok(())
+}
+
+/// Formats, and applies the suggestions that clippy is sure of.
+///
+/// # Errors
+/// When a tool fails.
+pub(crate) fn fix(repo: &Repo) -> anyhow::Result<()> {
+    let clippy =
+        ["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"];
+    cargo::run(cargo(repo).args(clippy))?;
+    cargo::run(cargo(repo).args(["fmt", "--all"]))
+}
+
+/// Licences, sources and bans, as a command of its own.
+///
+/// # Errors
+/// When one is refused.
+pub(crate) fn deny(repo: &Repo) -> anyhow::Result<()> {
+    if let Ended::Skipped { why } = denied(repo)? {
+        anyhow::bail!("{}", why.join("; "));
+    }
+    Ok(())
+}
+
+/// A step that is one command.
+pub(crate) fn passes(command: &mut Command) -> anyhow::Result<Ended> {
+    cargo::run(command)?;
+    Ok(Ended::Passed)
+}
+
+fn lints(repo: &Repo) -> anyhow::Result<Ended> {
+    passes(cargo(repo).args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn units(repo: &Repo) -> anyhow::Result<Ended> {
+    if answers("cargo-nextest", &["nextest", "--version"]) {
+        let nextest = ["nextest", "run", "--workspace", "--exclude", E2E, "--no-tests", "pass"];
+        return passes(cargo(repo).args(nextest).args(profile()));
+    }
+    passes(cargo(repo).args(["test", "--quiet", "--workspace", "--exclude", E2E, "--all-targets"]))
+}
+
+/// The nextest profile: on CI every failure is shown, on a desk the first is enough.
+pub(crate) fn profile() -> &'static [&'static str] {
+    if on_ci() { &["--profile", "ci"] } else { &[] }
+}
+
+/// Whether a missing outside program is a failure.
+pub(crate) fn on_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
+}
+
+fn spelling(repo: &Repo) -> anyhow::Result<Ended> {
+    let installed = repo.target().join("clients/typos/venv/bin/typos");
+    let program = if installed.is_file() { installed } else { PathBuf::from("typos") };
+    if !answers(&program, &["--version"]) {
+        return Ok(Ended::skipped("no typos here; `cargo xtask clients typos` installs it"));
+    }
+    passes(Command::new(program).current_dir(repo.root()))
+}
+
+fn denied(repo: &Repo) -> anyhow::Result<Ended> {
+    if !answers("cargo-deny", &["--version"]) {
+        return Ok(Ended::skipped(
+            "no cargo-deny here; `cargo install cargo-deny --locked` builds it",
+        ));
+    }
+    cargo::run(cargo(repo).args(["deny", "--offline", "check", "bans", "licenses", "sources"]))?;
+    Ok(Ended::skipped("advisories need a database from the network; hosted CI runs them"))
+}
