@@ -4,12 +4,7 @@
 //! Invariants: a stream that the backend did not end properly is never ended properly here; no credential of a backend
 //! passes; a placeholder never reaches the caller unrestored.
 
-use std::{
-    pin::pin,
-    sync::atomic::Ordering,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
@@ -18,7 +13,6 @@ use router::{
     answer::{Ended, Observed},
     wire,
 };
-use tokio::time::timeout;
 
 use crate::{
     call::Call,
@@ -26,17 +20,15 @@ use crate::{
     exchange::Asked,
     failover::{
         Won,
-        upstream_answer::{Content, Upstream},
+        opening::{Content, Opening},
+        upstream_answer::{Read, Upstream},
     },
     health::Sign,
     mask::Mask,
-    pass::{self, Pass, PassError},
+    pass::Pass,
     reject::{Failure, rejection},
     service::now_ms,
 };
-
-/// Bytes of an answer that are joined into one write when they are there at the same time.
-const JOIN_BYTES_MAX: usize = 16 << 10;
 
 /// How long a backend may keep its connection open after the last event of a stream.
 const AFTER_END: Duration = Duration::from_secs(2);
@@ -58,43 +50,21 @@ pub(crate) async fn give(
         call.record.zone = Some(candidate.zone);
     }
     call.bill.candidate = Some(won.candidate);
-    let Won { candidate, dialect, status, headers, content, translation } = won;
+    let Won { status, headers, content, .. } = won;
     match content {
-        Content::Whole(body) => {
-            let body = masked(call, candidate, body);
-            let passed = pass::whole(asked, dialect, body, &translation);
-            let (body, observed) = passed.map_err(|error| unreadable(&error))?;
+        Content::Whole(body, observed, hits) => {
+            let masked = &call.router.metrics.credentials_masked;
+            masked.fetch_add(hits.into(), Ordering::Relaxed);
             whole(session, call, (status, headers), body, &observed).await
         }
-        Content::Stream(upstream, first) => {
-            let encoding = upstream.encoding().map_err(|_| Failure::Answer)?;
-            let pass = Pass::new(asked, dialect, encoding, translation);
-            let pass = pass.map_err(|error| unreadable(&error))?;
+        Content::Stream(opening) => {
+            let Opening { upstream, pass, text, ended } = *opening;
             let mask = Mask::new(upstream.needle());
             let mut stream = Stream { session, call, limit, asked, pass, mask };
-            stream.run(*upstream, first, (status, headers)).await
+            stream.begin(status, headers).await?;
+            stream.run(upstream, text, ended).await
         }
     }
-}
-
-fn unreadable(error: &PassError) -> Failure {
-    tracing::warn!(error = %error, "a backend's answer cannot be passed on");
-    Failure::Answer
-}
-
-/// The body without the credential of its backend.
-fn masked(call: &Call, candidate: usize, body: Bytes) -> Bytes {
-    let needle = call.snapshot.needle(candidate);
-    match &needle {
-        Some(needle) if needle.is_in(&body) => {}
-        _ => return body,
-    }
-    let mut mask = Mask::new(needle);
-    let mut clean = BytesMut::from(mask.push(body));
-    clean.extend_from_slice(&mask.finish());
-    let hits = u64::from(mask.hits());
-    call.router.metrics.credentials_masked.fetch_add(hits, Ordering::Relaxed);
-    clean.freeze()
 }
 
 async fn whole(
@@ -118,16 +88,6 @@ async fn whole(
         call.record.ended = "caller_left";
     }
     Ok(written?)
-}
-
-/// What reading a piece gave.
-enum Read {
-    /// There is more to come.
-    Piece(Bytes),
-    /// The last piece.
-    End(Bytes),
-    /// What came before the connection broke, or stood still for too long, and what the caller is told then.
-    Lost(Bytes, Failure),
 }
 
 /// A stream on its way.
@@ -160,49 +120,30 @@ impl Stream<'_, '_> {
         Ok(self.session.write_response_header(Box::new(head)).await?)
     }
 
-    /// Passes pieces on until the end.
+    /// Passes on what was held back, then piece after piece until the end.
     async fn run(
         &mut self,
         mut upstream: Upstream,
-        first: Bytes,
-        (status, headers): (u16, HeaderMap),
+        mut text: Vec<u8>,
+        mut ended: bool,
     ) -> Result<(), Stop> {
-        let mut read = join(&mut upstream, first);
-        let mut head = Some(headers);
+        self.call.first_byte();
+        let mut lost = None;
         loop {
-            let (piece, lost, ended) = match read {
-                Read::Piece(piece) => (piece, None, false),
-                Read::End(piece) => (piece, None, true),
-                Read::Lost(piece, failure) => (piece, Some(failure), false),
-            };
-            let mut text = Vec::with_capacity(piece.len());
-            let passed = self.pass.push(piece, &mut text);
             self.note();
-            if let Some(headers) = head.take() {
-                // What is no stream at all can still be told properly.
-                if let (Err(error), true) = (&passed, text.is_empty()) {
-                    return Err(unreadable(error).into());
-                }
-                self.begin(status, headers).await?;
-                self.call.first_byte();
-            }
             // Some servers close without a last chunk, or not at all, after they have said all.
-            let whole = ended || (lost.is_some() && self.pass.observed().terminal);
-            if whole && passed.is_ok() {
+            if ended || (lost.is_some() && self.pass.observed().terminal) {
                 return self.end(ended.then_some(upstream), text).await;
             }
-            let text = self.mask.push(text.into());
-            self.write(text).await?;
-            if let Err(error) = passed {
-                return self.fail(&unreadable(&error)).await;
-            }
+            let clean = self.mask.push(text.into());
+            self.write(clean).await?;
             if let Some(failure) = lost {
                 let router = &self.call.router;
                 router.health.record(&self.call.record.backend, Sign::Ill, now_ms());
                 return self.fail(&failure).await;
             }
-            let next = next(&mut upstream, self.pause());
-            read = match watched(self.session, self.limit, next).await {
+            let next = upstream.next(self.pause());
+            let read = match watched(self.session, self.limit, next).await {
                 Ok(read) => read,
                 Err(Interrupt::CallerLeft) => {
                     self.call.record.ended = "caller_left";
@@ -211,6 +152,26 @@ impl Stream<'_, '_> {
                 Err(Interrupt::Cut) => return self.fail(&Failure::Stopping).await,
                 Err(Interrupt::Total) => return self.fail(&Failure::Total).await,
             };
+            text = Vec::new();
+            let piece = match read {
+                Read::Piece(piece) => piece,
+                Read::End(piece) => {
+                    ended = true;
+                    piece
+                }
+                Read::Broken(piece) => {
+                    lost = Some(Failure::Answer);
+                    piece
+                }
+                Read::Idle => {
+                    lost = Some(Failure::Timeout);
+                    Bytes::new()
+                }
+            };
+            if let Err(error) = self.pass.push(piece, &mut text) {
+                tracing::warn!(error = %error, "a backend's stream cannot be passed on");
+                (ended, lost) = (false, Some(Failure::Answer));
+            }
         }
     }
 
@@ -296,54 +257,5 @@ impl Stream<'_, '_> {
     fn count_masked(&self) {
         let hits = u64::from(self.mask.hits());
         self.call.router.metrics.credentials_masked.fetch_add(hits, Ordering::Relaxed);
-    }
-}
-
-/// The next piece, for which nobody waits longer than `pause`.
-async fn next(upstream: &mut Upstream, pause: Duration) -> Read {
-    match timeout(pause, upstream.piece()).await {
-        Ok(Ok(Some(piece))) => join(upstream, piece),
-        Ok(Ok(None)) => Read::End(Bytes::new()),
-        Ok(Err(_)) => Read::Lost(Bytes::new(), Failure::Answer),
-        Err(_) => Read::Lost(Bytes::new(), Failure::Timeout),
-    }
-}
-
-/// Adds to `piece` what has arrived already; nothing is waited for.
-fn join(upstream: &mut Upstream, piece: Bytes) -> Read {
-    if upstream.ended() {
-        return Read::End(piece);
-    }
-    let mut joined = BytesMut::new();
-    while piece.len().saturating_add(joined.len()) < JOIN_BYTES_MAX {
-        let more = match now(upstream.piece()) {
-            None => break,
-            Some(Ok(Some(more))) => more,
-            Some(Ok(None)) => return Read::End(joined_with(piece, &joined)),
-            Some(Err(_)) => return Read::Lost(joined_with(piece, &joined), Failure::Answer),
-        };
-        joined.extend_from_slice(&more);
-        if upstream.ended() {
-            return Read::End(joined_with(piece, &joined));
-        }
-    }
-    Read::Piece(joined_with(piece, &joined))
-}
-
-fn joined_with(piece: Bytes, more: &BytesMut) -> Bytes {
-    if more.is_empty() {
-        return piece;
-    }
-    let mut whole = BytesMut::with_capacity(piece.len().saturating_add(more.len()));
-    whole.extend_from_slice(&piece);
-    whole.extend_from_slice(more);
-    whole.freeze()
-}
-
-/// The output of `work` if it is there at once. The same read is always polled again with a real waker.
-fn now<T>(work: impl Future<Output = T>) -> Option<T> {
-    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
     }
 }

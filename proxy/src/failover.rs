@@ -7,6 +7,7 @@
 //! interrupted.
 
 mod lost;
+pub(crate) mod opening;
 pub(crate) mod request;
 pub(crate) mod upstream_answer;
 
@@ -17,11 +18,11 @@ use std::{
 
 use backends::outcome::{self, Blame, Verdict};
 use http::{HeaderMap, header};
-use router::wire::Dialect;
 
 use self::{
     lost::{Losses, Lost},
-    upstream_answer::{Content, Upstream},
+    opening::{Content, open},
+    upstream_answer::Upstream,
 };
 use crate::{
     attempt::{self, AttemptError},
@@ -45,16 +46,12 @@ pub(crate) struct Tried {
 pub(crate) struct Won {
     /// Its index among the candidates.
     pub(crate) candidate: usize,
-    /// The dialect that it was asked in.
-    pub(crate) dialect: Dialect,
     /// The status of its answer, 200 to 299.
     pub(crate) status: u16,
     /// The headers of its answer.
     pub(crate) headers: HeaderMap,
     /// What it answers.
     pub(crate) content: Content,
-    /// What the translation of the answer needs.
-    pub(crate) translation: request::Translation,
 }
 
 /// Tries one candidate after the other.
@@ -157,17 +154,21 @@ impl Try<'_> {
         let status = upstream.status();
         let verdict = outcome::judge(status, upstream.text(header::RETRY_AFTER), now_ms() / 1_000);
         let (result, word, sign) = match verdict {
-            Verdict::Answer => match upstream.content(self.snapshot.configuration.timeouts).await {
-                Ok((headers, content)) => {
-                    let candidate = self.candidate;
-                    let dialect = route.dialect;
-                    let won = Won { candidate, dialect, status, headers, content, translation };
-                    (Ok(won), "answered", Sign::Well)
+            Verdict::Answer => {
+                let timeouts = self.snapshot.configuration.timeouts;
+                match open(upstream, self.asked, route.dialect, translation, timeouts).await {
+                    Ok((headers, content)) => {
+                        let won = Won { candidate: self.candidate, status, headers, content };
+                        (Ok(won), "answered", Sign::Well)
+                    }
+                    Err((word, lost)) => (Err(lost), word, Sign::Ill),
                 }
-                Err(word) => (Err(Lost::Broke), word, Sign::Ill),
-            },
+            }
             Verdict::Retry { after, blame } => {
                 upstream.discard().await;
+                if let Some(after) = after {
+                    self.router.health.rest(reach.target.name(), after, now_ms());
+                }
                 refused(after, blame, status)
             }
             Verdict::CredentialRejected => {

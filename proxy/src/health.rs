@@ -4,7 +4,7 @@
 //! Not here: who asks, and the probes that look whether an open backend has come back (`probe`).
 //! Invariant: while half open, at most one call tries the backend.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
 
@@ -31,10 +31,15 @@ pub(crate) enum Sign {
     Nothing,
 }
 
+/// Longest rest that a backend gets because it asked for it, milliseconds: its word may be wrong.
+const REST_MS_MAX: u64 = 5 * 60_000;
+
 /// The breaker of one backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Breaker {
     state: State,
+    /// The backend asked not to be asked before.
+    rest_until_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +69,10 @@ pub(crate) enum Condition {
 impl Breaker {
     /// Whether a call may be planned for this backend now. Takes no place.
     pub(crate) fn usable(&self, now_ms: u64) -> bool {
+        now_ms >= self.rest_until_ms && self.passes(now_ms)
+    }
+
+    fn passes(&self, now_ms: u64) -> bool {
         match self.state {
             State::Closed { .. } => true,
             State::Open { until_ms, .. } => now_ms >= until_ms,
@@ -73,16 +82,20 @@ impl Breaker {
 
     /// Takes the place of a call that is about to be sent; false if there is none.
     pub(crate) fn admit(&mut self, now_ms: u64) -> bool {
+        let admitted = self.usable(now_ms);
         match self.state {
-            State::Closed { .. } => true,
-            State::Open { waited_ms, .. } | State::HalfOpen { waited_ms, .. } => {
-                let admitted = self.usable(now_ms);
-                if admitted {
-                    self.state = State::HalfOpen { since_ms: now_ms, waited_ms };
-                }
-                admitted
+            State::Open { waited_ms, .. } | State::HalfOpen { waited_ms, .. } if admitted => {
+                self.state = State::HalfOpen { since_ms: now_ms, waited_ms };
             }
+            State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => {}
         }
+        admitted
+    }
+
+    /// Leaves the backend alone for as long as it asked for, within reason.
+    pub(crate) fn rest(&mut self, after: Duration, now_ms: u64) {
+        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).min(REST_MS_MAX);
+        self.rest_until_ms = now_ms.saturating_add(after_ms);
     }
 
     /// Takes note of how a call ended.
@@ -133,6 +146,17 @@ impl Health {
     /// Takes the place of a call that is about to be sent; false if there is none.
     pub(crate) fn admit(&self, backend: &str, now_ms: u64) -> bool {
         self.breakers.lock().get_mut(backend).is_none_or(|breaker| breaker.admit(now_ms))
+    }
+
+    /// Leaves a backend alone for as long as it asked for.
+    pub(crate) fn rest(&self, backend: &str, after: Duration, now_ms: u64) {
+        self.breakers.lock().entry(backend.to_owned()).or_default().rest(after, now_ms);
+    }
+
+    /// How long a backend still rests because it asked for it.
+    pub(crate) fn resting(&self, backend: &str, now_ms: u64) -> Option<Duration> {
+        let until = self.breakers.lock().get(backend)?.rest_until_ms;
+        until.checked_sub(now_ms).filter(|left| *left > 0).map(Duration::from_millis)
     }
 
     /// Takes note of how a call ended.
@@ -210,6 +234,15 @@ mod tests {
         breaker.record(Sign::Nothing, OPEN_MS_MIN);
         assert!(breaker.admit(OPEN_MS_MIN));
         assert!(breaker.usable(OPEN_MS_MIN + TRIAL_MS_MAX + 1), "a lost try is forgotten");
+    }
+
+    #[test]
+    fn a_backend_that_asks_for_time_gets_it_within_reason() {
+        let mut breaker = Breaker::default();
+        breaker.rest(Duration::from_secs(10), 1_000);
+        assert!(!breaker.admit(10_999) && breaker.admit(11_000));
+        breaker.rest(Duration::MAX, 0);
+        assert!(breaker.usable(REST_MS_MAX) && !breaker.usable(REST_MS_MAX - 1));
     }
 
     #[test]

@@ -90,6 +90,14 @@ impl Mask {
     }
 }
 
+/// A whole answer without the credential, and how often it was hidden.
+pub(crate) fn masked(needle: Option<Needle>, body: Bytes) -> (Bytes, u32) {
+    match needle {
+        Some(needle) if needle.is_in(&body) => replaced(&needle, &body),
+        _ => (body, 0),
+    }
+}
+
 /// `bytes` with every credential hidden, and how many there were.
 fn replaced(needle: &Needle, bytes: &[u8]) -> (Bytes, u32) {
     let mut out = BytesMut::with_capacity(bytes.len());

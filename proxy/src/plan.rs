@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::{Sensitivity, Tenant};
 use http::{HeaderName, HeaderValue};
 use router::{
-    decide::{self, Attempt, Located, Plan, Why},
+    decide::{self, Attempt, Located, Plan, Refusal, Why},
     hash::HashKey,
     wire::{self, Dialect},
 };
@@ -89,7 +89,7 @@ pub(crate) fn ask(
         // Examined before: the findings are remembered.
         let located = snapshot.engine.findings(&router.memory, &asking);
         Unanswered {
-            failure: Failure::Refused(refusal),
+            failure: refused(router, snapshot, refusal, now_ms),
             level: located.iter().map(|located| located.level).max(),
             found: counted(&located),
         }
@@ -116,6 +116,17 @@ pub(crate) fn ask(
         headers: question.headers,
     };
     Ok((asked, plan))
+}
+
+/// The refusal, or that everybody who could answer asked for time: then the caller learns when to come back.
+fn refused(router: &Router, snapshot: &Snapshot, refusal: Refusal, now_ms: u64) -> Failure {
+    let down = matches!(refusal, Refusal::NoBackend { status: 503, .. });
+    let backends = snapshot.configuration.backends.iter().filter(|_| down);
+    let left = backends.filter_map(|backend| router.health.resting(backend.name.as_str(), now_ms));
+    match left.min() {
+        Some(after) => Failure::Busy { after: Some(after) },
+        None => Failure::Refused(refusal),
+    }
 }
 
 /// Whether a candidate can be asked at all: its credential is there and its breaker lets calls pass.

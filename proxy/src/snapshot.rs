@@ -20,7 +20,6 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     credentials::{self, Credential, Environment},
-    mask::Needle,
     upstream::{Pools, Target},
 };
 
@@ -147,11 +146,6 @@ impl Snapshot {
         let (backend, model) = self.configuration.indexes(candidate)?;
         let model = self.configuration.backends.get(backend)?.models.get(model)?;
         Some(model.wire_name().as_str())
-    }
-
-    /// The credential of a candidate's backend, as what must not come back.
-    pub(crate) fn needle(&self, candidate: usize) -> Option<Needle> {
-        self.place(candidate)?.1.credential.as_ref()?.needle.clone()
     }
 
     /// The ways in which a candidate can be asked, its preferred dialect first.

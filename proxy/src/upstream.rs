@@ -113,6 +113,11 @@ impl Target {
         }))
     }
 
+    /// The backend's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
     /// Value of the `host` header.
     pub(crate) fn host_header(&self) -> &str {
         &self.0.host_header

@@ -2,11 +2,15 @@
 //!
 //! Invariant: a connection goes back to the pool only after its answer was read to the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
-use backends::{configuration::Timeouts, translate::read_error};
+use backends::translate::read_error;
 use bytes::{Bytes, BytesMut};
-use domain::limits::ANSWER_BYTES_MAX;
 use http::{HeaderMap, HeaderName, header};
 use pingora::{connectors::http::Connector, protocols::http::client::HttpSession};
 use router::restore::{Escape, restore_text};
@@ -33,13 +37,20 @@ const ERROR_CHARS_MAX: usize = 2_000;
 /// Codes that a backend may give to an error; others could carry text.
 const CODE_BYTES_MAX: usize = 64;
 
-/// What a backend answers.
+/// Bytes of an answer that are joined into one write when they are there at the same time.
+const JOIN_BYTES_MAX: usize = 16 << 10;
+
+/// What reading a piece gave.
 #[derive(Debug)]
-pub(crate) enum Content {
-    /// All of it, decoded.
-    Whole(Bytes),
-    /// The first piece as it came, and where the rest comes from.
-    Stream(Box<Upstream>, Bytes),
+pub(crate) enum Read {
+    /// There is more to come.
+    Piece(Bytes),
+    /// The last piece.
+    End(Bytes),
+    /// What came before the connection broke.
+    Broken(Bytes),
+    /// Nothing came for too long.
+    Idle,
 }
 
 /// An answer whose head has been read.
@@ -77,12 +88,12 @@ impl Upstream {
     ///
     /// # Errors
     /// When the connection breaks. Cancel-safe.
-    pub(crate) async fn piece(&mut self) -> pingora::Result<Option<Bytes>> {
+    async fn piece(&mut self) -> pingora::Result<Option<Bytes>> {
         self.session.read_response_body().await
     }
 
     /// Whether the last piece was the end.
-    pub(crate) fn ended(&mut self) -> bool {
+    fn ended(&mut self) -> bool {
         self.session.response_done()
     }
 
@@ -92,28 +103,34 @@ impl Upstream {
         pool.release_http_session(session, &target, Some(IDLE_CONNECTION)).await;
     }
 
-    /// The headers that the caller may see, and the content: whole, or its first piece if it is a stream.
-    ///
-    /// # Errors
-    /// One word for what went wrong before the first content byte.
-    pub(super) async fn content(
-        mut self,
-        timeouts: Timeouts,
-    ) -> Result<(HeaderMap, Content), &'static str> {
-        let headers = self.returned();
-        let kind = self.text(header::CONTENT_TYPE).unwrap_or_default();
-        if kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream") {
-            let first = timeout(timeouts.first_byte, self.piece()).await;
-            return match first {
-                Ok(Ok(Some(piece))) => Ok((headers, Content::Stream(Box::new(self), piece))),
-                Ok(Ok(None)) => Err("empty"),
-                Ok(Err(_)) => Err("broken"),
-                Err(_) => Err("first_byte_timeout"),
-            };
+    /// The next piece, for which nobody waits longer than `pause`, with all that is there at the same time.
+    pub(crate) async fn next(&mut self, pause: Duration) -> Read {
+        match timeout(pause, self.piece()).await {
+            Ok(Ok(Some(piece))) => self.join(piece),
+            Ok(Ok(None)) => Read::End(Bytes::new()),
+            Ok(Err(_)) => Read::Broken(Bytes::new()),
+            Err(_) => Read::Idle,
         }
-        let whole = self.whole(ANSWER_BYTES_MAX, timeouts.idle).await?;
-        self.release().await;
-        Ok((headers, Content::Whole(whole)))
+    }
+
+    /// Adds to `piece` what has arrived already; nothing is waited for.
+    fn join(&mut self, piece: Bytes) -> Read {
+        if self.ended() {
+            return Read::End(piece);
+        }
+        let mut more = BytesMut::new();
+        while piece.len().saturating_add(more.len()) < JOIN_BYTES_MAX {
+            match now(self.piece()) {
+                None => break,
+                Some(Ok(Some(next))) => more.extend_from_slice(&next),
+                Some(Ok(None)) => return Read::End(joined(piece, &more)),
+                Some(Err(_)) => return Read::Broken(joined(piece, &more)),
+            }
+            if self.ended() {
+                return Read::End(joined(piece, &more));
+            }
+        }
+        Read::Piece(joined(piece, &more))
     }
 
     /// Reads the rest of a small error, so that its connection can be used again.
@@ -146,7 +163,14 @@ impl Upstream {
     }
 
     /// The whole body, decoded.
-    async fn whole(&mut self, limit: usize, idle: Duration) -> Result<Bytes, &'static str> {
+    ///
+    /// # Errors
+    /// One word for what went wrong.
+    pub(super) async fn whole(
+        &mut self,
+        limit: usize,
+        idle: Duration,
+    ) -> Result<Bytes, &'static str> {
         let encoding = self.encoding()?;
         let mut decoder = Decoder::new(encoding, limit).map_err(|_| "encoding")?;
         let mut whole = BytesMut::new();
@@ -174,13 +198,13 @@ impl Upstream {
     ///
     /// # Errors
     /// One word if it is not known.
-    pub(crate) fn encoding(&self) -> Result<Encoding, &'static str> {
+    pub(super) fn encoding(&self) -> Result<Encoding, &'static str> {
         let name = self.text(header::CONTENT_ENCODING).unwrap_or_default();
         Encoding::of(name.as_bytes()).map_err(|_| "encoding")
     }
 
     /// The headers that the caller may see; one that repeats the credential is dropped.
-    fn returned(&self) -> HeaderMap {
+    pub(super) fn returned(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let Some(head) = self.session.response_header() else { return headers };
         for (name, value) in &head.headers {
@@ -197,6 +221,24 @@ impl Upstream {
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Upstream").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+fn joined(piece: Bytes, more: &BytesMut) -> Bytes {
+    if more.is_empty() {
+        return piece;
+    }
+    let mut whole = BytesMut::with_capacity(piece.len().saturating_add(more.len()));
+    whole.extend_from_slice(&piece);
+    whole.extend_from_slice(more);
+    whole.freeze()
+}
+
+/// The output of `work` if it is there at once. The same read is always polled again with a real waker.
+fn now<T>(work: impl Future<Output = T>) -> Option<T> {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }
 

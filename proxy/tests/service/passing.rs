@@ -199,3 +199,39 @@ fn a_caller_of_http_1_0_gets_its_answer_and_the_end_of_the_connection() {
     client.read_to_string(&mut text).unwrap();
     assert!(text.ends_with(ANSWER) && text.to_lowercase().contains("connection: close"), "{text}");
 }
+
+#[test]
+fn a_stream_that_breaks_before_the_first_word_is_tried_elsewhere() {
+    let role = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+    let error = "data: {\"error\":{\"message\":\"busy\",\"code\":\"overloaded\"}}\n\n";
+    for chunks in [vec![], vec![role], vec![": ping\n\n", role, error]] {
+        let first = Upstream::start(move |_, _| stream(&chunks, Duration::from_millis(5), false));
+        let second = Upstream::start(|_, _| {
+            let chunks = [
+                "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"two\"}}]}\n\n",
+                "data: [DONE]\n\n",
+            ];
+            stream(&chunks, Duration::ZERO, true)
+        });
+        let world = World::start(&config(&[&first, &second], ""));
+        let (head, body) = world.chat(&prompt("hi", ",\"stream\":true"));
+        assert!(head.contains("b1/m") && body.contains("two"), "{head} {body}");
+        assert!(!body.contains("busy") && !body.contains("error"), "{body}");
+    }
+}
+
+#[test]
+fn a_backend_that_asks_for_time_is_left_alone_and_the_caller_learns_how_long() {
+    let upstream = Upstream::start(|_, _| json(429, "retry-after: 30\r\n", "{}"));
+    let world = World::start(&config(&[&upstream], ""));
+    for _ in 0..3 {
+        let (head, body) = world.chat(&prompt("hi", ""));
+        assert!(head.starts_with("HTTP/1.1 429"), "{head} {body}");
+        let wait: u64 = head
+            .lines()
+            .find_map(|line| line.to_lowercase().strip_prefix("retry-after: ")?.parse().ok())
+            .unwrap();
+        assert!((28..=30).contains(&wait), "{wait}");
+    }
+    assert_eq!(upstream.requests().len(), 1);
+}
