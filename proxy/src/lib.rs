@@ -26,7 +26,7 @@ mod failover;
 mod flight;
 mod head;
 mod health;
-mod listen;
+pub mod listen;
 mod mask;
 mod metrics;
 mod models;
