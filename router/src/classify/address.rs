@@ -87,3 +87,6 @@ fn address(span: std::ops::Range<usize>, confidence: u8) -> Finding {
         example: false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ pub(crate) enum Cue {
     Place,
     Member,
     Sender,
+    File,
     // identifiers of people
     Ssn,
     Itin,
@@ -201,6 +202,7 @@ const WORDS: &[(&str, Cue)] = &[
     ("family", Cue::Family),
     ("fax", Cue::Phone),
     ("field", Cue::Build),
+    ("file", Cue::File),
     ("first", Cue::Given),
     ("firstname", Cue::Given),
     ("fiscal", Cue::Fiscal),
@@ -490,6 +492,7 @@ const PAIRS: &[(Cue, Cue, Cue)] = &[
     (Cue::Member, Cue::Code, Cue::Plan),
     (Cue::Insurance, Cue::Code, Cue::Plan),
     (Cue::Sort, Cue::Code, Cue::Routing),
+    (Cue::Tax, Cue::File, Cue::Tfn),
     (Cue::Driver, Cue::License, Cue::License),
     (Cue::Given, Cue::Name, Cue::Given),
     (Cue::Family, Cue::Name, Cue::Family),

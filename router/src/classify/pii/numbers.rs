@@ -71,13 +71,13 @@ fn is_dull(bytes: &[u8], token: Token) -> bool {
     token.digits < 4
         || token.len() < 6
         || next == b'_'
-        || token.len() < 26 && letters > 8 && token.digits < 8
+        || token.len() < 26 && letters > 12 && token.digits < 8
 }
 
 /// What the lengths of the tokens must be for a number without a cue to be tried at all.
 fn is_promising(mask: u64, digits: usize, length: usize, lower: bool) -> bool {
     if digits == length {
-        let single = mask < 16 && (13..=19).contains(&length);
+        let single = mask < 16 && (12..=19).contains(&length);
         return single
             || matches!(
                 mask,
@@ -113,7 +113,7 @@ impl Walk<'_> {
         let mut from = 0;
         while let Some(rest) = tokens.get(from..).filter(|rest| !rest.is_empty()) {
             // A date is three tokens that are nothing else; dates of birth are read from their cue.
-            let date = rest.get(..3).is_some_and(|part| self.is_date(part)) && rest.len() != 4;
+            let date = rest.get(..3).is_some_and(|part| self.is_date(part) && !self.goes_on(part));
             from += if date { 3 } else { self.take(rest, out).max(1) };
         }
     }
@@ -302,6 +302,12 @@ impl Walk<'_> {
             .get(at..)
             .and_then(|tail| tail.chars().next())
             .is_some_and(|c| c.is_alphabetic() && u32::from(c) < 0x2E80)
+    }
+
+    /// Whether the separator behind the tokens is the one between them and another digit follows.
+    fn goes_on(&self, part: &[Token]) -> bool {
+        let end = part.last().map_or(0, |token| token.end);
+        byte(self.bytes, end) == self.joint(part) && byte(self.bytes, end + 1).is_ascii_digit()
     }
 
     /// A calendar date is no identity, whatever stands before it.

@@ -174,12 +174,13 @@ fn is_trunk(bytes: &[u8], part: &[Token], lengths: &[usize; 7], total: usize) ->
         _ => false,
     };
     let beside = |at: usize| byte(bytes, at) == b' ' && byte(bytes, at + 1).is_ascii_digit();
-    let before = first.start.checked_sub(2).map_or(b' ', |at| byte(bytes, at));
+    let beside_before = byte_before(bytes, first.start) == b' '
+        && byte_before(bytes, first.start.saturating_sub(1)).is_ascii_digit();
     blocks
         && (9..=11).contains(&total)
         && matches!(joint(bytes, part), b' ' | b'-')
         && matches!(byte(bytes, first.start + 1), b'1'..=b'9')
-        && !before.is_ascii_digit()
+        && !beside_before
         && !beside(last.end)
 }
 
@@ -214,7 +215,8 @@ fn is_french(bytes: &[u8], part: &[Token]) -> bool {
             && !byte(bytes, at + 3).is_ascii_alphanumeric()
     };
     let before = first.start.checked_sub(4).is_some_and(pair)
-        || byte_before(bytes, first.start) == b' ' && byte_before(bytes, first.start.saturating_sub(1)) == b' ';
+        || byte_before(bytes, first.start) == b' '
+            && byte_before(bytes, first.start.saturating_sub(1)) == b' ';
     byte(bytes, first.start) == b'0'
         && matches!(byte(bytes, first.start + 1), b'1'..=b'9')
         && !before
