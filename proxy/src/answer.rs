@@ -8,6 +8,7 @@ use std::{
     pin::pin,
     sync::atomic::Ordering,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -37,6 +38,9 @@ use crate::{
 /// Bytes of an answer that are joined into one write when they are there at the same time.
 const JOIN_BYTES_MAX: usize = 16 << 10;
 
+/// How long a backend may keep its connection open after the last event of a stream.
+const AFTER_END: Duration = Duration::from_secs(2);
+
 /// Gives the answer to the caller.
 ///
 /// # Errors
@@ -54,7 +58,7 @@ pub(crate) async fn give(
         call.record.zone = Some(candidate.zone);
     }
     call.bill.candidate = Some(won.candidate);
-    let Won { candidate, dialect, status, headers, content, translation, .. } = won;
+    let Won { candidate, dialect, status, headers, content, translation } = won;
     match content {
         Content::Whole(body) => {
             let body = masked(call, candidate, body);
@@ -68,8 +72,7 @@ pub(crate) async fn give(
             let pass = pass.map_err(|error| unreadable(&error))?;
             let mask = Mask::new(upstream.needle());
             let mut stream = Stream { session, call, limit, asked, pass, mask };
-            stream.begin(status, headers).await?;
-            stream.run(*upstream, first).await
+            stream.run(*upstream, first, (status, headers)).await
         }
     }
 }
@@ -123,18 +126,8 @@ enum Read {
     Piece(Bytes),
     /// The last piece.
     End(Bytes),
-    /// What came before the connection broke.
-    Broken(Bytes),
-    /// Nothing came for too long.
-    Idle,
-}
-
-/// Whether more of a stream is to come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum More {
-    Yes,
-    No,
-    Lost,
+    /// What came before the connection broke, or stood still for too long, and what the caller is told then.
+    Lost(Bytes, Failure),
 }
 
 /// A stream on its way.
@@ -168,41 +161,47 @@ impl Stream<'_, '_> {
     }
 
     /// Passes pieces on until the end.
-    async fn run(&mut self, mut upstream: Upstream, first: Bytes) -> Result<(), Stop> {
-        self.call.first_byte();
-        let idle = self.call.snapshot.configuration.timeouts.idle;
+    async fn run(
+        &mut self,
+        mut upstream: Upstream,
+        first: Bytes,
+        (status, headers): (u16, HeaderMap),
+    ) -> Result<(), Stop> {
         let mut read = join(&mut upstream, first);
+        let mut head = Some(headers);
         loop {
-            let (piece, more) = match read {
-                Read::Piece(piece) => (piece, More::Yes),
-                Read::End(piece) => (piece, More::No),
-                Read::Broken(piece) => (piece, More::Lost),
-                Read::Idle => return self.fail(&Failure::Timeout).await,
+            let (piece, lost, ended) = match read {
+                Read::Piece(piece) => (piece, None, false),
+                Read::End(piece) => (piece, None, true),
+                Read::Lost(piece, failure) => (piece, Some(failure), false),
             };
             let mut text = Vec::with_capacity(piece.len());
             let passed = self.pass.push(piece, &mut text);
             self.note();
-            if more == More::No && passed.is_ok() {
-                return self.end(upstream, text).await;
+            if let Some(headers) = head.take() {
+                // What is no stream at all can still be told properly.
+                if let (Err(error), true) = (&passed, text.is_empty()) {
+                    return Err(unreadable(error).into());
+                }
+                self.begin(status, headers).await?;
+                self.call.first_byte();
+            }
+            // Some servers close without a last chunk, or not at all, after they have said all.
+            let whole = ended || (lost.is_some() && self.pass.observed().terminal);
+            if whole && passed.is_ok() {
+                return self.end(ended.then_some(upstream), text).await;
             }
             let text = self.mask.push(text.into());
             self.write(text).await?;
             if let Err(error) = passed {
                 return self.fail(&unreadable(&error)).await;
             }
-            if more == More::Lost {
+            if let Some(failure) = lost {
                 let router = &self.call.router;
                 router.health.record(&self.call.record.backend, Sign::Ill, now_ms());
-                return self.fail(&Failure::Answer).await;
+                return self.fail(&failure).await;
             }
-            let next = async {
-                match timeout(idle, upstream.piece()).await {
-                    Ok(Ok(Some(piece))) => join(&mut upstream, piece),
-                    Ok(Ok(None)) => Read::End(Bytes::new()),
-                    Ok(Err(_)) => Read::Broken(Bytes::new()),
-                    Err(_) => Read::Idle,
-                }
-            };
+            let next = next(&mut upstream, self.pause());
             read = match watched(self.session, self.limit, next).await {
                 Ok(read) => read,
                 Err(Interrupt::CallerLeft) => {
@@ -213,6 +212,12 @@ impl Stream<'_, '_> {
                 Err(Interrupt::Total) => return self.fail(&Failure::Total).await,
             };
         }
+    }
+
+    /// How long the next piece may take.
+    fn pause(&self) -> Duration {
+        let idle = self.call.snapshot.configuration.timeouts.idle;
+        if self.pass.observed().terminal { idle.min(AFTER_END) } else { idle }
     }
 
     async fn write(&mut self, text: Bytes) -> Result<(), Stop> {
@@ -234,12 +239,14 @@ impl Stream<'_, '_> {
     }
 
     /// The backend has closed its stream, whether or not the answer is whole.
-    async fn end(&mut self, upstream: Upstream, mut text: Vec<u8>) -> Result<(), Stop> {
+    async fn end(&mut self, upstream: Option<Upstream>, mut text: Vec<u8>) -> Result<(), Stop> {
         let ended = self.pass.finish(&mut text);
         self.note();
         let mut last = BytesMut::from(self.mask.push(text.into()));
         last.extend_from_slice(&self.mask.finish());
-        upstream.release().await;
+        if let Some(upstream) = upstream {
+            upstream.release().await;
+        }
         if ended == Ended::Truncated {
             self.write(last.freeze()).await?;
             return self.fail(&Failure::Answer).await;
@@ -267,6 +274,8 @@ impl Stream<'_, '_> {
         let told = rejection(failure);
         self.call.record.ended = told.word;
         self.count_masked();
+        let held = self.mask.finish();
+        self.write(held).await?;
         let event = wire::error_event(
             self.asked.dialect,
             &wire::Failure {
@@ -290,6 +299,16 @@ impl Stream<'_, '_> {
     }
 }
 
+/// The next piece, for which nobody waits longer than `pause`.
+async fn next(upstream: &mut Upstream, pause: Duration) -> Read {
+    match timeout(pause, upstream.piece()).await {
+        Ok(Ok(Some(piece))) => join(upstream, piece),
+        Ok(Ok(None)) => Read::End(Bytes::new()),
+        Ok(Err(_)) => Read::Lost(Bytes::new(), Failure::Answer),
+        Err(_) => Read::Lost(Bytes::new(), Failure::Timeout),
+    }
+}
+
 /// Adds to `piece` what has arrived already; nothing is waited for.
 fn join(upstream: &mut Upstream, piece: Bytes) -> Read {
     if upstream.ended() {
@@ -301,7 +320,7 @@ fn join(upstream: &mut Upstream, piece: Bytes) -> Read {
             None => break,
             Some(Ok(Some(more))) => more,
             Some(Ok(None)) => return Read::End(joined_with(piece, &joined)),
-            Some(Err(_)) => return Read::Broken(joined_with(piece, &joined)),
+            Some(Err(_)) => return Read::Lost(joined_with(piece, &joined), Failure::Answer),
         };
         joined.extend_from_slice(&more);
         if upstream.ended() {

@@ -7,7 +7,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora::protocols::http::ServerSession;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
 
 use crate::decode::{DecodeError, Decoder, Encoding};
 
@@ -44,13 +47,56 @@ pub(crate) enum BodyError {
     /// The caller left.
     #[error("the caller left")]
     Gone,
+    /// All bodies together take all the memory that is set aside for them.
+    #[error("there is no room for the body now")]
+    Full,
+}
+
+/// Memory for all bodies together, KiB. Bodies of at most [`SMALL_BYTES_MAX`] are not counted: the number of
+/// connections bounds them.
+pub(crate) const ROOM_KIB: usize = 1 << 20;
+
+/// Largest body that is not counted, bytes.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+
+/// The place of one body in the memory for all of them; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    all: &'a Semaphore,
+    taken: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Room<'a> {
+    /// No place yet.
+    pub(crate) fn new(all: &'a Semaphore) -> Self {
+        Self { all, taken: None }
+    }
+
+    /// Takes what a body of so many bytes needs beyond what it has; false if there is none.
+    fn grow(&mut self, bytes: usize) -> bool {
+        if bytes <= SMALL_BYTES_MAX {
+            return true;
+        }
+        let has = self.taken.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let more = u32::try_from(bytes.div_ceil(1_024).saturating_sub(has)).unwrap_or(u32::MAX);
+        let Ok(more) = self.all.try_acquire_many(more) else { return false };
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        true
+    }
 }
 
 /// The whole body of the request, decoded; empty if there is none.
 ///
 /// # Errors
 /// See [`BodyError`]. After an error the connection cannot be used for another request.
-pub(crate) async fn read(session: &mut ServerSession, limits: Limits) -> Result<Bytes, BodyError> {
+pub(crate) async fn read(
+    session: &mut ServerSession,
+    limits: Limits,
+    room: &mut Room<'_>,
+) -> Result<Bytes, BodyError> {
     let encoding = Encoding::of(session.get_header_bytes(header::CONTENT_ENCODING))
         .map_err(|_| BodyError::Encoding)?;
     let announced = announced(session);
@@ -81,6 +127,9 @@ pub(crate) async fn read(session: &mut ServerSession, limits: Limits) -> Result<
         }
         let first = whole.is_empty() && arrived == piece.len();
         let text = decoder.push(piece).map_err(|error| undecodable(&error))?;
+        if !room.grow(whole.len().saturating_add(text.len())) {
+            return Err(BodyError::Full);
+        }
         if first && encoding == Encoding::Identity && session.is_body_done() {
             // The usual body came in one piece and is not copied again.
             return Ok(text);
@@ -115,5 +164,22 @@ fn broken(error: &pingora::Error) -> BodyError {
         pingora::ErrorType::ReadTimedout => BodyError::Timeout,
         pingora::ErrorType::ConnectionClosed | pingora::ErrorType::ReadError => BodyError::Gone,
         _ => BodyError::Damaged,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_bodies_share_a_bounded_memory_and_give_it_back() {
+        let all = Semaphore::new(300);
+        let (mut one, mut two) = (Room::new(&all), Room::new(&all));
+        assert!(one.grow(SMALL_BYTES_MAX) && all.available_permits() == 300);
+        assert!(one.grow(100 << 10) && one.grow(200 << 10));
+        assert_eq!(all.available_permits(), 100);
+        assert!(!two.grow(101 << 10));
+        drop(one);
+        assert!(two.grow(300 << 10));
     }
 }

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::Cost;
 use http::{HeaderName, HeaderValue};
 use pingora::protocols::http::ServerSession;
 use router::{
@@ -49,8 +48,6 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     /// What will be written.
     pub(crate) record: Record,
-    /// What routing saved.
-    pub(crate) saved: Cost,
     /// The decision, until it is settled.
     pub(crate) plan: Option<Plan>,
     /// What is known for the bill.
@@ -81,7 +78,6 @@ impl Call {
             snapshot,
             started,
             record,
-            saved: Cost::default(),
             plan: None,
             bill: Bill::default(),
             recorded: true,
@@ -103,7 +99,7 @@ impl Call {
             self.record.tokens = Some([input.0, settled.cached.0, settled.output.0]);
             self.record.tokens_reported = !settled.estimated;
             self.record.cost = Some(settled.cost);
-            self.saved = settled.saved;
+            self.record.saved = Some(settled.saved);
         }
     }
 
@@ -162,7 +158,7 @@ impl Drop for Call {
             cached,
             output,
             cost: record.cost.unwrap_or_default(),
-            saved: self.saved,
+            saved: record.saved.unwrap_or_default(),
         };
         self.router.metrics.call(labels, &figures);
         if self.recorded {

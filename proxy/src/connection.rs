@@ -37,6 +37,10 @@ const KEEPALIVE_S: u64 = 75;
 /// Longest time for the caller to take a piece of an answer.
 const WRITE_PAUSE: Duration = Duration::from_mins(1);
 
+/// How long, and how many bytes, are taken from a caller that goes on sending what was refused.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 64 << 20;
+
 /// Flow-control windows of HTTP/2: the default of 64 KiB makes a large prompt wait for a round trip each time.
 const H2_STREAM_WINDOW: u32 = 1 << 20;
 const H2_CONNECTION_WINDOW: u32 = 4 << 20;
@@ -167,7 +171,32 @@ async fn serve(router: &Arc<Router>, session: &mut ServerSession) -> bool {
     if session.response_written().is_some_and(|head| !head.status.is_informational()) {
         return false;
     }
-    tell(session, &mut call, manner, &failure).await.is_ok()
+    let told = tell(session, &mut call, manner, &failure).await.is_ok();
+    drop(call);
+    if told {
+        linger(session).await;
+    }
+    told
+}
+
+/// Takes what the caller still sends after it was refused: closing on it would reset the connection, and the refusal
+/// might be lost on the way.
+async fn linger(session: &mut ServerSession) {
+    if session.is_http2() || session.is_body_done() {
+        return;
+    }
+    let mut left = LINGER_BYTES_MAX;
+    let taken = timeout(LINGER, async {
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
+    });
+    if taken.await.is_err() {
+        tracing::debug!("a refused caller went on sending");
+    }
 }
 
 async fn dispatch(

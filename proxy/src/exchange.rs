@@ -21,7 +21,8 @@ use crate::{
     call::Call,
     connection::{Interrupt, Limit, Stop, watched},
     failover::{self, Tried},
-    models, plan,
+    models,
+    plan::{self, Unanswered},
     reject::Failure,
     service::now_ms,
     tenant::Caller,
@@ -37,8 +38,6 @@ pub(crate) struct Asked {
     pub(crate) dialect: Dialect,
     /// Whether the caller wants a stream.
     pub(crate) stream: bool,
-    /// The model that the caller asked for.
-    pub(crate) model: String,
     /// The body as it came, decoded.
     pub(crate) body: Bytes,
     /// Who may answer, in order.
@@ -85,7 +84,9 @@ pub(crate) async fn run(
     });
     let mut limit: Limit<'_> = limit;
 
-    let body = body::read(session, limits(call)).await.map_err(unreadable)?;
+    let router = Arc::clone(&call.router);
+    let mut room = body::Room::new(&router.bodies);
+    let body = body::read(session, limits(call), &mut room).await.map_err(unreadable)?;
     let headers = forwarded(session);
     let question = plan::Question { dialect, model: model.as_deref(), tenant: &tenant, headers };
     let (asked, plan) = decide(session, call, &mut limit, question, body).await?;
@@ -115,18 +116,29 @@ async fn decide(
     let router = Arc::clone(&call.router);
     let started = std::time::Instant::now();
     let asked = if body.len() <= INLINE_BYTES_MAX {
-        plan::ask(&router, &call.snapshot, question, body, now_ms())
+        unharmed(|| plan::ask(&router, &call.snapshot, question, body, now_ms()))
     } else {
         let place = watched(session, limit, router.deciding.acquire()).await;
         let place = place.map_err(|why| interrupted(call, why))?;
         let snapshot = &call.snapshot;
-        let asked =
-            tokio::task::block_in_place(|| plan::ask(&router, snapshot, question, body, now_ms()));
+        let asked = tokio::task::block_in_place(|| {
+            unharmed(|| plan::ask(&router, snapshot, question, body, now_ms()))
+        });
         drop(place);
         asked
     };
     router.metrics.decide.observe(started.elapsed());
-    Ok(asked?)
+    asked.map_err(|unanswered| {
+        call.record.found = unanswered.found;
+        call.record.sensitivity = unanswered.level;
+        unanswered.failure.into()
+    })
+}
+
+/// Lets a call die of a mistake of ours without its connection.
+fn unharmed<T>(work: impl FnOnce() -> Result<T, Unanswered>) -> Result<T, Unanswered> {
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(Failure::Internal.into()))
 }
 
 /// Takes note of what was decided.

@@ -43,8 +43,6 @@ pub(crate) struct Tried {
 
 /// The candidate that answers.
 pub(crate) struct Won {
-    /// Its place in the plan.
-    pub(crate) place: usize,
     /// Its index among the candidates.
     pub(crate) candidate: usize,
     /// The dialect that it was asked in.
@@ -161,17 +159,16 @@ impl Try<'_> {
         let (result, word, sign) = match verdict {
             Verdict::Answer => match upstream.content(self.snapshot.configuration.timeouts).await {
                 Ok((headers, content)) => {
-                    let (place, candidate) = (self.place, self.candidate);
+                    let candidate = self.candidate;
                     let dialect = route.dialect;
-                    let won =
-                        Won { place, candidate, dialect, status, headers, content, translation };
+                    let won = Won { candidate, dialect, status, headers, content, translation };
                     (Ok(won), "answered", Sign::Well)
                 }
                 Err(word) => (Err(Lost::Broke), word, Sign::Ill),
             },
             Verdict::Retry { after, blame } => {
                 upstream.discard().await;
-                refused(after, blame)
+                refused(after, blame, status)
             }
             Verdict::CredentialRejected => {
                 tracing::error!(backend = %reach.target, status, "a backend refuses our credential");
@@ -179,7 +176,7 @@ impl Try<'_> {
                 (Err(Lost::Credential), "credential_rejected", Sign::Well)
             }
             Verdict::Final => {
-                let failure = upstream.refusal(self.asked, route.dialect).await;
+                let failure = upstream.refusal(self.asked).await;
                 (Err(Lost::Final(failure)), "refused", Sign::Well)
             }
         };
@@ -203,12 +200,18 @@ fn unreached(error: AttemptError) -> Lost {
     }
 }
 
-fn refused(after: Option<Duration>, blame: Blame) -> (Result<Won, Lost>, &'static str, Sign) {
+fn refused(
+    after: Option<Duration>,
+    blame: Blame,
+    status: u16,
+) -> (Result<Won, Lost>, &'static str, Sign) {
+    // A status below 500 says that the backend is up and has a reason.
+    let sign = if status < 500 { Sign::Well } else { Sign::Ill };
     match blame {
-        Blame::RateLimit => (Err(Lost::Busy(after)), "rate_limited", Sign::Well),
-        Blame::Overloaded => (Err(Lost::Busy(after)), "overloaded", Sign::Ill),
-        Blame::ServerError => (Err(Lost::Failed), "server_error", Sign::Ill),
-        Blame::Timeout => (Err(Lost::Timeout), "timeout", Sign::Ill),
+        Blame::RateLimit => (Err(Lost::Busy(after)), "rate_limited", sign),
+        Blame::Overloaded => (Err(Lost::Busy(after)), "overloaded", sign),
+        Blame::ServerError => (Err(Lost::Failed), "server_error", sign),
+        Blame::Timeout => (Err(Lost::Timeout), "timeout", sign),
     }
 }
 

@@ -177,22 +177,22 @@ pub(crate) fn tls(files: &TlsFiles) -> Result<TlsSettings, String> {
 }
 
 /// Lets connections in up to a limit.
+#[derive(Debug)]
 pub(crate) struct Gate {
     router: Arc<Router>,
-    open: Arc<AtomicUsize>,
 }
 
 impl Gate {
-    /// A gate in front of `router`; `open` is shared by all listeners.
-    pub(crate) fn new(router: Arc<Router>, open: Arc<AtomicUsize>) -> Self {
-        Self { router, open }
+    /// A gate in front of `router`.
+    pub(crate) fn new(router: Arc<Router>) -> Self {
+        Self { router }
     }
 }
 
 /// Takes one off the count of open connections when dropped.
-struct Place(Arc<AtomicUsize>);
+struct Place<'a>(&'a AtomicUsize);
 
-impl Drop for Place {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -205,8 +205,9 @@ impl ServerApp for Gate {
         mut stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let before = self.open.fetch_add(1, Ordering::AcqRel);
-        let _place = Place(Arc::clone(&self.open));
+        let open = &self.router.metrics.connections;
+        let before = open.fetch_add(1, Ordering::AcqRel);
+        let _place = Place(open);
         if before >= self.router.connections_max() {
             self.router.metrics.connections_refused.fetch_add(1, Ordering::Relaxed);
             let told = async {

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct Metrics {
     /// Connections that were refused because there were too many.
     pub(crate) connections_refused: AtomicU64,
     /// Open connections.
-    pub(crate) connections: AtomicU64,
+    pub(crate) connections: AtomicUsize,
     /// Reloads that succeeded.
     pub(crate) reloads: AtomicU64,
     /// Reloads that were refused; the old configuration stays.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use backends::translate::{self, StreamTranslator, TranslateError};
 use bytes::Bytes;
 use router::{
     answer::{AnswerError, Ended, Observed, StreamOptions, StreamPass, restore_buffered},
@@ -28,12 +29,16 @@ pub(crate) enum PassError {
     /// Its content.
     #[error("the answer cannot be read")]
     Answer(#[from] AnswerError),
+    /// Its translation.
+    #[error("the answer cannot be translated")]
+    Translate(#[from] TranslateError),
 }
 
 /// One stream on its way.
 #[derive(Debug)]
 pub(crate) struct Pass {
     decoder: Decoder,
+    translator: Option<StreamTranslator>,
     restore: StreamPass,
 }
 
@@ -46,9 +51,11 @@ impl Pass {
         asked: &Asked,
         from: Dialect,
         encoding: Encoding,
-        _translation: Translation,
+        translation: Translation,
     ) -> Result<Self, PassError> {
-        let _ = from;
+        let translator = translation
+            .map(|context| StreamTranslator::new(from, asked.dialect, context))
+            .transpose()?;
         let options = StreamOptions {
             dialect: asked.dialect,
             vault: Arc::clone(&asked.vault),
@@ -56,7 +63,7 @@ impl Pass {
             model_alias: None,
         };
         let decoder = Decoder::new(encoding, STREAM_BYTES_MAX)?;
-        Ok(Self { decoder, restore: StreamPass::new(options) })
+        Ok(Self { decoder, translator, restore: StreamPass::new(options) })
     }
 
     /// Appends to `out` what `piece` becomes.
@@ -65,18 +72,35 @@ impl Pass {
     /// When the answer cannot be passed on; what is in `out` may be.
     pub(crate) fn push(&mut self, piece: Bytes, out: &mut Vec<u8>) -> Result<(), PassError> {
         let text = self.decoder.push(piece)?;
-        Ok(self.restore.push(&text, out)?)
+        self.read(&text, out)
+    }
+
+    fn read(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), PassError> {
+        let Some(translator) = &mut self.translator else {
+            return Ok(self.restore.push(text, out)?);
+        };
+        let mut translated = Vec::with_capacity(text.len());
+        let read = translator.push(text, &mut translated);
+        self.restore.push(&translated, out)?;
+        Ok(read?)
     }
 
     /// Appends what was held back, and says whether the answer is whole.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Ended {
-        let rest = self.decoder.finish();
-        let whole = match rest {
-            Ok(rest) => self.restore.push(&rest, out).is_ok(),
+        let whole = match self.decoder.finish() {
+            Ok(rest) => self.read(&rest, out).is_ok() && self.close(out),
             Err(_) => false,
         };
         let ended = self.restore.finish(out);
         if whole { ended } else { Ended::Truncated }
+    }
+
+    /// Ends the translation; false if the backend had not ended its answer.
+    fn close(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(translator) = &mut self.translator else { return true };
+        let mut translated = Vec::new();
+        let ended = translator.finish(&mut translated).is_ok();
+        self.restore.push(&translated, out).is_ok() && ended
     }
 
     /// What was seen so far.
@@ -93,9 +117,12 @@ pub(crate) fn whole(
     asked: &Asked,
     from: Dialect,
     body: Bytes,
-    _translation: &Translation,
+    translation: &Translation,
 ) -> Result<(Bytes, Observed), PassError> {
-    let _ = from;
+    let body = match translation {
+        Some(context) => translate::answer(from, asked.dialect, &body, context)?.into(),
+        None => body,
+    };
     let (restored, observed) = restore_buffered(asked.dialect, &body, &asked.vault)?;
     match restored {
         std::borrow::Cow::Borrowed(_) => Ok((body, observed)),

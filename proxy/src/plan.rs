@@ -1,10 +1,12 @@
 //! Asks the router who may answer a request: the only place that calls its engine.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use domain::Tenant;
+use domain::{Sensitivity, Tenant};
 use http::{HeaderName, HeaderValue};
 use router::{
-    decide::{self, Attempt, Plan, Why},
+    decide::{self, Attempt, Located, Plan, Why},
     hash::HashKey,
     wire::{self, Dialect},
 };
@@ -45,6 +47,23 @@ pub(crate) struct Question<'a> {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// Why nobody answers, and what was found in the prompt.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    /// What the caller is told.
+    pub(crate) failure: Failure,
+    /// What was found, for the record.
+    pub(crate) found: Vec<FoundRecord>,
+    /// The level of what was found.
+    pub(crate) level: Option<Sensitivity>,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self { failure, found: Vec::new(), level: None }
+    }
+}
+
 /// Reads the body and asks. Takes processor time in proportion to what of the conversation is new.
 ///
 /// # Errors
@@ -55,7 +74,7 @@ pub(crate) fn ask(
     question: Question<'_>,
     body: Bytes,
     now_ms: u64,
-) -> Result<(Asked, Plan), Failure> {
+) -> Result<(Asked, Plan), Unanswered> {
     let view = wire::read_for(question.dialect, question.model, &body).map_err(Failure::Read)?;
     let unhealthy = |candidate| !usable(router, snapshot, candidate, now_ms);
     let asking = decide::Question {
@@ -65,7 +84,16 @@ pub(crate) fn ask(
         now_ms,
         unhealthy: &unhealthy,
     };
-    let mut plan = snapshot.engine.decide(&router.memory, &asking).map_err(Failure::Refused)?;
+    let decided = snapshot.engine.decide(&router.memory, &asking);
+    let mut plan = decided.map_err(|refusal| {
+        // Examined before: the findings are remembered.
+        let located = snapshot.engine.findings(&router.memory, &asking);
+        Unanswered {
+            failure: Failure::Refused(refusal),
+            level: located.iter().map(|located| located.level).max(),
+            found: counted(&located),
+        }
+    })?;
     let name = |attempt: &Attempt| {
         let model = snapshot.model(attempt.candidate).unwrap_or_default();
         wire::model_edit(&view, model)
@@ -73,12 +101,10 @@ pub(crate) fn ask(
     let models = plan.attempts.iter().map(name).collect();
     let (dialect, stream) = (view.dialect, view.stream);
     let usage_edit = view.usage_edit.clone();
-    let model = view.model.clone().into_owned();
     drop(view);
     let asked = Asked {
         dialect,
         stream,
-        model,
         body,
         attempts: plan.attempts.clone(),
         edits: std::mem::take(&mut plan.edits),
@@ -107,6 +133,22 @@ pub(crate) fn found(plan: &Plan) -> Vec<FoundRecord> {
         action: found.action.as_str(),
     };
     plan.found.iter().map(record).collect()
+}
+
+/// Findings per label and action, examples left out.
+fn counted(located: &[Located]) -> Vec<FoundRecord> {
+    let mut counts: BTreeMap<(&str, &'static str), u32> = BTreeMap::new();
+    for located in located.iter().filter(|located| !located.finding.example) {
+        let key = (located.finding.label.as_str(), located.action.as_str());
+        let count = counts.entry(key).or_default();
+        *count = count.saturating_add(1);
+    }
+    let record = |((label, action), count): ((&str, _), _)| FoundRecord {
+        label: label.to_owned(),
+        count,
+        action,
+    };
+    counts.into_iter().map(record).collect()
 }
 
 /// Who was not asked, for the record.

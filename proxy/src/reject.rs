@@ -67,6 +67,10 @@ pub(crate) enum Failure {
     Total,
     /// The server stops.
     Stopping,
+    /// There is no room for its body now.
+    Full,
+    /// A mistake of ours.
+    Internal,
 }
 
 /// A failure as it is told.
@@ -162,6 +166,12 @@ pub(crate) fn rejection(failure: &Failure) -> Rejection<'_> {
         Failure::Total => {
             Rejection::new(504, "total_timeout", "the call took longer than this router allows")
         }
+        Failure::Full => {
+            Rejection::new(503, "overloaded", "too many large prompts at once; try again").retry(1)
+        }
+        Failure::Internal => {
+            Rejection::new(500, "internal", "this router made a mistake; it is recorded")
+        }
         Failure::Stopping => {
             Rejection::new(503, "stopping", "this router stops; try again").retry(1)
         }
@@ -185,6 +195,7 @@ fn body(error: &BodyError) -> Rejection<'static> {
         BodyError::Timeout => (408, "body_timeout"),
         BodyError::Encoding => (415, "content_encoding"),
         BodyError::Damaged | BodyError::Gone => (400, "body_damaged"),
+        BodyError::Full => return rejection(&Failure::Full),
     };
     Rejection::new(status, word, error.to_string())
 }
@@ -237,6 +248,8 @@ mod tests {
             (Failure::Answer, 502, "backend_answer", None),
             (Failure::Total, 504, "total_timeout", None),
             (Failure::Stopping, 503, "stopping", Some(1)),
+            (Failure::Full, 503, "overloaded", Some(1)),
+            (Failure::Internal, 500, "internal", None),
         ];
         for (failure, status, code, retry_after) in cases {
             let told = rejection(&failure);

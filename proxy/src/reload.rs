@@ -27,26 +27,41 @@ struct Look {
     inode: u64,
 }
 
+/// Why the file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Somebody asked for it.
+    Asked,
+    /// It looks different.
+    Look,
+}
+
 /// Watches `path` for as long as the server runs; `asked` makes it look at once and read whatever it sees.
 pub(crate) async fn run(router: Arc<Router>, path: PathBuf, asked: Arc<Notify>) {
-    let mut seen = look(&path);
+    // Nothing seen yet: the file may have changed since the start read it.
+    let mut seen = None;
     let mut refused = None;
     loop {
-        let forced = tokio::select! {
-            () = asked.notified() => true,
-            () = tokio::time::sleep(EVERY) => false,
+        let cause = tokio::select! {
+            () = asked.notified() => Cause::Asked,
+            () = tokio::time::sleep(EVERY) => Cause::Look,
         };
         let now = look(&path);
-        if !forced && now == seen {
+        if cause == Cause::Look && seen == Some(now) {
             continue;
         }
-        seen = now;
-        refused = reload(&router, &path, refused).await;
+        seen = Some(now);
+        refused = reload(&router, &path, refused, cause).await;
     }
 }
 
 /// Reads the file and takes it over; gives the revision that was refused, so that it is reported once.
-async fn reload(router: &Router, path: &Path, refused: Option<String>) -> Option<String> {
+async fn reload(
+    router: &Router,
+    path: &Path,
+    refused: Option<String>,
+    cause: Cause,
+) -> Option<String> {
     let text = match tokio::fs::read_to_string(path).await {
         Ok(text) => text,
         Err(error) => {
@@ -55,7 +70,9 @@ async fn reload(router: &Router, path: &Path, refused: Option<String>) -> Option
         }
     };
     let revision = revision(&text);
-    if refused.as_ref() == Some(&revision) {
+    // Who asks for it wants credentials to be read again, too.
+    let known = refused.as_ref() == Some(&revision) || router.snapshot.load().revision == revision;
+    if known && cause == Cause::Look {
         return refused;
     }
     // Building reads credential files and certificate authorities.

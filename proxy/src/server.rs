@@ -10,7 +10,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -169,27 +169,16 @@ impl Running {
     /// # Errors
     /// When it does not start.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let runtime = runtime(options.threads)?;
-        let server = {
-            let _inside = runtime.enter();
-            Server::start(options)?
-        };
-        let (addresses, reload) = (server.addresses.clone(), Arc::clone(&server.reload));
         let (stop, stopped) = oneshot::channel::<()>();
-        let work = move || {
-            runtime.block_on(async {
-                // An error means that the handle is gone, which is an order to stop as well.
-                let ordered = stopped.await;
-                tracing::debug!(ordered = ordered.is_ok(), "stopping");
-                let mut server = server;
-                server.stop(std::pin::pin!(std::future::pending())).await;
-            });
-            runtime.shutdown_timeout(LAST_WORDS);
-        };
+        let (tell, started) = std::sync::mpsc::sync_channel(1);
+        let options = options.clone();
+        // The runtime lives and ends on its own thread: the caller may itself be inside one.
         let thread = std::thread::Builder::new()
             .name("router".to_owned())
-            .spawn(work)
+            .spawn(move || live(&options, &tell, stopped))
             .map_err(|source| StartError::System { what: "thread", source })?;
+        let broken = |error| StartError::System { what: "thread", source: io::Error::other(error) };
+        let (addresses, reload) = started.recv().map_err(broken)??;
         Ok(Self { addresses, reload, stop: Some(stop), thread: Some(thread) })
     }
 
@@ -238,6 +227,38 @@ impl Drop for Running {
     }
 }
 
+type Started = Result<(Addresses, Arc<Notify>), StartError>;
+
+/// The life of a [`Running`] service; `tell` learns whether it began.
+fn live(
+    options: &Options,
+    tell: &std::sync::mpsc::SyncSender<Started>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let runtime = match runtime(options.threads) {
+        Ok(runtime) => runtime,
+        Err(error) => return told(tell, Err(error)),
+    };
+    runtime.block_on(async {
+        let mut server = match Server::start(options) {
+            Ok(server) => server,
+            Err(error) => return told(tell, Err(error)),
+        };
+        told(tell, Ok((server.addresses.clone(), Arc::clone(&server.reload))));
+        // An error means that the handle is gone, which is an order to stop as well.
+        let ordered = stopped.await;
+        tracing::debug!(ordered = ordered.is_ok(), "stopping");
+        server.stop(std::pin::pin!(std::future::pending())).await;
+    });
+    runtime.shutdown_timeout(LAST_WORDS);
+}
+
+fn told(tell: &std::sync::mpsc::SyncSender<Started>, started: Started) {
+    if tell.send(started).is_err() {
+        tracing::debug!("nobody waits for the start any more");
+    }
+}
+
 /// A service that listens.
 struct Server {
     router: Arc<Router>,
@@ -268,7 +289,7 @@ impl Server {
                 ListenAddr::Unix(_) => None,
             }),
         };
-        let gate = Gate::new(Arc::clone(&router), Arc::new(AtomicUsize::new(0)));
+        let gate = Gate::new(Arc::clone(&router));
         serve(&listeners, &shutdown, "router", gate, (&bound, tls))?;
         if let Some(bound) = admin {
             let app = Admin { router: Arc::clone(&router) };

@@ -48,6 +48,8 @@ pub(crate) struct Router {
     pub(crate) flights: Flights,
     /// Places for large prompts that are decided on at the same time.
     pub(crate) deciding: Semaphore,
+    /// Memory for large bodies, KiB.
+    pub(crate) bodies: Semaphore,
     /// Options of Pingora's HTTP server.
     pub(crate) http: HttpServerOptions,
     environment: Environment,
@@ -82,6 +84,7 @@ impl Router {
             naming: Naming::new(key),
             flights: Flights::default(),
             deciding: Semaphore::new(places.saturating_mul(2)),
+            bodies: Semaphore::new(crate::body::ROOM_KIB),
             http,
             environment,
         })

@@ -57,6 +57,8 @@ pub(crate) struct Record {
     pub(crate) tokens_reported: bool,
     /// What it cost.
     pub(crate) cost: Option<Cost>,
+    /// How much more the dearest candidate that was allowed would have cost.
+    pub(crate) saved: Option<Cost>,
     /// What it was expected to cost.
     pub(crate) expected: Option<Cost>,
     /// Revision of the configuration that decided.
@@ -167,6 +169,7 @@ impl Record {
             );
         }
         put("cost_usd", json!(self.cost.map(Cost::usd)));
+        put("saved_usd", json!(self.saved.map(Cost::usd)));
         put("expected_cost_usd", json!(self.expected.map(Cost::usd)));
         let attempts = self.attempts.iter().map(|a| {
             json!({"backend": a.backend, "model": a.model, "outcome": a.outcome, "status": a.status, "ms": a.ms})

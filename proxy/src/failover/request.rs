@@ -3,6 +3,10 @@
 //! Invariant: of the caller's headers only those leave that `backends::headers` lets pass; in the caller's own dialect the
 //! body is the caller's bytes but for the edits.
 
+use backends::{
+    provider::Provider,
+    translate::{self, AnswerContext, OutputLimit, RequestOptions},
+};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use router::wire::Dialect;
@@ -11,12 +15,12 @@ use crate::{
     attempt::Outgoing,
     exchange::Asked,
     reject::Failure,
+    service::now_ms,
     snapshot::{Route, Snapshot},
 };
 
-/// What the translation of an answer needs to know of the request; nothing where there is no translation.
-#[derive(Debug, Default)]
-pub(crate) struct Translation {}
+/// What the translation of an answer needs to know of the request; `None` where there is no translation.
+pub(crate) type Translation = Option<AnswerContext>;
 
 /// Whether a request of dialect `from` can be said in dialect `to` at all.
 pub(crate) fn translatable(from: Dialect, to: Dialect) -> bool {
@@ -40,11 +44,10 @@ pub(super) fn build(
     candidate: usize,
     route: &Route,
 ) -> Result<(Outgoing, Translation), Failure> {
-    let _ = (snapshot, candidate);
     let (body, translation) = if route.dialect == asked.dialect {
-        (asked.spliced(place), Translation::default())
+        (asked.spliced(place), None)
     } else {
-        translated()?
+        translated(snapshot, asked, (place, candidate), route.dialect)?
     };
     let request = Outgoing {
         method: Method::POST,
@@ -55,12 +58,39 @@ pub(super) fn build(
     Ok((request, translation))
 }
 
-fn translated() -> Result<(Vec<Bytes>, Translation), Failure> {
-    Err(Failure::Untranslatable {
-        param: String::new(),
-        message: "not yet".to_owned(),
-        code: "dialect_unsupported",
-    })
+/// The body in the dialect `to`: the edits first, then the translation, so that nothing hidden is ever translated.
+fn translated(
+    snapshot: &Snapshot,
+    asked: &Asked,
+    (place, candidate): (usize, usize),
+    to: Dialect,
+) -> Result<(Vec<Bytes>, Translation), Failure> {
+    let body = asked.spliced(place).concat();
+    let model = snapshot.model(candidate).unwrap_or_default();
+    let facts = snapshot.engine.settings().candidates.get(candidate);
+    let mut options = RequestOptions::new(model);
+    if let Some(most) = facts.and_then(|facts| facts.output_max) {
+        options.output_max_default = most.0;
+    }
+    options.output_limit = match snapshot.place(candidate).map(|(backend, _)| backend.provider) {
+        Some(Provider::OpenAi | Provider::AzureOpenAi) | None => OutputLimit::MaxCompletionTokens,
+        Some(_) => OutputLimit::MaxTokens,
+    };
+    let written = translate::request_with_names(asked.dialect, to, &body, &options);
+    let written = written.map_err(|error| Failure::Untranslatable {
+        param: error.param,
+        message: error.message,
+        code: error.code,
+    })?;
+    let context = AnswerContext {
+        model: facts.map_or(model, |facts| facts.model.as_str()).to_owned(),
+        created: now_ms() / 1_000,
+        id: uuid::Uuid::new_v4().simple().to_string(),
+        // The report is needed here; a caller that did not ask for it does not see it.
+        include_usage: true,
+        tool_names: written.tool_names,
+    };
+    Ok((vec![written.body.into()], Some(context)))
 }
 
 /// The caller's headers that may pass, below them the router's own, above them the operator's and the credential.

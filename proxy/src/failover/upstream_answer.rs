@@ -4,16 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backends::configuration::Timeouts;
+use backends::{configuration::Timeouts, translate::read_error};
 use bytes::{Bytes, BytesMut};
 use domain::limits::ANSWER_BYTES_MAX;
 use http::{HeaderMap, HeaderName, header};
 use pingora::{connectors::http::Connector, protocols::http::client::HttpSession};
-use router::{
-    restore::{Escape, restore_text},
-    wire::Dialect,
-};
-use serde_json::Value;
+use router::restore::{Escape, restore_text};
 use tokio::time::timeout;
 
 use crate::{
@@ -129,7 +125,7 @@ impl Upstream {
     }
 
     /// The backend's fault with the request, in words that the caller may see.
-    pub(super) async fn refusal(mut self, asked: &Asked, _dialect: Dialect) -> Failure {
+    pub(super) async fn refusal(mut self, asked: &Asked) -> Failure {
         let status = self.status();
         let body = timeout(ERROR_TIME, self.whole(ERROR_BYTES_MAX, ERROR_TIME)).await;
         let body = match body {
@@ -139,19 +135,13 @@ impl Upstream {
         let mut mask = Mask::new(self.needle.clone());
         let mut clean = mask.push(body).to_vec();
         clean.extend_from_slice(&mask.finish());
-        let error: Value = serde_json::from_slice(&clean).unwrap_or_default();
-        let error = error.get("error").unwrap_or(&error);
-        let text = |name: &str| error.get(name).and_then(Value::as_str);
-        let message =
-            text("message").or(error.as_str()).unwrap_or("the backend refuses the request");
-        let message = restore_text(&asked.vault, message, Escape::None);
-        let code = text("code").or_else(|| text("type")).filter(|code| is_code(code));
-        let param = text("param").filter(|param| is_code(param)).map(str::to_owned);
+        let facts = read_error(status, &clean);
+        let message = restore_text(&asked.vault, &facts.message, Escape::None);
         Failure::Provider {
             status,
-            code: code.map(str::to_owned),
+            code: facts.code.or(Some(facts.kind)).filter(|code| is_code(code)),
             message: message.chars().take(ERROR_CHARS_MAX).collect(),
-            param,
+            param: facts.param.filter(|param| is_code(param)),
         }
     }
 

@@ -58,7 +58,7 @@ fn errors_come_in_the_callers_dialect() {
 #[test]
 fn a_body_over_the_limit_is_refused_however_it_comes() {
     let world = world();
-    let (head, body) = world.chat(&prompt(&"x".repeat(3_000), ""));
+    let (head, body) = world.chat(&prompt(&"x".repeat(3_000_000), ""));
     assert!(head.starts_with("HTTP/1.1 413") && body.contains("body_too_large"), "{head}");
     let chunk = format!("800\r\n{}\r\n", "x".repeat(0x800));
     let request = format!(

@@ -8,4 +8,6 @@ mod support;
 
 mod limits;
 mod passing;
+mod private;
 mod running;
+mod secure;

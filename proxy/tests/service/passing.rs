@@ -1,6 +1,10 @@
 //! Calls that pass.
 
-use std::{io::Write, sync::atomic::Ordering, time::Duration};
+use std::{
+    io::{Read, Write},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use crate::support::{
     KEY, Reply, Upstream, World, config, json, post, prompt, read_message, soon, stream,
@@ -145,4 +149,53 @@ fn an_answer_with_the_credential_in_it_is_masked() {
     let (head, body) = world.chat(&prompt("hi", ""));
     assert!(head.contains("200") && !head.contains(KEY), "{head}");
     assert!(body.contains("[credential removed]") && !body.contains(KEY), "{body}");
+}
+
+#[test]
+fn a_stream_that_says_its_end_is_whole_however_its_connection_ends() {
+    let chunks = [
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+    ];
+    let upstream = Upstream::start(move |_, _| stream(&chunks, Duration::ZERO, false));
+    let world = World::start(&config(&[&upstream], ""));
+    let (_, body) = world.chat(&prompt("hi", ",\"stream\":true"));
+    assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
+}
+
+#[test]
+fn what_is_no_stream_is_told_before_anything_is_written() {
+    let upstream = Upstream::start(|_, _| {
+        Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 13\r\n\r\n<html></html>".to_vec())
+    });
+    let world = World::start(&config(&[&upstream], ""));
+    let (head, body) = world.chat(&prompt("hi", ",\"stream\":true"));
+    assert!(head.starts_with("HTTP/1.1 502") && body.contains("backend_answer"), "{head} {body}");
+}
+
+#[test]
+fn encoded_answers_are_decoded() {
+    let body = zstd::encode_all(ANSWER.as_bytes(), 1).unwrap();
+    let upstream = Upstream::start(move |_, _| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: zstd\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        Reply::Bytes([head.as_bytes(), &body].concat())
+    });
+    let world = World::start(&config(&[&upstream], ""));
+    let (head, body) = world.chat(&prompt("hi", ""));
+    assert!(!head.to_lowercase().contains("content-encoding"), "{head}");
+    assert_eq!(body, ANSWER);
+}
+
+#[test]
+fn a_caller_of_http_1_0_gets_its_answer_and_the_end_of_the_connection() {
+    let upstream = Upstream::start(ok);
+    let world = World::start(&config(&[&upstream], ""));
+    let request = post("/v1/chat/completions", "", &prompt("hi", ""));
+    let mut client = world.connect();
+    client.write_all(request.replace("HTTP/1.1", "HTTP/1.0").as_bytes()).unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert!(text.ends_with(ANSWER) && text.to_lowercase().contains("connection: close"), "{text}");
 }
