@@ -128,7 +128,7 @@ fn classify_answers_line_by_line() {
     );
     assert_eq!(span["type"], "pii/email");
     assert!(
-        span["confidence"].as_f64().is_some_and(|confidence| (0.0..=1.0).contains(&confidence)),
+        span["confidence"].as_f64().is_some_and(|confidence| (0.0..=100.0).contains(&confidence)),
         "{span}"
     );
     assert_eq!(answers[2]["spans"][0]["type"], "payment/card");

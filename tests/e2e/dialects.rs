@@ -100,7 +100,10 @@ fn embeddings_and_completions() {
             "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}),
         )
     });
-    let world = config(&upstream, "openai-compatible").start();
+    let embeds = "abilities: {embeddings: true}, price: {input: 0, cached_input: 0, output: 0}";
+    let writes = "abilities: {embeddings: false}, price: {input: 0, cached_input: 0, output: 0}";
+    let backend = Backend::new("only", &upstream.url()).credential("k-1");
+    let world = Config::new([backend.model_with("e", embeds).model_with("w", writes)]).start();
     let reply = world
         .post("/v1/embeddings", &json!({"model": "auto", "input": "hello"}))
         .expect(200)

@@ -146,7 +146,7 @@ fn when_all_fail_the_caller_learns_it_in_its_dialect() {
     let world = config(&first.url(), &second).start();
     for dialect in DIALECTS {
         let reply = world.post(dialect.target(), &dialect.ask("hi", false));
-        assert!((500..600).contains(&reply.status), "{}", reply.status);
+        assert!(reply.status == 429 || reply.status >= 500, "{}", reply.status);
         dialect.error_message(&reply);
     }
 }

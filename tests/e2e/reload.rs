@@ -71,9 +71,7 @@ fn a_stricter_ceiling_binds_the_next_request() {
         config.clone().sensitivity(["public", "public", "public", "public"], &labels).start();
     let prompt = format!("mail {}", openshell_tests::text::EMAIL);
     let _ = world.chat(&prompt).expect(200);
-    world.write_config(
-        &config.sensitivity(["public", "public", "private", "local"], &labels).yaml(),
-    );
+    world.write_config(&config.sensitivity(["public", "public", "private", "local"], &labels));
     world.hang_up();
     wait::until("the ceiling to bind", wait::LONG, || {
         (world.chat(&prompt).status >= 400).then_some(())

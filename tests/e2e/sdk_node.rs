@@ -14,9 +14,12 @@ const KEY: &str = "sk-backend-node-1";
 fn check(provider: &str, parts: &[&str]) {
     let Some([node, aimock]) = installed(["sdk-node", "aimock"]) else { return };
     let mock = Aimock::start(&aimock, KEY, &sdk_fixtures());
-    let backend =
+    let mut backend =
         Backend::new("mock", &mock.url()).provider(provider).credential(KEY).model("gpt-4o");
-    let world = Config::new([backend.model("text-embedding-3-small")]).start();
+    if parts.contains(&"rest") {
+        backend = backend.model("text-embedding-3-small");
+    }
+    let world = Config::new([backend]).start();
     let mut command = node.node("sdk_node.mjs");
     command.arg(world.url()).args(parts);
     let ended = run("sdk_node.mjs", &mut command, Duration::from_mins(2)).expect(0);

@@ -4,8 +4,8 @@
 pub const EMAIL: &str = "greta.lindqvist@northwind-labs.com";
 /// A second one.
 pub const OTHER_EMAIL: &str = "tomas.okafor@fabrikam-retail.com";
-/// A card number that passes the Luhn check; the test number of a payment network.
-pub const CARD: &str = "4111 1111 1111 1111";
+/// A card number that passes the Luhn check, made up, and none of those that documents use as examples.
+pub const CARD: &str = "4539 1488 0343 6467";
 /// A key in the shape of a cloud provider's example key pair.
 pub const CLOUD_KEY: &str = "AKIA2E0A8F3B244C9986";
 /// A phone number with a country code.

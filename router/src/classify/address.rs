@@ -44,22 +44,38 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
             out.push(address(span.start..end, confidence));
         }
     }
-    let covered: Vec<_> =
+    let mut covered: Vec<_> =
         out.get(first..).unwrap_or_default().iter().map(|one| one.span.clone()).collect();
+    covered.sort_by_key(|span| span.start);
     place::scan(text, lexed, &covered, out);
 }
 
-/// Whether the number can belong to an address: short, and words stand beside it.
+/// Whether the number can belong to an address: short, and words stand beside it. Decides for almost all numbers of code.
 fn is_candidate(bytes: &[u8], at: usize) -> bool {
     let mut end = at;
     while byte(bytes, end).is_ascii_digit() {
         end += 1;
     }
     let before = byte_before(bytes, at);
+    let word = |byte: u8| byte.is_ascii_alphabetic() || byte >= 0x80;
+    let behind = before == b' ' && {
+        let last = byte_before(bytes, at.saturating_sub(1));
+        word(last) || matches!(last, b'.' | b',')
+    };
+    let next = if byte(bytes, end).is_ascii_alphabetic() || byte(bytes, end) == b',' {
+        end + 1
+    } else {
+        end
+    };
+    let ahead = byte(bytes, next) == b' '
+        && (word(byte(bytes, next + 1)) || byte(bytes, next + 1).is_ascii_digit());
+    let code = before.is_ascii_uppercase()
+        && byte(bytes, end + 1).is_ascii_digit() | byte(bytes, end + 2).is_ascii_digit();
     let open = matches!(before, b' ' | b'\n' | b'"' | b'\'' | b',' | b'\t' | b'#' | b'(' | b'>')
-        || before.is_ascii_uppercase()
         || at == 0;
-    open && end - at <= 6 && !matches!(byte(bytes, end), b'%' | b':' | b'_' | b'=')
+    end - at <= 6
+        && (code || open && (behind || ahead))
+        && !matches!(byte(bytes, end), b'%' | b':' | b'_' | b'=')
 }
 
 fn address(span: std::ops::Range<usize>, confidence: u8) -> Finding {
@@ -71,3 +87,6 @@ fn address(span: std::ops::Range<usize>, confidence: u8) -> Finding {
         example: false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,3 +195,6 @@ pub(crate) fn icao(text: &str) -> bool {
     }
     digit(*check) == Some(sum % 10) && !body.is_empty()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,14 @@
 use domain::Label;
 use memchr::memchr;
 
+mod phrases;
+
 use super::{
     Finding,
     candidates::{Candidates, slice},
+    names::lists::Words,
 };
+use phrases::{COMPANY, OPENINGS, WORDS};
 
 /// So much of each end of a line is read.
 const END_BYTES_MAX: usize = 160;
@@ -66,16 +70,14 @@ fn is_frame(c: char) -> bool {
 }
 
 fn line(text: &str, start: usize, end: usize, out: &mut Vec<Finding>) {
-    let Some(whole) = text.get(start..end) else { return };
+    let Some(whole) = text.get(start..end).filter(|line| line.len() >= 6) else { return };
     let body = whole.trim_matches(is_frame);
     if body.len() < 6 {
         return;
     }
-    // The first letter decides for almost every line.
-    let first = body.bytes().next().unwrap_or_default();
     let from = body.as_ptr().addr() - text.as_ptr().addr();
     let head = slice(body, 0..END_BYTES_MAX);
-    if is_starter(first)
+    if is_starter(head)
         && let Some((length, label, confidence)) = head_marking(head, body.len())
     {
         push(out, label, from..from + length, confidence);
@@ -94,189 +96,29 @@ fn push(out: &mut Vec<Finding>, label: &'static str, span: std::ops::Range<usize
     });
 }
 
-/// Whether a marking can begin with this letter.
-fn is_starter(first: u8) -> bool {
-    matches!(
-        first.to_ascii_lowercase(),
-        b'a' | b'b'
-            | b'c'
-            | b'd'
-            | b'e'
-            | b'f'
-            | b'h'
-            | b'i'
-            | b'k'
-            | b'l'
-            | b'n'
-            | b'o'
-            | b'p'
-            | b'r'
-            | b's'
-            | b't'
-            | b'u'
-            | b'v'
-            | b'w'
-            | b'x'
-            | b'n'..=b's'
-    ) || first >= 0x80
+/// First words of lines that can be a marking, folded, sorted. Decides for almost every line.
+static STARTERS: Words = Words::new(
+    "all attorney business c classification classified client commercial company confidencial confidential confidentiality confidentiel controlled copyright cosmic cts cui \
+     data diffusion distribution do document draft embargoed employees estrictamente eyes for fouo handling highly information internal klassifizierung law legally \
+     marking material mnpi nato need noforn not nur official personal privileged property proprietary restricted riservato s secret security sensitive sensitivity solicitor \
+     streng strettamente strictement strictly subject this tlp top trade ts unauthorised unauthorized unclassified under uso vertraulich very vs x ",
+);
+
+/// Whether a line with this first word is read further.
+fn is_starter(head: &str) -> bool {
+    let size = head.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let mut lower = [0_u8; 15];
+    match (head.as_bytes().get(..size), lower.get_mut(..size)) {
+        (Some([first]), _) => matches!(first.to_ascii_lowercase(), b'x' | b's' | b'c'),
+        (Some([]), _) => head.bytes().next().is_some_and(|byte| byte >= 0x80),
+        (Some(word), Some(lower)) => {
+            lower.copy_from_slice(word);
+            lower.make_ascii_lowercase();
+            STARTERS.has(lower)
+        }
+        _ => false,
+    }
 }
-
-/// Phrases that are a marking wherever a line begins with them, whatever follows; lower case.
-const OPENINGS: &[(&str, &str)] = &[
-    ("attorney-client privileged", "marking/privileged"),
-    ("attorney-client privilege", "marking/privileged"),
-    ("attorney client privileged", "marking/privileged"),
-    ("attorney client privilege", "marking/privileged"),
-    ("attorney work product", "marking/privileged"),
-    ("attorney-client communication", "marking/privileged"),
-    ("privileged and confidential", "marking/privileged"),
-    ("privileged & confidential", "marking/privileged"),
-    ("legally privileged", "marking/privileged"),
-    ("subject to attorney-client privilege", "marking/privileged"),
-    ("solicitor-client privilege", "marking/privileged"),
-    ("strictly confidential", "marking/confidential"),
-    ("highly confidential", "marking/confidential"),
-    ("company confidential", "marking/confidential"),
-    ("commercial in confidence", "marking/confidential"),
-    ("commercial-in-confidence", "marking/confidential"),
-    ("confidential and proprietary", "marking/confidential"),
-    ("confidential & proprietary", "marking/confidential"),
-    ("confidential - ", "marking/confidential"),
-    ("confidential \u{2013} ", "marking/confidential"),
-    ("confidential \u{2014} ", "marking/confidential"),
-    ("confidential property of", "marking/confidential"),
-    ("confidential information of", "marking/confidential"),
-    ("proprietary and confidential", "marking/proprietary"),
-    ("proprietary & confidential", "marking/proprietary"),
-    ("proprietary information of", "marking/proprietary"),
-    ("trade secret of", "marking/proprietary"),
-    ("trade secret; ", "marking/proprietary"),
-    ("trade secret - ", "marking/proprietary"),
-    ("this file is proprietary", "marking/proprietary"),
-    ("this document is confidential", "marking/confidential"),
-    ("this document contains confidential", "marking/confidential"),
-    ("this document contains proprietary", "marking/proprietary"),
-    ("this email is confidential", "marking/confidential"),
-    ("this e-mail is confidential", "marking/confidential"),
-    ("this message is confidential", "marking/confidential"),
-    ("internal use only", "marking/internal"),
-    ("for internal use only", "marking/internal"),
-    ("for internal distribution only", "marking/internal"),
-    ("for internal use", "marking/internal"),
-    ("company internal", "marking/internal"),
-    ("employees only", "marking/internal"),
-    ("not for distribution", "marking/internal"),
-    ("not for external", "marking/internal"),
-    ("not for public release", "marking/internal"),
-    ("not for further distribution", "marking/internal"),
-    ("do not distribute", "marking/internal"),
-    ("do not share externally", "marking/internal"),
-    ("do not forward", "marking/internal"),
-    ("eyes only", "marking/restricted"),
-    ("for your eyes only", "marking/restricted"),
-    ("need to know basis only", "marking/restricted"),
-    ("under nda", "marking/confidential"),
-    ("for official use only", "marking/official"),
-    ("official use only", "marking/official"),
-    ("official-sensitive", "marking/official"),
-    ("official sensitive", "marking/official"),
-    ("law enforcement sensitive", "marking/official"),
-    ("controlled unclassified information", "marking/cui"),
-    ("material non-public information", "marking/confidential"),
-    ("streng vertraulich", "marking/confidential"),
-    ("vertraulich", "marking/confidential"),
-    ("nur f\u{fc}r den internen gebrauch", "marking/internal"),
-    ("nur f\u{fc}r den dienstgebrauch", "marking/official"),
-    ("vs-nfd", "marking/official"),
-    ("confidentiel", "marking/confidential"),
-    ("strictement confidentiel", "marking/confidential"),
-    ("diffusion restreinte", "marking/restricted"),
-    ("confidencial", "marking/confidential"),
-    ("estrictamente confidencial", "marking/confidential"),
-    ("uso interno", "marking/internal"),
-    ("riservato", "marking/confidential"),
-    ("strettamente riservato", "marking/confidential"),
-    ("\u{673a}\u{5bc6}", "marking/confidential"),
-    ("\u{7edd}\u{5bc6}", "marking/secret"),
-    ("\u{793e}\u{5916}\u{79d8}", "marking/confidential"),
-    ("\u{ce58}\u{be44}", "marking/confidential"),
-];
-
-/// Words that make a line a marking when it consists of nothing else; lower case.
-const WORDS: &[(&str, &str)] = &[
-    ("confidential", "marking/confidential"),
-    ("proprietary", "marking/proprietary"),
-    ("restricted", "marking/restricted"),
-    ("internal", "marking/internal"),
-    ("classified", "marking/secret"),
-    ("secret", "marking/secret"),
-    ("privileged", "marking/privileged"),
-    ("private", "marking/confidential"),
-    ("cui", "marking/cui"),
-    ("fouo", "marking/official"),
-    ("noforn", "marking/secret"),
-    ("embargoed", "marking/confidential"),
-    ("sensitive", "marking/confidential"),
-    ("mnpi", "marking/confidential"),
-];
-
-/// Words that may stand beside those in a line that is nothing but a marking.
-const COMPANY: &[&str] = &[
-    "and",
-    "&",
-    "strictly",
-    "highly",
-    "company",
-    "only",
-    "use",
-    "internal",
-    "for",
-    "do",
-    "not",
-    "distribute",
-    "top",
-    "business",
-    "personal",
-    "information",
-    "document",
-    "draft",
-    "proprietary",
-    "confidential",
-    "commercial",
-    "in",
-    "confidence",
-    "copy",
-    "level",
-    "distribution",
-    "access",
-    "sensitive",
-    "material",
-    "data",
-    "very",
-    "official",
-    "client",
-    "attorney",
-    "-",
-    "\u{2013}",
-    "\u{2014}",
-    "/",
-    "|",
-    "//",
-    "share",
-    "externally",
-    "forward",
-    "eyes",
-    "privileged",
-    "secret",
-    "of",
-    "to",
-    "need",
-    "know",
-    "the",
-    "property",
-    "restricted",
-    "pre-release",
-];
 
 /// The marking that a line begins with: its length, label and confidence. `length` is that of the whole line.
 fn head_marking(head: &str, length: usize) -> Option<(usize, &'static str, u8)> {
@@ -288,10 +130,11 @@ fn head_marking(head: &str, length: usize) -> Option<(usize, &'static str, u8)> 
     for (opening, label) in OPENINGS {
         if lower.starts_with(opening) {
             let whole = length <= opening.len() + 60;
-            let ends = !lower
-                .get(opening.len()..)
-                .and_then(|rest| rest.chars().next())
-                .is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == '(');
+            let ends = opening.ends_with(' ')
+                || !lower
+                    .get(opening.len()..)
+                    .and_then(|rest| rest.chars().next())
+                    .is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == '(');
             let sentence = is_sentence(&lower, opening.len());
             let marked = capital && ends && (whole || is_upper(head, opening.len())) && !sentence;
             return marked.then(|| {
@@ -514,10 +357,13 @@ fn alone(head: &str, lower: &str, length: usize) -> Option<(usize, &'static str,
 
 /// A marking at the end of a line: `Page 3 of 9 - Acme Confidential`, `… | TLP:AMBER`, `[CONFIDENTIAL]` after a title.
 fn tail(text: &str, whole: &str, body: &str, out: &mut Vec<Finding>) {
-    let tail = slice(body, body.len().saturating_sub(48)..body.len());
-    if !tail.bytes().rev().take(14).any(|byte| byte.is_ascii_uppercase()) {
+    let bytes = body.as_bytes();
+    let last = bytes.last().copied().unwrap_or_default();
+    // All these end in a capital, in `…ial` or in `…nly`.
+    if !(last.is_ascii_uppercase() || bytes.ends_with(b"ial") || bytes.ends_with(b"nly")) {
         return;
     }
+    let tail = slice(body, body.len().saturating_sub(48)..body.len());
     let place = |part: &str| part.as_ptr().addr() - text.as_ptr().addr();
     if let Some(at) = tail.rfind("TLP:") {
         let part = tail.get(at..).unwrap_or_default();
@@ -553,3 +399,6 @@ fn tail(text: &str, whole: &str, body: &str, out: &mut Vec<Finding>) {
         return;
     }
 }
+
+#[cfg(test)]
+mod tests;

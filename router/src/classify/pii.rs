@@ -32,3 +32,6 @@ pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
     names::scan(text, &lexed, &known, out);
     out.extend(known);
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,8 +156,9 @@ fn town(body: &str, fresh: bool) -> Option<usize> {
         || after.starts_with([',', '\n', '.', '"', ';', ')', '\\', '<', '|', '\'', '!', '?'])
         || next.is_some_and(|c| c.is_ascii_digit() || c == '(');
     let first = town.split(' ').next().and_then(Folded::of)?;
-    let taken = COMMON.has(first.as_bytes()) && words < 2
-        || GIVEN.has(first.as_bytes()) && words == 1 && !closes_code(after);
+    let taken = !is_state(town)
+        && (COMMON.has(first.as_bytes()) && words < 2
+            || GIVEN.has(first.as_bytes()) && words == 1 && !closes_code(after));
     (closes && words <= 4 && !taken && town.len() >= 2 && !is_greeting(town)).then_some(size)
 }
 

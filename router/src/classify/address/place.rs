@@ -98,6 +98,12 @@ const COMPOUND: &[&str] = &[
     "Trinidad and Tobago",
 ];
 
+/// The first words of [`COMPOUND`], folded, sorted.
+static FIRSTS: Words = Words::new(
+    "abu addis baton british buenos burkina cape colorado costa cyprus czech dar den des dominican el equatorial fort ho hong ivory kansas kuala las long los mexico \
+     middle new north northern nova papua port prince puerto rhode rio salt san santa sao saudi sierra south sri st tel the trinidad united washington west ",
+);
+
 /// Words before a place that tie to it, lower case.
 const TIES: [&str; 30] = [
     "in",
@@ -141,9 +147,7 @@ pub(super) fn scan(text: &str, lexed: &Lexed, covered: &[Range<usize>], out: &mu
         }
         let Some(end) = place_end(text, cap.start, cap.end) else { continue };
         done = end;
-        if covered.iter().any(|span| span.start < end && cap.start < span.end)
-            || !is_tied(text, cap.start, end)
-        {
+        if touching(covered, cap.start, end) || !is_tied(text, cap.start, end) {
             continue;
         }
         let label = Label::fixed("pii/location");
@@ -157,19 +161,29 @@ pub(super) fn scan(text: &str, lexed: &Lexed, covered: &[Range<usize>], out: &mu
     }
 }
 
+/// Whether one of the sorted spans touches the place.
+fn touching(covered: &[Range<usize>], start: usize, end: usize) -> bool {
+    let next = covered.partition_point(|span| span.start < end);
+    covered.get(..next).unwrap_or_default().iter().rev().take(4).any(|span| start < span.end)
+}
+
 /// Where the place that begins at `start` ends.
 fn place_end(text: &str, start: usize, end: usize) -> Option<usize> {
-    let rest = slice(text, start..start.saturating_add(24));
-    let compound = COMPOUND.iter().find(|name| {
-        rest.strip_prefix(**name).is_some_and(|tail| !tail.starts_with(char::is_alphanumeric))
-    });
+    let word = text.get(start..end)?;
+    let folded = Folded::of(word)?;
+    let compound = if FIRSTS.has(folded.as_bytes()) {
+        let rest = slice(text, start..start.saturating_add(24));
+        COMPOUND.iter().find(|name| {
+            rest.strip_prefix(**name).is_some_and(|tail| !tail.starts_with(char::is_alphanumeric))
+        })
+    } else {
+        None
+    };
     if let Some(name) = compound {
         return Some(start + name.len());
     }
-    let word = text.get(start..end)?;
-    let upper = word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_uppercase());
-    let known = Folded::of(word).is_some_and(|folded| PLACES.has(folded.as_bytes()));
-    (known && (word.len() != 2 || upper)).then_some(end)
+    let upper = word.bytes().all(|byte| byte.is_ascii_uppercase());
+    (PLACES.has(folded.as_bytes()) && (word.len() != 2 || upper)).then_some(end)
 }
 
 /// Whether a word before, or a place behind a comma, shows that a place is meant in prose.
@@ -187,4 +201,18 @@ fn is_tied(text: &str, start: usize, end: usize) -> bool {
     let word = before.rsplit([' ', '\n', '(']).next().unwrap_or_default().to_ascii_lowercase();
     let comma = before.ends_with(',') && before.len() > 1;
     !code && !more && (TIES.contains(&word.as_str()) || comma)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_of_each_place_is_in_its_list() {
+        assert!(FIRSTS.is_sound() && PLACES.is_sound());
+        for place in COMPOUND {
+            let word = place.split([' ', '-', '.']).next().unwrap();
+            assert!(FIRSTS.has(Folded::of(word).unwrap().as_bytes()), "{place:?}");
+        }
+    }
 }

@@ -149,6 +149,31 @@ fn is_capital(word: &str) -> bool {
 fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     let rest = slice(text, tail..tail.saturating_add(REACH));
     let rest = rest.strip_prefix(',').unwrap_or(rest).strip_prefix(' ')?;
+    // Behind the number stands a name or one of the small words that open a street.
+    let initial = rest.chars().next()?;
+    if !(initial.is_uppercase()
+        || initial.is_ascii_digit()
+        || matches!(
+            initial,
+            'r' | 'a'
+                | 'b'
+                | 'c'
+                | 'p'
+                | 'v'
+                | 'i'
+                | 'q'
+                | 's'
+                | 't'
+                | 'l'
+                | 'u'
+                | 'f'
+                | 'j'
+                | 'o'
+                | 'k'
+        ))
+    {
+        return None;
+    }
     let line = rest.split(['\n', ',', ';', '"', '\\', '(', ')', '<', '|', '\t']).next()?;
     let place = |word: &str| word.as_ptr().addr() - text.as_ptr().addr() + word.len();
     let (mut names, mut prefix, mut last) = (0, false, None);

@@ -10,7 +10,10 @@ pub enum Cue {
 }
 
 /// Cue words, lower-case, at least three letters; a key holds one when it occurs anywhere in it.
-const CUES: [(&str, Cue); 75] = [
+const CUES: [(&str, Cue); 77] = [
+    // Before `pass`, which they begin with.
+    ("passport", Cue::Personal),
+    ("passenger", Cue::Personal),
     ("pass", Cue::Secret),
     ("pwd", Cue::Secret),
     ("pswd", Cue::Secret),

@@ -1,7 +1,7 @@
 //! What stands around a possible name: a key, a column, a greeting, a mail address, a record.
 
 use super::{
-    lists::{Folded, GIVEN},
+    lists::{Folded, GIVEN, Words},
     run::Word,
 };
 use crate::classify::{
@@ -72,16 +72,18 @@ impl<'a> Surroundings<'a> {
 
     /// The strongest context of the words of `name`, which begin at `start`.
     pub(crate) fn of(&self, start: usize, name: &[Word], columns: &mut Columns) -> Context {
-        if self.is_mail_of(start, name) {
+        if !self.mails.is_empty() && self.is_mail_of(start, name) {
             return Context::Mail;
         }
         if let Some(key) = self.key(start) {
             return key;
         }
         let bytes = self.text.as_bytes();
-        if matches!(byte_before(bytes, start), b',' | b';' | b'\t' | b'|' | b'\n')
-            || byte_before(bytes, start) == b'"' && byte_before(bytes, start - 1) == b','
-        {
+        let before = byte_before(bytes, start);
+        let cell = matches!(before, b',' | b';' | b'\t' | b'|')
+            || before == b'"' && byte_before(bytes, start.saturating_sub(1)) == b','
+            || before == b'\n' && self.is_cell(start);
+        if cell {
             let near = columns.cues(self.lexed, bytes, start);
             if near.cues().any(|(cue, _)| is_person(cue)) {
                 return Context::Key;
@@ -90,11 +92,18 @@ impl<'a> Surroundings<'a> {
                 return if self.is_record(start) { Context::Record } else { Context::PlainKey };
             }
         }
-        if self.is_triggered(start) {
+        if matches!(before, b' ' | b'\n' | b'"' | b'*' | b'\'') && self.is_triggered(start) {
             return Context::Trigger;
         }
         let end = name.last().map_or(start, |word| word.end);
         if self.is_line(start, end) { Context::Line } else { Context::None }
+    }
+
+    /// Whether the first cell of a row may begin at `start`: a delimiter follows on the line.
+    fn is_cell(&self, start: usize) -> bool {
+        let head = slice(self.text, start..start.saturating_add(48));
+        let line = head.split('\n').next().unwrap_or_default();
+        line.contains([',', ';', '\t', '|'])
     }
 
     /// Whether a mail address near by is made of words of the name.
@@ -124,7 +133,11 @@ impl<'a> Surroundings<'a> {
 
     /// The key right before the value.
     fn key(&self, start: usize) -> Option<Context> {
-        let hit = self.lexed.before(start, 64).next()?;
+        // In prose a blank behind a letter stands before the word, and no key.
+        let bytes = self.text.as_bytes();
+        let prose = byte_before(bytes, start) == b' '
+            && byte_before(bytes, start.saturating_sub(1)).is_ascii_alphabetic();
+        let hit = self.lexed.before(start, if prose { 1 } else { 64 }).next()?;
         let gap = self.text.get(hit.end..start)?;
         let spoken = gap == " " && matches!(hit.cue, Cue::Owner | Cue::Patient);
         if !(is_key_gap(gap) || spoken) || !self.is_apt(hit) {
@@ -170,8 +183,20 @@ impl<'a> Surroundings<'a> {
     /// Whether a phrase before the words says that a person follows.
     fn is_triggered(&self, start: usize) -> bool {
         let head = slice(self.text, start.saturating_sub(28)..start);
+        let head = head.trim_end_matches(['"', '\'', '*', '_', '(', ' ', ':']);
+        let bare = head.trim_end_matches(['\n', ',']);
+        let word = bare
+            .rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '\'' | '/')))
+            .next()
+            .unwrap_or_default();
+        // The last word decides for almost all.
+        let Some(folded) = Folded::of(word).filter(|_| (1..=15).contains(&word.len())) else {
+            return false;
+        };
+        if !TRIGGER_ENDS.has(folded.as_bytes()) {
+            return false;
+        }
         let lower = head.to_lowercase();
-        let lower = lower.trim_end_matches(['"', '\'', '*', '_', '(', ' ', ':']);
         TRIGGERS.iter().any(|trigger| {
             lower.strip_suffix(trigger).is_some_and(|rest| !rest.ends_with(char::is_alphanumeric))
         })
@@ -231,6 +256,12 @@ impl<'a> Surroundings<'a> {
         ended && opened && !path && (after || behind)
     }
 }
+
+/// The last words of [`TRIGGERS`], folded, sorted.
+static TRIGGER_ENDS: Words = Words::new(
+    "am attn aunt best bonjour brother by c/o called cheers ciao colleague cordialement daughter dear faithfully father grusse grussen hallo hello her hey hi him hola \
+     husband i'm is kid liebe lieber love me mother name's nephew niece regards saludos sincerely sister son thanks to uncle wife wishes you yours ",
+);
 
 /// Phrases after which a person's name stands, lower case, without what parts them from the name.
 const TRIGGERS: [&str; 62] = [
@@ -390,6 +421,21 @@ pub(crate) fn scan_claimed(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
                 evidence: "context",
                 example: false,
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_of_each_phrase_is_in_its_list() {
+        assert!(TRIGGER_ENDS.is_sound());
+        for trigger in TRIGGERS {
+            let bare = trigger.trim_end_matches(['\n', ',']);
+            let word = bare.rsplit(' ').next().unwrap();
+            assert!(TRIGGER_ENDS.has(Folded::of(word).unwrap().as_bytes()), "{trigger:?}");
         }
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! The lists are written by hand from general knowledge: folded to lower-case ASCII, sorted, parted by blanks.
 
+/// Words of the filter: 8 KiB, so that a list of some thousand words fills a fifteenth of its bits.
+const FILTER_WORDS: usize = 1_024;
+
 /// A sorted list of lower-case words and a table that refuses most other words at once.
 pub(crate) struct Words {
     text: &'static str,
-    filter: [u16; 1024],
+    filter: [u64; FILTER_WORDS],
 }
 
 /// Given names that are hardly anything else.
@@ -29,12 +32,19 @@ impl Words {
     )]
     pub(crate) const fn new(text: &'static str) -> Self {
         let bytes = text.as_bytes();
-        let mut filter = [0_u16; 1024];
+        let mut filter = [0_u64; FILTER_WORDS];
         let (mut start, mut at) = (0, 0);
         while at < bytes.len() {
             if bytes[at] == b' ' || bytes[at] == b'\n' {
                 if at > start + 1 {
-                    filter[slot(bytes[start], bytes[start + 1])] |= 1 << (at - start);
+                    let bit = slot(
+                        bytes[start],
+                        bytes[start + 1],
+                        bytes[at - 2],
+                        bytes[at - 1],
+                        at - start,
+                    );
+                    filter[bit / 64] |= 1 << (bit % 64);
                 }
                 start = at + 1;
             }
@@ -44,14 +54,25 @@ impl Words {
     }
 
     /// Whether the list holds `word`, which is lower case.
+    #[inline]
     pub(crate) fn has(&self, word: &[u8]) -> bool {
-        let [first, second, ..] = word else { return false };
+        let (Some([first, second]), Some([third, last])) =
+            (word.first_chunk::<2>(), word.last_chunk::<2>())
+        else {
+            return false;
+        };
+        let bit = slot(*first, *second, *third, *last, word.len());
         word.len() <= WORD_BYTES_MAX
-            && self
-                .filter
-                .get(slot(*first, *second))
-                .is_some_and(|bits| bits >> word.len() & 1 == 1)
+            && self.filter.get(bit / 64).is_some_and(|bits| bits >> (bit % 64) & 1 == 1)
             && self.search(word)
+    }
+
+    /// Whether the words are in order and each is found.
+    #[cfg(test)]
+    pub(crate) fn is_sound(&self) -> bool {
+        let words: Vec<&str> = self.text.split_ascii_whitespace().collect();
+        words.windows(2).all(|pair| pair[0] < pair[1])
+            && words.iter().all(|word| word.len() < 2 || self.has(word.as_bytes()))
     }
 
     /// Binary search over the offsets of the text: from any offset the word around it is read.
@@ -78,8 +99,14 @@ impl Words {
     }
 }
 
-const fn slot(first: u8, second: u8) -> usize {
-    ((first & 31) as usize) << 5 | (second & 31) as usize
+/// The bit of a word: made of its first two and last two letters and its length.
+const fn slot(first: u8, second: u8, third: u8, last: u8, length: usize) -> usize {
+    let mixed = (first & 63) as usize
+        | ((second & 63) as usize) << 6
+        | ((third & 63) as usize) << 12
+        | ((last & 63) as usize) << 18
+        | length << 24;
+    (mixed.wrapping_mul(0x9E37_79B1) >> 12) & (FILTER_WORDS * 64 - 1)
 }
 
 /// A word folded to lower-case ASCII, as the lists hold it.

@@ -2,7 +2,7 @@
 
 use super::{
     RUN_MAX,
-    lists::{COMMON, FAMILY, Folded, GIVEN, THINGS, WEAK},
+    lists::{COMMON, FAMILY, Folded, GIVEN, THINGS, WEAK, Words},
 };
 use crate::classify::pii::lex::{Cap, Lexed};
 
@@ -32,80 +32,21 @@ const ENDING: u16 = 256;
 const HUMP: u16 = 512;
 
 /// Titles before a name, folded.
-const TITLES: [&str; 24] = [
-    "mr",
-    "mrs",
-    "ms",
-    "miss",
-    "mx",
-    "dr",
-    "prof",
-    "professor",
-    "herr",
-    "frau",
-    "sir",
-    "madam",
-    "mme",
-    "mlle",
-    "monsieur",
-    "madame",
-    "senor",
-    "senora",
-    "sr",
-    "sra",
-    "signor",
-    "signora",
-    "dipl",
-    "rev",
-];
+static TITLES: Words = Words::new(
+    "dipl dr frau herr madam madame miss mlle mme monsieur mr mrs ms mx prof professor rev senor senora signor signora sir sr sra ",
+);
+/// Endings of family names, four to seven letters.
+static ENDINGS: Words = Words::new(
+    "akis akov anov avic baum chuk czyk dottir dsen enko escu evic ewski heimer idis ieva ikov inen inov inski kova ksen lsen lund mann nova nsen oglu \
+     opoulos ovic ovska owska owski quist qvist rova rsen shvili sson strom tsen wicz yeva ynski ",
+);
 
-/// Endings of family names and how long the word must be.
-const ENDINGS: [(&str, usize); 44] = [
-    ("ovic", 6),
-    ("evic", 6),
-    ("avic", 6),
-    ("sson", 6),
-    ("dottir", 8),
-    ("ovska", 7),
-    ("owska", 7),
-    ("owski", 7),
-    ("ewski", 7),
-    ("inski", 7),
-    ("ynski", 7),
-    ("wicz", 6),
-    ("czyk", 6),
-    ("enko", 6),
-    ("chuk", 6),
-    ("opoulos", 9),
-    ("akis", 6),
-    ("idis", 6),
-    ("oglu", 6),
-    ("escu", 6),
-    ("nsen", 6),
-    ("rsen", 6),
-    ("lsen", 6),
-    ("dsen", 6),
-    ("ksen", 6),
-    ("tsen", 6),
-    ("strom", 7),
-    ("qvist", 7),
-    ("quist", 7),
-    ("lund", 7),
-    ("mann", 7),
-    ("baum", 7),
-    ("heimer", 8),
-    ("shvili", 8),
-    ("inen", 7),
-    ("ikov", 6),
-    ("akov", 6),
-    ("inov", 6),
-    ("anov", 6),
-    ("nova", 6),
-    ("kova", 6),
-    ("rova", 6),
-    ("ieva", 6),
-    ("yeva", 6),
-];
+/// Whether a folded word ends as family names do and is long enough for that.
+fn has_ending(word: &[u8]) -> bool {
+    let longest = word.len().saturating_sub(2).min(7);
+    (4..=longest)
+        .any(|size| word.get(word.len() - size..).is_some_and(|ending| ENDINGS.has(ending)))
+}
 
 impl Word {
     /// The word at `cap` with what the lists know.
@@ -127,16 +68,10 @@ impl Word {
         set(WEAK_NAME, WEAK.has(bytes));
         set(FAMILY_NAME, FAMILY.has(bytes));
         set(COMMON_WORD, bytes.len() > 1 && COMMON.has(bytes));
-        set(TITLE, bytes.len() <= 9 && TITLES.iter().any(|title| title.as_bytes() == bytes));
-        let spelled = std::str::from_utf8(bytes).unwrap_or_default();
+        set(TITLE, TITLES.has(bytes));
         set(THING, THINGS.has(bytes));
         set(HUMP, has_hump(raw));
-        set(
-            ENDING,
-            ENDINGS
-                .iter()
-                .any(|(ending, least)| bytes.len() >= *least && spelled.ends_with(ending)),
-        );
+        set(ENDING, has_ending(bytes));
         word
     }
 

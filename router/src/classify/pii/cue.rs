@@ -20,6 +20,7 @@ pub(crate) enum Cue {
     Place,
     Member,
     Sender,
+    File,
     // identifiers of people
     Ssn,
     Itin,
@@ -95,7 +96,7 @@ pub(crate) enum Cue {
     Build,
 }
 
-/// Cue words in lower case, sorted. UTF-8 bytes; upper-case ASCII is folded before the comparison.
+/// Cue words in lower case, sorted; at least two bytes long.
 const WORDS: &[(&str, Cue)] = &[
     ("aadhaar", Cue::Aadhaar),
     ("aadhar", Cue::Aadhaar),
@@ -201,6 +202,7 @@ const WORDS: &[(&str, Cue)] = &[
     ("family", Cue::Family),
     ("fax", Cue::Phone),
     ("field", Cue::Build),
+    ("file", Cue::File),
     ("first", Cue::Given),
     ("firstname", Cue::Given),
     ("fiscal", Cue::Fiscal),
@@ -490,6 +492,7 @@ const PAIRS: &[(Cue, Cue, Cue)] = &[
     (Cue::Member, Cue::Code, Cue::Plan),
     (Cue::Insurance, Cue::Code, Cue::Plan),
     (Cue::Sort, Cue::Code, Cue::Routing),
+    (Cue::Tax, Cue::File, Cue::Tfn),
     (Cue::Driver, Cue::License, Cue::License),
     (Cue::Given, Cue::Name, Cue::Given),
     (Cue::Family, Cue::Name, Cue::Family),
@@ -505,28 +508,43 @@ pub(crate) fn pair(first: Cue, second: Cue) -> Option<Cue> {
 
 /// Longest cue word in bytes.
 const LONGEST: usize = 26;
-
 /// So much of a run of letters is searched for the cues of scripts without spaces.
 const RUN_BYTES_MAX: usize = 240;
+/// Slots of the hash table, a power of two.
+const SLOTS: usize = 4_096;
 
-/// One bit per pair of first letters and length.
-const FILTER: [u32; 1024] = filter();
+/// The number of the word in each slot, counted from 1; 0 for none. Words that meet go to the next free slot.
+static TABLE: [u16; SLOTS] = table();
 
-/// The slot of the first two bytes of a word; case does not matter.
-const fn slot(first: u8, second: u8) -> usize {
-    ((first & 31) as usize) << 5 | (second & 31) as usize
+/// The slot of a word: made of its first two and last two letters and its length, case ignored.
+const fn slot(first: u8, second: u8, third: u8, last: u8, length: usize) -> usize {
+    let mixed = (first & 31) as usize
+        | ((second & 31) as usize) << 5
+        | ((third & 31) as usize) << 10
+        | ((last & 31) as usize) << 15
+        | length << 20;
+    (mixed.wrapping_mul(0x9E37_79B1) >> 13) & (SLOTS - 1)
 }
 
-#[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
-const fn filter() -> [u32; 1024] {
-    let mut bits = [0; 1024];
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler; a wrong index fails the build, and the words are few"
+)]
+const fn table() -> [u16; SLOTS] {
+    let mut table = [0; SLOTS];
     let mut at = 0;
     while at < WORDS.len() {
         let word = WORDS[at].0.as_bytes();
-        bits[slot(word[0], word[1])] |= 1 << word.len();
+        let mut spot =
+            slot(word[0], word[1], word[word.len() - 2], word[word.len() - 1], word.len());
+        while table[spot] != 0 {
+            spot = (spot + 1) & (SLOTS - 1);
+        }
+        table[spot] = at as u16 + 1;
         at += 1;
     }
-    bits
+    table
 }
 
 /// Whether `word` is worth a look-up: cheap, and never wrong about a cue.
@@ -534,11 +552,26 @@ const fn filter() -> [u32; 1024] {
 pub(crate) fn may_be(word: &[u8]) -> bool {
     match word {
         [0xC3..=0xFF, ..] => true,
-        [first, second, ..] if word.len() <= LONGEST => {
-            FILTER.get(slot(*first, *second)).is_some_and(|bits| bits >> word.len() & 1 == 1)
-        }
+        [_, _] | [_, _, ..] if word.len() <= LONGEST => first_number(word) != 0,
         _ => false,
     }
+}
+
+/// The content of the word's slot.
+#[inline]
+fn first_number(word: &[u8]) -> u16 {
+    TABLE.get(home(word)).copied().unwrap_or_default()
+}
+
+/// The slot where the search for `word` begins.
+#[inline]
+fn home(word: &[u8]) -> usize {
+    let (Some([first, second]), Some([third, last])) =
+        (word.first_chunk::<2>(), word.last_chunk::<2>())
+    else {
+        return 0;
+    };
+    slot(*first, *second, *third, *last, word.len())
 }
 
 /// What `word` (letters, any case) hints at.
@@ -548,16 +581,15 @@ pub(crate) fn find(word: &[u8]) -> Option<Cue> {
         let lower = String::from_utf8_lossy(head).to_lowercase();
         return RUNS.iter().find(|(cue, _)| lower.contains(cue)).map(|(_, cue)| *cue);
     }
-    let mut buffer = [0_u8; LONGEST];
-    let lower = buffer.get_mut(..word.len())?;
-    lower.copy_from_slice(word);
-    lower.make_ascii_lowercase();
-    let lower = &*lower;
-    WORDS
-        .binary_search_by(|(cue, _)| cue.as_bytes().cmp(lower))
-        .ok()
-        .and_then(|at| WORDS.get(at))
-        .map(|(_, cue)| *cue)
+    let mut spot = home(word);
+    loop {
+        let number = TABLE.get(spot).copied().filter(|number| *number > 0)?;
+        let (cue, meaning) = WORDS.get(usize::from(number) - 1)?;
+        if cue.as_bytes().eq_ignore_ascii_case(word) {
+            return Some(*meaning);
+        }
+        spot = (spot + 1) & (SLOTS - 1);
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,9 @@ pub(crate) struct Lexed {
     pub(crate) caps: Vec<Cap>,
 }
 
+/// Longest word that can be part of a name.
+const CAP_BYTES_MAX: usize = 40;
+
 const OTHER: u8 = 0;
 const LOWER: u8 = 1;
 const UPPER: u8 = 2;
@@ -44,7 +47,7 @@ const DIGIT: u8 = 3;
 const FOREIGN: u8 = 4;
 
 /// The class of each byte.
-const CLASS: [u8; 256] = classes();
+static CLASS: [u8; 256] = classes();
 
 #[expect(
     clippy::indexing_slicing,
@@ -67,8 +70,11 @@ const fn classes() -> [u8; 256] {
     table
 }
 
+/// The class of the byte at `at`; the end of the text is like a sign.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
 fn class(bytes: &[u8], at: usize) -> u8 {
-    bytes.get(at).and_then(|byte| CLASS.get(usize::from(*byte))).copied().unwrap_or(OTHER)
+    bytes.get(at).map_or(OTHER, |byte| CLASS[usize::from(*byte)])
 }
 
 /// Reads `text` once.
@@ -93,6 +99,7 @@ pub(crate) fn lex(text: &str) -> Lexed {
 }
 
 /// Reads the run of letters at `start` and returns where it ends.
+#[inline]
 fn word(text: &str, start: usize, first: u8, found: &mut Lexed) -> usize {
     let bytes = text.as_bytes();
     let mut end = start + 1;
@@ -111,7 +118,11 @@ fn word(text: &str, start: usize, first: u8, found: &mut Lexed) -> usize {
         end += 1;
     }
     hint(bytes, part, end, found);
-    if humps <= 1 && first != LOWER && is_loose(bytes, start, end) && is_capital(text, start, first)
+    if first != LOWER
+        && humps <= 1
+        && end - start <= CAP_BYTES_MAX
+        && is_loose(bytes, start, end)
+        && is_capital(text, start, first)
     {
         found.caps.push(Cap { start, end });
     }

@@ -94,8 +94,8 @@ impl Columns {
         if line > self.valid_to || self.valid_to == 0 {
             self.header = find_header(lexed, text, line, at);
         }
-        let end = memchr::memchr(b'\n', text.get(at..).unwrap_or_default())
-            .map_or(text.len(), |found| at + found + 1);
+        let ahead = text.get(at..text.len().min(at + HEADER_BYTES_MAX)).unwrap_or_default();
+        let end = memchr::memchr(b'\n', ahead).map_or(at + ahead.len(), |found| at + found + 1);
         self.valid_to = end;
         let Some(header) = self.header else { return Near::default() };
         let row = text.get(line..at).unwrap_or_default();
@@ -106,8 +106,8 @@ impl Columns {
 
 /// The line above that names the columns: with the row's delimiter, as many cells, and a cue.
 fn find_header(lexed: &Lexed, text: &[u8], line: usize, at: usize) -> Option<Header> {
-    let end =
-        memchr::memchr(b'\n', text.get(at..).unwrap_or_default()).map_or(text.len(), |n| at + n);
+    let ahead = text.get(at..text.len().min(at + HEADER_BYTES_MAX)).unwrap_or_default();
+    let end = memchr::memchr(b'\n', ahead).map_or(at + ahead.len(), |n| at + n);
     let row = text.get(line..end.min(line + HEADER_BYTES_MAX)).unwrap_or_default();
     let delimiter =
         *b",\t;|".iter().find(|delimiter| memchr_iter(**delimiter, row).take(2).count() == 2)?;

@@ -30,6 +30,10 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
             done = first.end;
             continue;
         }
+        if is_dull(bytes, first) {
+            done = first.end;
+            continue;
+        }
         if let Some(end) = net::scan(text, first, out) {
             done = end;
             continue;
@@ -50,6 +54,51 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
     }
 }
 
+/// Whether a token stands alone and is too short or too much like a name of code to be an identifier. Decides for almost all
+/// numbers of code without looking around.
+fn is_dull(bytes: &[u8], token: Token) -> bool {
+    let next = byte(bytes, token.end);
+    let joined = matches!(next, b' ' | b'-' | b'.' | b'/' | b':' | b')' | 0xC2) && {
+        let behind = byte(bytes, token.end + 1);
+        behind.is_ascii_alphanumeric() || matches!(behind, b'(' | b' ' | b'-' | b'.' | 0xA0)
+    };
+    let lead = byte_before(bytes, token.start) == b' '
+        && byte(bytes, token.start.saturating_sub(2)).is_ascii_uppercase();
+    if joined || lead {
+        return false;
+    }
+    let letters = token.len() - token.digits;
+    token.digits < 4
+        || token.len() < 6
+        || next == b'_'
+        || token.len() < 26 && letters > 12 && token.digits < 8
+}
+
+/// What the lengths of the tokens must be for a number without a cue to be tried at all.
+fn is_promising(mask: u64, digits: usize, length: usize, lower: bool) -> bool {
+    if digits == length {
+        let single = mask < 16 && (12..=19).contains(&length);
+        return single
+            || matches!(
+                mask,
+                0x4444
+                    | 0x465
+                    | 0x464
+                    | 0x0004_4443
+                    | 0x0004_4441
+                    | 0x4333
+                    | 0x324
+                    | 0x67
+                    | 0x3332
+                    | 0x0002_3342
+                    | 0x3442
+                    | 0x64
+                    | 0x0122_2332
+            );
+    }
+    !lower && digits >= 4
+}
+
 struct Walk<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -63,7 +112,9 @@ impl Walk<'_> {
         let tokens = group.tokens();
         let mut from = 0;
         while let Some(rest) = tokens.get(from..).filter(|rest| !rest.is_empty()) {
-            from += self.take(rest, out).max(1);
+            // A date is three tokens that are nothing else; dates of birth are read from their cue.
+            let date = rest.get(..3).is_some_and(|part| self.is_date(part) && !self.goes_on(part));
+            from += if date { 3 } else { self.take(rest, out).max(1) };
         }
     }
 
@@ -161,14 +212,26 @@ impl Walk<'_> {
         out: &mut Vec<Finding>,
         beyond: usize,
     ) -> usize {
-        for count in (1..=tokens.len().min(WINDOW_MAX + 2)).rev() {
-            let Some(part) = tokens.get(..count) else { continue };
-            let Some(value) = Compact::of(self.bytes, part) else { continue };
-            if !(8..=34).contains(&value.len()) || count < beyond {
+        let most = tokens.len().min(WINDOW_MAX + 2);
+        let mut windows = [(0_u64, 0_usize, 0_usize, false); WINDOW_MAX + 2];
+        let (mut mask, mut digits, mut length, mut lower) = (0, 0, 0, false);
+        for (token, window) in tokens.iter().zip(windows.iter_mut()) {
+            mask = mask << 4 | u64::from(u8::try_from(token.len().min(15)).unwrap_or(15));
+            (digits, length) = (digits + token.digits, length + token.len());
+            lower = lower || !token.is_number() && self.has_lower(*token);
+            *window = (mask, digits, length, lower);
+        }
+        for count in (beyond.max(1)..=most).rev() {
+            let Some((mask, digits, length, lower)) = windows.get(count - 1).copied() else {
+                continue;
+            };
+            if !(8..=34).contains(&length) || !is_promising(mask, digits, length, lower) {
                 continue;
             }
+            let Some(part) = tokens.get(..count) else { continue };
+            let Some(value) = Compact::of(self.bytes, part) else { continue };
             let joint = self.joint(part);
-            let Some(verdict) = self.recognise(&value, joint, part, near) else { continue };
+            let Some(verdict) = Self::recognise(&value, joint, near) else { continue };
             if !self.is_whole(part) {
                 continue;
             }
@@ -183,25 +246,10 @@ impl Walk<'_> {
         0
     }
 
-    fn recognise(
-        &self,
-        value: &Compact,
-        joint: u8,
-        part: &[Token],
-        near: &Near,
-    ) -> Option<Verdict> {
-        let lower = || {
-            part.iter().any(|token| {
-                let letters = self.bytes.get(token.start..token.end).unwrap_or_default();
-                letters.iter().any(u8::is_ascii_lowercase)
-            })
-        };
+    fn recognise(value: &Compact, joint: u8, near: &Near) -> Option<Verdict> {
         if value.is_number() {
             return payment::card(value, joint, near)
                 .or_else(|| government::unannounced(value, joint, near));
-        }
-        if lower() {
-            return None;
         }
         if value.len() >= 15
             && matches!(joint, 0 | b' ' | b'-')
@@ -210,6 +258,11 @@ impl Walk<'_> {
             return Some(found);
         }
         government::unannounced(value, joint, near).or_else(|| health::unannounced(value, joint))
+    }
+
+    fn has_lower(&self, token: Token) -> bool {
+        let letters = self.bytes.get(token.start..token.end).unwrap_or_default();
+        letters.iter().any(u8::is_ascii_lowercase)
     }
 
     /// The separator between the tokens: 0 for a single token, 1 for a mixture.
@@ -227,7 +280,7 @@ impl Walk<'_> {
         let left = !matches!(before, b'.' | b'_' | b'-' | b'+' | b'\\' | b'%' | b'&' | b'$')
             && before < 0x80
             || before >= 0x80 && !self.is_letter_before(first.start)
-            || before == b'-' && byte_before(self.bytes, first.start - 1) == b' ';
+            || before == b'-' && byte_before(self.bytes, first.start.saturating_sub(1)) == b' ';
         let right = match after {
             b'.' | b'-' | b':' | b'/' => !beyond.is_ascii_alphanumeric(),
             b'_' | b'%' | b'=' | b'@' => false,
@@ -249,6 +302,12 @@ impl Walk<'_> {
             .get(at..)
             .and_then(|tail| tail.chars().next())
             .is_some_and(|c| c.is_alphabetic() && u32::from(c) < 0x2E80)
+    }
+
+    /// Whether the separator behind the tokens is the one between them and another digit follows.
+    fn goes_on(&self, part: &[Token]) -> bool {
+        let end = part.last().map_or(0, |token| token.end);
+        byte(self.bytes, end) == self.joint(part) && byte(self.bytes, end + 1).is_ascii_digit()
     }
 
     /// A calendar date is no identity, whatever stands before it.

@@ -24,6 +24,12 @@ pub(crate) struct Phone {
 
 /// The longest telephone number that begins at the first of `tokens`.
 pub(crate) fn find(bytes: &[u8], tokens: &[Token], near: &Near) -> Option<Phone> {
+    let first = tokens.first()?;
+    let signed = matches!(byte_before(bytes, first.start), b'+' | b'(');
+    // A single number without a sign needs a word that announces it.
+    if !is_part(bytes, *first) || !signed && near.is_empty() && tokens.len() == 1 {
+        return None;
+    }
     let most = tokens.iter().take_while(|token| is_part(bytes, **token)).count().min(7);
     (1..=most).rev().find_map(|count| {
         let part = tokens.get(..count)?;
@@ -129,7 +135,7 @@ fn judge(
     let refused = near.has(Cue::Order, 20) || near.has(Cue::Build, 20);
     match (lead, lengths) {
         (Lead::Plus | Lead::PlusParenthesis, _) if digit != b'0' && total >= 8 => {
-            let line_start = matches!(byte_before(bytes, first.start - 1), b'\n');
+            let line_start = matches!(byte_before(bytes, first.start.saturating_sub(1)), b'\n');
             (cued || !(line_start && part.len() == 1))
                 .then(|| found(if cued { 97 } else { 88 }))
                 .flatten()
@@ -168,12 +174,13 @@ fn is_trunk(bytes: &[u8], part: &[Token], lengths: &[usize; 7], total: usize) ->
         _ => false,
     };
     let beside = |at: usize| byte(bytes, at) == b' ' && byte(bytes, at + 1).is_ascii_digit();
-    let before = first.start.checked_sub(2).map_or(b' ', |at| byte(bytes, at));
+    let beside_before = byte_before(bytes, first.start) == b' '
+        && byte_before(bytes, first.start.saturating_sub(1)).is_ascii_digit();
     blocks
         && (9..=11).contains(&total)
         && matches!(joint(bytes, part), b' ' | b'-')
         && matches!(byte(bytes, first.start + 1), b'1'..=b'9')
-        && !before.is_ascii_digit()
+        && !beside_before
         && !beside(last.end)
 }
 
@@ -208,7 +215,8 @@ fn is_french(bytes: &[u8], part: &[Token]) -> bool {
             && !byte(bytes, at + 3).is_ascii_alphanumeric()
     };
     let before = first.start.checked_sub(4).is_some_and(pair)
-        || byte_before(bytes, first.start) == b' ' && byte_before(bytes, first.start - 1) == b' ';
+        || byte_before(bytes, first.start) == b' '
+            && byte_before(bytes, first.start.saturating_sub(1)) == b' ';
     byte(bytes, first.start) == b'0'
         && matches!(byte(bytes, first.start + 1), b'1'..=b'9')
         && !before
