@@ -24,7 +24,7 @@ use crate::{
         upstream_answer::{Read, Upstream},
     },
     health::Sign,
-    mask::Mask,
+    mask::Guard,
     pass::Pass,
     reject::{Failure, rejection},
     service::now_ms,
@@ -59,8 +59,8 @@ pub(crate) async fn give(
         }
         Content::Stream(opening) => {
             let Opening { upstream, pass, text, ended } = *opening;
-            let mask = Mask::new(upstream.needle());
-            let mut stream = Stream { session, call, limit, asked, pass, mask };
+            let guard = Guard::new(upstream.needle());
+            let mut stream = Stream { session, call, limit, asked, pass, guard };
             stream.begin(status, headers).await?;
             stream.run(upstream, text, ended).await
         }
@@ -97,7 +97,7 @@ struct Stream<'a, 'b> {
     limit: &'a mut Limit<'b>,
     asked: &'a Asked,
     pass: Pass,
-    mask: Mask,
+    guard: Guard,
 }
 
 impl Stream<'_, '_> {
@@ -135,8 +135,13 @@ impl Stream<'_, '_> {
             if ended || (lost.is_some() && self.pass.observed().terminal) {
                 return self.end(ended.then_some(upstream), text).await;
             }
-            let clean = self.mask.push(text.into());
-            self.write(clean).await?;
+            match self.guard.push(text) {
+                Ok(clean) => self.write(clean).await?,
+                Err(spelled) => {
+                    tracing::error!(backend = self.call.record.backend, "{spelled}");
+                    return self.fail(&Failure::Answer).await;
+                }
+            }
             if let Some(failure) = lost {
                 let router = &self.call.router;
                 router.health.record(&self.call.record.backend, Sign::Ill, now_ms());
@@ -203,8 +208,11 @@ impl Stream<'_, '_> {
     async fn end(&mut self, upstream: Option<Upstream>, mut text: Vec<u8>) -> Result<(), Stop> {
         let ended = self.pass.finish(&mut text);
         self.note();
-        let mut last = BytesMut::from(self.mask.push(text.into()));
-        last.extend_from_slice(&self.mask.finish());
+        let Ok(clean) = self.guard.push(text) else {
+            return self.fail(&Failure::Answer).await;
+        };
+        let mut last = BytesMut::from(clean);
+        last.extend_from_slice(&self.guard.finish());
         if let Some(upstream) = upstream {
             upstream.release().await;
         }
@@ -235,7 +243,7 @@ impl Stream<'_, '_> {
         let told = rejection(failure);
         self.call.record.ended = told.word;
         self.count_masked();
-        let held = self.mask.finish();
+        let held = self.guard.finish();
         self.write(held).await?;
         let event = wire::error_event(
             self.asked.dialect,
@@ -255,7 +263,7 @@ impl Stream<'_, '_> {
     }
 
     fn count_masked(&self) {
-        let hits = u64::from(self.mask.hits());
+        let hits = u64::from(self.guard.hits());
         self.call.router.metrics.credentials_masked.fetch_add(hits, Ordering::Relaxed);
     }
 }

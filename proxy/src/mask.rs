@@ -3,10 +3,14 @@
 //! Some servers echo request headers in error texts. The text of an answer passes through here before the caller
 //! sees it. Invariant: for every way of cutting the bytes, the result is the same and holds no whole credential.
 
+pub(crate) mod spelled;
+
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use memchr::memmem::Finder;
+
+use self::spelled::{Spelled, Watch};
 
 /// What stands where a credential was.
 const HIDDEN: &[u8] = b"[credential removed]";
@@ -25,6 +29,11 @@ impl Needle {
         long.then(|| Self(Arc::new(Finder::new(secret).into_owned())))
     }
 
+    /// The credential, for comparing with the ends of texts.
+    fn secret(&self) -> &[u8] {
+        self.0.needle()
+    }
+
     /// Whether `bytes` hold the credential.
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         self.0.find(bytes).is_some()
@@ -34,6 +43,41 @@ impl Needle {
 impl std::fmt::Debug for Needle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Needle(…)")
+    }
+}
+
+/// Keeps a credential out of one stream, in one event or spelled out over many.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    watch: Watch,
+    mask: Mask,
+}
+
+impl Guard {
+    /// A guard for the credential `needle`.
+    pub(crate) fn new(needle: Option<Needle>) -> Self {
+        Self { watch: Watch::new(needle.clone()), mask: Mask::new(needle) }
+    }
+
+    /// What of these whole events may go on.
+    ///
+    /// # Errors
+    /// When the credential is spelled out.
+    pub(crate) fn push(&mut self, events: Vec<u8>) -> Result<Bytes, Spelled> {
+        Ok(self.mask.push(self.watch.push(events)?.into()))
+    }
+
+    /// What was held back, when the stream has ended.
+    pub(crate) fn finish(&mut self) -> Bytes {
+        let held = self.mask.push(self.watch.finish().into());
+        let mut last = BytesMut::from(held);
+        last.extend_from_slice(&self.mask.finish());
+        last.freeze()
+    }
+
+    /// How often the credential was hidden.
+    pub(crate) fn hits(&self) -> u32 {
+        self.mask.hits()
     }
 }
 
@@ -56,7 +100,7 @@ impl Mask {
     /// The bytes that may go on; what could be the start of a credential waits for the next chunk.
     pub(crate) fn push(&mut self, chunk: Bytes) -> Bytes {
         let Some(needle) = &self.needle else { return chunk };
-        let secret = needle.0.needle();
+        let secret = needle.secret();
         let whole = if self.held.is_empty() {
             chunk
         } else {
@@ -105,7 +149,7 @@ fn replaced(needle: &Needle, bytes: &[u8]) -> (Bytes, u32) {
     for at in needle.0.find_iter(bytes) {
         out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
         out.extend_from_slice(HIDDEN);
-        from = at.saturating_add(needle.0.needle().len());
+        from = at.saturating_add(needle.secret().len());
         hits = hits.saturating_add(1);
     }
     out.extend_from_slice(bytes.get(from..).unwrap_or_default());

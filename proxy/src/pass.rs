@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use backends::translate::{self, StreamTranslator, TranslateError};
 use bytes::Bytes;
+use memchr::memmem;
 use router::{
     answer::{AnswerError, Ended, Observed, StreamOptions, StreamPass, restore_buffered},
     wire::Dialect,
@@ -40,6 +41,10 @@ pub(crate) struct Pass {
     decoder: Decoder,
     translator: Option<StreamTranslator>,
     restore: StreamPass,
+    /// The caller's dialect.
+    dialect: Dialect,
+    /// Whether the mark of the end has passed; nothing passes behind it.
+    closed: bool,
 }
 
 impl Pass {
@@ -63,7 +68,8 @@ impl Pass {
             model_alias: None,
         };
         let decoder = Decoder::new(encoding, STREAM_BYTES_MAX)?;
-        Ok(Self { decoder, translator, restore: StreamPass::new(options) })
+        let (restore, dialect) = (StreamPass::new(options), asked.dialect);
+        Ok(Self { decoder, translator, restore, dialect, closed: false })
     }
 
     /// Appends to `out` what `piece` becomes.
@@ -71,8 +77,17 @@ impl Pass {
     /// # Errors
     /// When the answer cannot be passed on; what is in `out` may be.
     pub(crate) fn push(&mut self, piece: Bytes, out: &mut Vec<u8>) -> Result<(), PassError> {
+        if self.closed {
+            return Ok(());
+        }
         let text = self.decoder.push(piece)?;
-        self.read(&text, out)
+        let from = out.len();
+        let read = self.read(&text, out);
+        if let Some(end) = end_mark(self.dialect, out.get(from..).unwrap_or_default()) {
+            out.truncate(from.saturating_add(end));
+            self.closed = true;
+        }
+        read
     }
 
     fn read(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), PassError> {
@@ -87,11 +102,21 @@ impl Pass {
 
     /// Appends what was held back, and says whether the answer is whole.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Ended {
+        if self.closed {
+            return Ended::Complete;
+        }
         let whole = match self.decoder.finish() {
             Ok(rest) => self.read(&rest, out).is_ok() && self.close(out),
             Err(_) => false,
         };
+        let from = out.len();
         let ended = self.restore.finish(out);
+        let marked = end_mark(self.dialect, out.get(from..).unwrap_or_default()).is_some();
+        let complete = whole && ended == Ended::Complete;
+        if complete && !marked && has_done(self.dialect) && self.observed().error.is_none() {
+            // Some servers forget it; clients of this dialect may wait for it.
+            out.extend_from_slice(DONE);
+        }
         if whole { ended } else { Ended::Truncated }
     }
 
@@ -107,6 +132,39 @@ impl Pass {
     pub(crate) fn observed(&self) -> &Observed {
         self.restore.observed()
     }
+}
+
+/// The last event of a stream in the chat dialect.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+fn has_done(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiCompletions)
+}
+
+/// Where the last event of a stream ends, if it is among these whole events.
+fn end_mark(dialect: Dialect, events: &[u8]) -> Option<usize> {
+    let marks: &[&[u8]] = match dialect {
+        Dialect::OpenAiChat | Dialect::OpenAiCompletions => &[b"data: [DONE]", b"data:[DONE]"],
+        Dialect::AnthropicMessages => &[b"event: message_stop"],
+        Dialect::OpenAiResponses => &[
+            b"event: response.completed",
+            b"event: response.incomplete",
+            b"event: response.failed",
+        ],
+        Dialect::OpenAiEmbeddings | Dialect::AnthropicCountTokens => &[],
+    };
+    let begins = |at: &usize| {
+        at.checked_sub(1).is_none_or(|before| {
+            events.get(before).is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
+        })
+    };
+    let found =
+        marks.iter().filter_map(|mark| memmem::find_iter(events, mark).find(begins)).min()?;
+    let rest = events.get(found..).unwrap_or_default();
+    let ends: [&[u8]; 2] = [b"\n\n", b"\r\n\r\n"];
+    let end = |blank: &&[u8]| Some(memmem::find(rest, blank)?.saturating_add(blank.len()));
+    let length = ends.iter().filter_map(end).min().unwrap_or(rest.len());
+    Some(found.saturating_add(length))
 }
 
 /// A whole answer as the caller gets it, and what was seen in it.
@@ -127,5 +185,44 @@ pub(crate) fn whole(
     match restored {
         std::borrow::Cow::Borrowed(_) => Ok((body, observed)),
         std::borrow::Cow::Owned(restored) => Ok((restored.into(), observed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_mark_is_found_at_the_start_of_a_line_only() {
+        let chat = Dialect::OpenAiChat;
+        let messages = Dialect::AnthropicMessages;
+        let cases: [(Dialect, &str, Option<&str>); 6] = [
+            (
+                chat,
+                "data: {}\n\ndata: [DONE]\n\ndata: {}\n\n",
+                Some("data: {}\n\ndata: [DONE]\n\n"),
+            ),
+            (chat, "data: [DONE]\r\n\r\ndata: x\n\n", Some("data: [DONE]\r\n\r\n")),
+            (chat, "data: {\"content\":\"data: [DONE]\"}\n\n", None),
+            (
+                messages,
+                "event: message_stop\ndata: {}\n\nevent: ping\n\n",
+                Some("event: message_stop\ndata: {}\n\n"),
+            ),
+            (messages, "data: [DONE]\n\n", None),
+            (
+                Dialect::OpenAiResponses,
+                "event: response.completed\ndata: {}",
+                Some("event: response.completed\ndata: {}"),
+            ),
+        ];
+        for (dialect, events, kept) in cases {
+            let end = end_mark(dialect, events.as_bytes());
+            assert_eq!(
+                end.map(|end| &events.as_bytes()[..end]),
+                kept.map(str::as_bytes),
+                "{events}"
+            );
+        }
     }
 }

@@ -74,8 +74,9 @@ fn a_stream_passes_piece_by_piece_and_ends_once() {
 
 #[test]
 fn a_stream_that_breaks_off_is_never_ended_properly() {
-    let chunks = ["data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n"];
-    let upstream = Upstream::start(move |_, _| stream(&chunks, Duration::ZERO, false));
+    let chunk = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+    let upstream =
+        Upstream::start(move |_, _| stream(&[chunk; 3], Duration::from_millis(30), false));
     let world = World::start(&config(&[&upstream], ""));
     let (_, body) = world.chat(&prompt("hi", ",\"stream\":true"));
     assert!(body.contains("\"a\"") && body.contains("backend_answer"), "{body}");
