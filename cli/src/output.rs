@@ -1,6 +1,6 @@
 //! Writes results: data on standard output, everything else on standard error; a closed pipe is no error.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -48,11 +48,6 @@ pub(crate) fn complain(text: &str) {
     if writeln!(out, "{text}").is_err() {
         drop(out);
     }
-}
-
-/// Whether colour helps: standard output is a terminal. Colour never carries meaning alone.
-pub(crate) fn is_colourful() -> bool {
-    io::stdout().is_terminal()
 }
 
 /// A table with a head, columns as wide as their widest cell, two blanks between them.

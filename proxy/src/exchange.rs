@@ -42,12 +42,10 @@ pub(crate) struct Asked {
     pub(crate) body: Bytes,
     /// Who may answer, in order.
     pub(crate) attempts: Vec<Attempt>,
-    /// What is replaced in the body whoever answers.
+    /// What is replaced in the body.
     pub(crate) edits: Vec<Edit>,
-    /// What is taken out for everybody but `home`.
-    pub(crate) foreign_edits: Vec<Edit>,
-    /// The candidate that answered the last turn.
-    pub(crate) home: Option<usize>,
+    /// What is replaced instead by an attempt at another backend than that of the last turn.
+    pub(crate) foreign_edits: Option<Vec<Edit>>,
     /// What was hidden.
     pub(crate) vault: Arc<Vault>,
     /// For each attempt, the edit that names its model.
@@ -225,11 +223,9 @@ fn word(dialect: Dialect) -> &'static str {
 impl Asked {
     /// The pieces of the body for the attempt at `place`, in the caller's own dialect.
     pub(crate) fn spliced(&self, place: usize) -> Vec<Bytes> {
-        let mut edits = self.edits.clone();
-        let candidate = self.attempts.get(place).map(|attempt| attempt.candidate);
-        if self.home.is_none() || self.home != candidate {
-            edits.extend(self.foreign_edits.iter().cloned());
-        }
+        let foreign = self.attempts.get(place).is_some_and(|attempt| attempt.foreign);
+        let other = self.foreign_edits.as_ref().filter(|_| foreign);
+        let mut edits = other.unwrap_or(&self.edits).clone();
         edits.extend(self.models.get(place).cloned());
         edits.extend(self.usage_edit.clone());
         wire::splice(&self.body, edits)

@@ -99,6 +99,12 @@ pub(crate) fn ask(
         wire::model_edit(&view, model)
     };
     let models = plan.attempts.iter().map(name).collect();
+    // Reasoning that this router made up in a translation means nothing to any provider.
+    let made_up = backends::translate::strip_foreign(view.dialect, &body).unwrap_or_default();
+    plan.edits.extend(made_up.iter().cloned());
+    if let Some(edits) = &mut plan.foreign_edits {
+        edits.extend(made_up);
+    }
     let (dialect, stream) = (view.dialect, view.stream);
     let usage_edit = view.usage_edit.clone();
     drop(view);
@@ -108,8 +114,7 @@ pub(crate) fn ask(
         body,
         attempts: plan.attempts.clone(),
         edits: std::mem::take(&mut plan.edits),
-        foreign_edits: std::mem::take(&mut plan.foreign_edits),
-        home: plan.home,
+        foreign_edits: plan.foreign_edits.take(),
         vault: std::sync::Arc::clone(&plan.vault),
         models,
         usage_edit,

@@ -90,7 +90,7 @@ pub fn choose(candidates: &[Candidate], ask: &Ask<'_>) -> Choice {
                     lower_quality: u8::MAX - candidate.quality,
                     index,
                 },
-                Attempt { candidate: index, expected },
+                Attempt { candidate: index, expected, foreign: false },
             )),
             Err(why) => choice.dropped.push(Dropped { candidate: index, why }),
         }

@@ -79,8 +79,9 @@ pub struct Plan {
     pub dropped: Vec<Dropped>,
     /// Identity of the conversation, for warm caches and taint.
     pub conversation: Conversation,
-    /// Edits that take out opaque reasoning; for backends other than the one which made it.
-    pub foreign_edits: Vec<Edit>,
+    /// What is applied instead of `edits` by an attempt that is [`foreign`](Attempt::foreign): opaque reasoning,
+    /// which only the backend that made it can read, is taken out as well.
+    pub foreign_edits: Option<Vec<Edit>>,
     /// The candidate that answered the last turn of this conversation.
     pub home: Option<usize>,
     /// Who asks.
@@ -109,6 +110,8 @@ pub struct Attempt {
     pub candidate: usize,
     /// What it will cost, caches taken into account.
     pub expected: Cost,
+    /// Another backend answered the last turn of this conversation.
+    pub foreign: bool,
 }
 
 /// A number of tokens and whether it is exact for the model.

@@ -16,11 +16,11 @@ use crate::{
 struct Report {
     file: String,
     warnings: Vec<String>,
-    models: Vec<Model>,
+    models: Vec<ModelLine>,
 }
 
 #[derive(Debug, Serialize)]
-struct Model {
+struct ModelLine {
     backend: String,
     model: String,
     zone: &'static str,
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let (configuration, notices) = settings::load(&args.file)?;
     // Terms are compiled by the engine; a file whose terms do not compile cannot run.
     settings::engine(&configuration)?;
-    let models = configuration.settings.candidates.iter().map(|candidate| Model {
+    let models = configuration.settings.candidates.iter().map(|candidate| ModelLine {
         backend: candidate.backend.to_string(),
         model: candidate.model.to_string(),
         zone: candidate.zone.as_str(),
@@ -77,13 +77,8 @@ fn table(report: &Report) -> String {
         .collect();
     let head =
         ["BACKEND", "MODEL", "ZONE", "QUALITY", "CONTEXT", "IN $/M", "CACHED $/M", "OUT $/M"];
-    let mut text = columns(&head, &rows);
-    for warning in &report.warnings {
-        text.push_str("\nwarning: ");
-        text.push_str(&report.file);
-        text.push(':');
-        text.push_str(warning);
-    }
-    text.push_str(&format!("\n{} is sound", report.file));
-    text
+    let mut parts = vec![columns(&head, &rows)];
+    parts.extend(report.warnings.iter().map(|text| format!("warning: {}:{text}", report.file)));
+    parts.push(format!("{} is sound", report.file));
+    parts.join("\n")
 }

@@ -200,13 +200,12 @@ fn table(reports: &[Report]) -> String {
         })
         .collect();
     let worst = reports.iter().map(|report| report.level).max().unwrap_or_default();
-    let mut text = if rows.is_empty() {
+    let text = if rows.is_empty() {
         "nothing sensitive found".to_owned()
     } else {
         columns(&["PLACE", "CHARACTERS", "LABEL", "LEVEL", "ACTION", "WHY"], &rows)
     };
-    text.push_str(&format!("\nsensitivity: {worst}"));
-    text
+    format!("{text}\nsensitivity: {worst}")
 }
 
 fn sources(files: &[PathBuf]) -> Vec<Option<&Path>> {

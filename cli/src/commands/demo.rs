@@ -95,12 +95,13 @@ fn scene(number: u8, title: &str) -> Result<(), Failure> {
 fn tell(reply: &Reply) -> Result<(), Failure> {
     output::line(&format!("  you asked:             {}", reply.question))?;
     output::line(&format!("  answer ({}):          {}", reply.status, reply.text.trim()))?;
-    let mut decision = format!("  decision:              route {}", or_none(&reply.route));
-    decision.push_str(&format!(", sensitivity {}", or_none(&reply.sensitivity)));
-    if !reply.cost.is_empty() {
-        decision.push_str(&format!(", cost {} USD", reply.cost));
-    }
-    output::line(&decision)?;
+    let cost =
+        if reply.cost.is_empty() { String::new() } else { format!(", cost {} USD", reply.cost) };
+    output::line(&format!(
+        "  decision:              route {}, sensitivity {}{cost}",
+        or_none(&reply.route),
+        or_none(&reply.sensitivity)
+    ))?;
     if !reply.reason.is_empty() {
         output::line(&format!("  because:               {}", reply.reason))?;
     }

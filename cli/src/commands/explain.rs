@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use domain::{Cost, Tenant};
 use router::{
     decide::{Located, Plan, Question, Refusal, Settings},
-    wire::{self, Dialect},
+    wire::{self, Dialect, View},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         dialect: format!("{dialect:?}"),
         model: view.model.to_string(),
         sensitivity: String::new(),
-        findings: findings.iter().map(finding).collect(),
+        findings: findings.iter().zip(paths(&view, &body, &findings)).map(finding).collect(),
         input_tokens: None,
         input_tokens_exact: None,
         candidates: Vec::new(),
@@ -104,17 +104,12 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
 }
 
 fn read_body(args: &ExplainArgs) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    match args.file.as_ref().filter(|path| path.as_os_str() != "-") {
-        Some(path) => {
-            body =
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        }
-        None => {
-            let limit = u64::try_from(domain::limits::BODY_BYTES_MAX).unwrap_or(u64::MAX);
-            std::io::stdin().lock().take(limit).read_to_end(&mut body)?;
-        }
+    if let Some(path) = args.file.as_ref().filter(|path| path.as_os_str() != "-") {
+        return Ok(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?);
     }
+    let mut body = Vec::new();
+    let limit = u64::try_from(domain::limits::BODY_BYTES_MAX).unwrap_or(u64::MAX);
+    std::io::stdin().lock().take(limit).read_to_end(&mut body)?;
     Ok(body)
 }
 
@@ -142,14 +137,20 @@ fn guess(body: &[u8]) -> Result<Dialect, Failure> {
         .hint("name its format with --dialect"))
 }
 
-fn finding(located: &Located) -> FindingLine {
-    let place = match located.place.turn {
-        Some(turn) => format!("message {turn} ({:?})", located.place.role),
-        None => format!("{:?}", located.place.role),
-    };
+/// Where in the request each finding is, as `messages[2].content`; findings are in document order.
+fn paths(view: &View<'_>, body: &[u8], findings: &[Located]) -> Vec<String> {
+    let start = |located: &Located| Some(view.segments.get(located.segment)?.span.start);
+    let offsets: Vec<usize> = findings.iter().filter_map(start).collect();
+    let tape = router::json::parse(body);
+    let mut paths = tape.map(|tape| wire::paths(&tape, &offsets)).unwrap_or_default();
+    paths.resize(findings.len(), String::new());
+    paths
+}
+
+fn finding((located, path): (&Located, String)) -> FindingLine {
     FindingLine {
         label: located.finding.label.to_string(),
-        place: place.to_lowercase(),
+        place: format!("{path} ({:?})", located.place.role).to_lowercase(),
         level: located.level.to_string(),
         action: located.action.as_str(),
         confidence: located.finding.confidence,

