@@ -20,7 +20,7 @@ use crate::{
     exchange::Asked,
     failover::{
         Won,
-        opening::{Content, Opening},
+        opening::{Content, Opening, Rest},
         upstream_answer::{Read, Upstream},
     },
     health::Sign,
@@ -58,11 +58,11 @@ pub(crate) async fn give(
             whole(session, call, (status, headers), body, &observed).await
         }
         Content::Stream(opening) => {
-            let Opening { upstream, pass, text, ended } = *opening;
+            let Opening { upstream, pass, text, rest } = *opening;
             let guard = Guard::new(upstream.needle());
             let mut stream = Stream { session, call, limit, asked, pass, guard };
             stream.begin(status, headers).await?;
-            stream.run(upstream, text, ended).await
+            stream.run(upstream, text, rest).await
         }
     }
 }
@@ -125,10 +125,11 @@ impl Stream<'_, '_> {
         &mut self,
         mut upstream: Upstream,
         mut text: Vec<u8>,
-        mut ended: bool,
+        rest: Rest,
     ) -> Result<(), Stop> {
         self.call.first_byte();
-        let mut lost = None;
+        let mut ended = rest == Rest::Nothing;
+        let mut lost = (rest == Rest::Broken).then_some(Failure::Answer);
         loop {
             self.note();
             // Some servers close without a last chunk, or not at all, after they have said all.

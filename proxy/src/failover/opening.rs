@@ -45,8 +45,19 @@ pub(crate) struct Opening {
     pub(crate) pass: Pass,
     /// The beginning, as the caller gets it but for the mask.
     pub(crate) text: Vec<u8>,
-    /// Whether that is all of it.
-    pub(crate) ended: bool,
+    /// What follows.
+    pub(crate) rest: Rest,
+}
+
+/// What follows the beginning of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// More.
+    More,
+    /// Nothing: it has ended.
+    Nothing,
+    /// Nothing: its connection broke.
+    Broken,
 }
 
 /// One word for the record, and what it means for the plan.
@@ -97,23 +108,15 @@ async fn begin(
             Ok(read) => read,
             // Something has come, but no content: let the caller see it.
             Err(_) if !text.is_empty() => {
-                return Ok(Opening { upstream, pass, text, ended: false });
+                return Ok(Opening { upstream, pass, text, rest: Rest::More });
             }
             Err(_) => return Err(("first_byte_timeout", Lost::Timeout)),
         };
-        let (piece, ended) = match read {
-            Read::Piece(piece) => (piece, false),
-            Read::End(piece) => (piece, true),
+        let (piece, rest) = match read {
+            Read::Piece(piece) => (piece, Rest::More),
+            Read::End(piece) => (piece, Rest::Nothing),
+            Read::Broken(piece) => (piece, Rest::Broken),
             Read::Idle => return Err(("first_byte_timeout", Lost::Timeout)),
-            Read::Broken(piece) => {
-                // What says its end is whole, however its connection ends.
-                let passed = pass.push(piece, &mut text);
-                let whole = passed.is_ok() && pass.observed().terminal;
-                if whole && pass.observed().error.is_none() {
-                    return Ok(Opening { upstream, pass, text, ended: true });
-                }
-                return Err(("broken", Lost::Broke));
-            }
         };
         if let Err(error) = pass.push(piece, &mut text) {
             tracing::warn!(error = %error, "a backend's stream cannot be passed on");
@@ -124,10 +127,12 @@ async fn begin(
             return Err(("error_event", instead(&error.code)));
         }
         if seen.content || seen.terminal {
-            return Ok(Opening { upstream, pass, text, ended });
+            return Ok(Opening { upstream, pass, text, rest });
         }
-        if ended {
-            return Err(("empty", Lost::Broke));
+        match rest {
+            Rest::More => {}
+            Rest::Nothing => return Err(("empty", Lost::Broke)),
+            Rest::Broken => return Err(("broken", Lost::Broke)),
         }
         deadline = deadline.min(Instant::now() + HOLD);
     }

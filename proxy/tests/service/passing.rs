@@ -236,3 +236,30 @@ fn a_backend_that_asks_for_time_is_left_alone_and_the_caller_learns_how_long() {
     }
     assert_eq!(upstream.requests().len(), 1);
 }
+
+#[test]
+fn a_credential_that_is_spelled_out_over_events_never_arrives() {
+    let letters: Vec<String> = KEY
+        .chars()
+        .map(|c| {
+            format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{c}\"}}}}]}}\n\n")
+        })
+        .chain(["data: [DONE]\n\n".to_owned()])
+        .collect();
+    for pause in [0, 2] {
+        let letters = letters.clone();
+        let upstream = Upstream::start(move |_, _| {
+            let chunks: Vec<&str> = letters.iter().map(String::as_str).collect();
+            stream(&chunks, Duration::from_millis(pause), true)
+        });
+        let world = World::start(&config(&[&upstream], ""));
+        let (_, body) = world.chat(&prompt("hi", ",\"stream\":true"));
+        let spelled: String = body
+            .split("\"content\":\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert!(!spelled.contains(KEY) && spelled.len() < KEY.len() / 2, "{body}");
+        assert!(body.contains("backend_answer"), "{body}");
+    }
+}
