@@ -58,22 +58,24 @@ impl Watch {
     pub(crate) fn push(&mut self, events: Vec<u8>) -> Result<Vec<u8>, Spelled> {
         let Some(needle) = &self.needle else { return Ok(events) };
         let secret = needle.secret();
+        let (tail, most) = (&mut self.tail, secret.len().saturating_sub(1));
+        let mut spelled = false;
         each_fragment(&events, |fragment| {
             if needle.is_in(fragment) {
                 // Replaced elsewhere; what follows begins anew.
-                self.tail.clear();
+                tail.clear();
                 return;
             }
-            self.tail.extend_from_slice(fragment);
+            tail.extend_from_slice(fragment);
+            spelled |= needle.is_in(tail);
+            let surplus = tail.len().saturating_sub(most);
+            tail.drain(..surplus);
         });
-        if needle.is_in(&self.tail) {
+        if spelled {
             self.held.clear();
             return Err(Spelled);
         }
-        let begun = overlap(&self.tail, secret);
-        let most = secret.len().saturating_sub(1);
-        let surplus = self.tail.len().saturating_sub(most);
-        self.tail.drain(..surplus);
+        let begun = overlap(tail, secret);
         self.held.extend_from_slice(&events);
         if begun >= START_BYTES && self.held.len() < HELD_BYTES_MAX {
             return Ok(Vec::new());
@@ -158,6 +160,9 @@ mod tests {
         let letters = ["key ", "s", "k", "-", "a", "a", "b", "-aab", "-0", "12", "3"];
         assert_eq!(pass(&letters), Err(Spelled));
         assert_eq!(pass(&["sk-aab", "\\u002daab-0123"]), Err(Spelled));
+        let mut watch = Watch::new(Needle::new(SECRET));
+        let all = ["sk-aab-aab", "-0123", "sk-aab-aab-0123"].map(event).concat();
+        assert_eq!(watch.push(all), Err(Spelled), "whatever comes after it");
     }
 
     #[test]
