@@ -142,6 +142,9 @@ impl Drop for Call {
         let duration = self.started.elapsed();
         let mut record = std::mem::take(&mut self.record);
         record.duration_ms = millis(duration);
+        if std::thread::panicking() {
+            (record.status, record.ended) = (500, "internal");
+        }
         let [input, cached, output] = record.tokens.unwrap_or_default();
         let labels = CallLabels {
             dialect: record.dialect,
