@@ -72,6 +72,10 @@ fn judge(
         Context::Trigger if !thing && words <= 3 && mixed => return finding(name, 80, "context"),
         Context::Record if words >= 2 && !thing && mixed => return finding(name, 75, "record"),
         Context::Mail => return finding(name, 90, "mail"),
+        Context::Letterhead if (2..=3).contains(&words) && !thing && !shouted => {
+            return finding(name, 62, "record");
+        }
+        Context::Speech if words == 1 && listed && !thing => return finding(name, 62, "context"),
         _ => {}
     }
     if thing || surroundings.is_place(first.start, last.end) {
@@ -90,12 +94,10 @@ fn judge(
         return pair(name, context);
     }
     let given = first.is_given() && !first.is_upper() && (words == 1 || last.is_given());
-    let prose = given && surroundings.is_prose(first.start, last.end, context);
-    if prose {
-        finding(name, if context == Context::Line { 70 } else { 60 }, "names")
-    } else {
-        None
-    }
+    let family = words == 1 && first.has_ending() && first.end - first.start >= 8;
+    let prose = (given || family) && surroundings.is_prose(first.start, last.end, context);
+    let alone = matches!(context, Context::Line | Context::Letterhead);
+    if prose { finding(name, if alone && given { 70 } else { 60 }, "names") } else { None }
 }
 
 /// Two words or more.

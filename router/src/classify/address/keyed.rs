@@ -150,7 +150,28 @@ fn town(rest: &str) -> Option<usize> {
         .as_bytes()
         .windows(2)
         .any(|pair| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()));
-    (letters && capital && !common && !hump && words <= 5 && line.len() >= 2).then_some(line.len())
+    // Files of translations give the word for a town as the value of its key.
+    const LABELS: [&str; 16] = [
+        "城市",
+        "都市",
+        "市区町村",
+        "도시",
+        "город",
+        "stadt",
+        "ort",
+        "wohnort",
+        "ville",
+        "ciudad",
+        "cidade",
+        "miasto",
+        "město",
+        "şehir",
+        "kota",
+        "πόλη",
+    ];
+    let label = LABELS.contains(&line.to_lowercase().as_str());
+    (letters && capital && !label && !common && !hump && words <= 5 && line.len() >= 2)
+        .then_some(line.len())
 }
 
 /// A postal code.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::REACH;
 use crate::classify::{
     candidates::slice,
-    names::lists::Words,
+    names::lists::{COMMON, Folded, THINGS, Words},
     pii::group::{byte, byte_before},
 };
 
@@ -119,12 +119,23 @@ fn box_or_unit(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> 
         .find(|unit| head.ends_with(**unit))?;
     let from = at - unit.len();
     let start = line_start(text, from);
-    // A unit alone is a word of many texts; in an address a number stands before it or it opens its line.
+    // A unit alone is a word of many texts; in an address a number stands before it, on its line or on the line above.
     let line = text.get(start..from)?;
-    let numbered = line.bytes().any(|byte| byte.is_ascii_digit());
-    let dotted = unit.starts_with("Apt");
-    (numbered || dotted)
-        .then(|| (if numbered { first_number(text, start, from) } else { from }..end, 80))
+    if line.bytes().any(|byte| byte.is_ascii_digit()) {
+        return Some((first_number(text, start, from)..end, 80));
+    }
+    let above = line.trim().is_empty().then(|| line_above(text, start)).flatten();
+    above.or(unit.starts_with("Apt").then_some(from)).map(|start| (start..end, 80))
+}
+
+/// Where the line above `start` begins, when it is the street line of an address: a capital and a number.
+fn line_above(text: &str, start: usize) -> Option<usize> {
+    let end = start.checked_sub(1)?;
+    let begin = line_start(text, end);
+    let line = text.get(begin..end)?;
+    let capital = line.split(' ').any(is_capital);
+    (capital && line.trim_end().ends_with(|c: char| c.is_ascii_digit()) && line.len() <= 48)
+        .then_some(begin)
 }
 
 /// The first number of the line that begins at `start`, where the address begins.
@@ -345,7 +356,25 @@ fn coded(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> {
         let start = town_before(text, at - 3)?;
         return Some((start..zip_end(bytes, end), 88));
     }
-    british(bytes, at, end).map(|span| (span, 80))
+    british(bytes, at, end).map(|span| (span, 80)).or_else(|| town_and_code(text, at, end))
+}
+
+/// `in Costamezzana 43015`: a town behind a preposition with its postal code; four digits must be no year.
+fn town_and_code(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> {
+    let digits = text.get(at..end)?;
+    let year = digits.len() == 4 && (digits.starts_with("19") || digits.starts_with("20"));
+    if !(4..=6).contains(&digits.len()) || year || byte_before(text.as_bytes(), at) != b' ' {
+        return None;
+    }
+    let start = town_before(text, at)?;
+    let head = slice(text, start.saturating_sub(6)..start);
+    let tied = [" in ", " from ", " near ", " at "].iter().any(|tie| head.ends_with(tie));
+    let first = text.get(start..at)?.split(' ').next()?;
+    let common = Folded::of(first)
+        .is_some_and(|folded| COMMON.has(folded.as_bytes()) || THINGS.has(folded.as_bytes()));
+    // `RFC 4122`, `ISO 27001` are documents.
+    let short = first.chars().count() < 5 && !first.chars().any(char::is_lowercase);
+    (tied && !common && !short && first.chars().count() >= 3).then_some((start..end, 62))
 }
 
 /// Four more digits behind a US postal code.

@@ -189,7 +189,10 @@ impl Walk<'_> {
                 }
                 let Some(value) = Compact::of(self.bytes, part) else { continue };
                 let verdict = government::announced(cue, &value)
-                    .or_else(|| health::announced(cue, &value))
+                    .or_else(|| {
+                        health::announced(cue, &value)
+                            .filter(|_| cue != Cue::Plan || self.is_spelled(part))
+                    })
                     .or_else(|| payment::bank(cue, &value, self.is_spelled(part)));
                 if let Some(verdict) = verdict {
                     let example = government::is_example(value.as_str());
@@ -345,8 +348,8 @@ impl Walk<'_> {
         let from = first.start.saturating_sub(32);
         let head = slice(self.text, from..first.start).to_ascii_lowercase();
         [
-            "number", "num", " no", "_no", "nr", "#", "acct", "konto", "compte", "cuenta", "conto",
-            "iban", "checking", "savings", "clabe", "a/c",
+            "number", "num", " no", "_no", " id", "_id", "nr", "#", "acct", "konto", "compte",
+            "cuenta", "conto", "iban", "checking", "savings", "clabe", "a/c",
         ]
         .iter()
         .any(|word| head.contains(word))
