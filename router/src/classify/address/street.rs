@@ -185,7 +185,7 @@ fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     {
         return None;
     }
-    let line = rest.split(['\n', ',', ';', '"', '\\', '(', ')', '<', '|', '\t']).next()?;
+    let line = rest.split(['\n', ',', ';', '"', '\\', '(', ')', '<', '|', '\t', '^']).next()?;
     let place = |word: &str| word.as_ptr().addr() - text.as_ptr().addr() + word.len();
     let (mut names, mut prefix, mut last) = (0, false, None);
     for word in line.split(' ').take(6) {
@@ -227,7 +227,8 @@ fn opens(lower: &str) -> bool {
 fn words_before(text: &str, at: usize) -> impl Iterator<Item = (usize, &str)> {
     let head = slice(text, at.saturating_sub(REACH)..at.saturating_sub(1));
     let stops = ['\n', ',', ';', '"', ':', '\\', '(', ')', '>', '|', '\t', '\''];
-    let line = head.rsplit(stops).next().unwrap_or_default();
+    // `Calle Mayor, 15`: the comma before the number belongs to the line.
+    let line = head.strip_suffix(',').unwrap_or(head).rsplit(stops).next().unwrap_or_default();
     line.rsplit(' ').take(6).map(move |word| (word.as_ptr().addr() - text.as_ptr().addr(), word))
 }
 
@@ -236,14 +237,16 @@ fn backward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     if byte_before(text.as_bytes(), at) != b' ' || at < 4 {
         return None;
     }
+    let comma = byte_before(text.as_bytes(), at - 1) == b',';
     let (mut start, mut typed) = (None, false);
     for (count, (begin, word)) in words_before(text, at).enumerate() {
         let lower = word.to_lowercase();
         let capital = is_capital(word);
-        if count == 0 && capital && has_ending(&lower) {
+        if count == 0 && capital && !comma && has_ending(&lower) {
             return Some((begin..tail, 80));
         }
         if count == 0
+            && !comma
             && BEHIND.has(lower.as_bytes())
             && (!capital && lower.chars().count() >= 2 || capital && !is_plain(&lower))
         {

@@ -84,7 +84,9 @@ impl<'a> Surroundings<'a> {
         }
         let bytes = self.text.as_bytes();
         let before = byte_before(bytes, start);
-        let cell = matches!(before, b',' | b';' | b'\t' | b'|')
+        let spaced = before == b' ' && byte_before(bytes, start.saturating_sub(1)) == b'|';
+        let cell = spaced
+            || matches!(before, b',' | b';' | b'\t' | b'|')
             || before == b'"' && byte_before(bytes, start.saturating_sub(1)) == b','
             || before == b'\n' && self.is_cell(start);
         if cell {

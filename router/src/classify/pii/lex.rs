@@ -151,14 +151,11 @@ fn confirm(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) {
 fn is_loose(bytes: &[u8], start: usize, end: usize) -> bool {
     let before = start.checked_sub(1).and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
     let after = bytes.get(end).copied().unwrap_or(b' ');
-    let joins = |byte: u8| {
-        matches!(byte, b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'<' | b'+' | b'%')
-    };
-    (!joins(before) || before == b'<')
-        && !joins(after)
-        && after != b'('
-        && before != b'/'
-        && before != b'&'
+    let joins =
+        |byte: u8| matches!(byte, b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'+' | b'%');
+    // `<Name>Anna</Name>` is data, `Vec<u8>` is code.
+    let code = after == b'(' || after == b'<' && bytes.get(end + 1) != Some(&b'/');
+    !joins(before) && !joins(after) && !code && before != b'/' && before != b'&'
 }
 
 /// Whether the word begins with an upper-case letter; foreign letters are looked up.
