@@ -211,9 +211,10 @@ fn is_home(text: &str, start: usize) -> bool {
         "wohnt in",
         "habite à",
     ];
-    let bytes = text.as_bytes();
-    let last = start.checked_sub(2).and_then(|at| bytes.get(at)).copied().unwrap_or_default();
-    if !matches!(last, b'm' | b'n' | b'o' | b'f' | b's' | 0xA0) {
+    let before = text.as_bytes().get(start.saturating_sub(6)..start).unwrap_or_default();
+    // The last word decides for almost all.
+    let ends: [&[u8]; 7] = [b" in ", b"from ", b" to ", b" of ", b" is ", b"\xC3\xA0 ", b" en "];
+    if !ends.iter().any(|end| before.ends_with(end)) {
         return false;
     }
     let head = slice(text, start.saturating_sub(20)..start).to_lowercase();

@@ -43,8 +43,8 @@ const CAP_BYTES_MAX: usize = 40;
 const OTHER: u8 = 0;
 const LOWER: u8 = 1;
 const UPPER: u8 = 2;
-const DIGIT: u8 = 3;
 const FOREIGN: u8 = 4;
+const DIGIT: u8 = 8;
 
 /// The class of each byte.
 static CLASS: [u8; 256] = classes();
@@ -92,32 +92,48 @@ pub(crate) fn lex(text: &str) -> Lexed {
                     at += 1;
                 }
             }
-            first => at = word(text, at, first, &mut found),
+            FOREIGN => match letter(text, at) {
+                Some(size) => at = word(text, at, at + size, &mut found),
+                None => at += char_size(text, at),
+            },
+            _ => at = word(text, at, at + 1, &mut found),
         }
     }
     found
 }
 
-/// Reads the run of letters at `start` and returns where it ends.
+/// How many bytes the character at `at` has; 1 when none begins there.
+fn char_size(text: &str, at: usize) -> usize {
+    text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
+}
+
+/// The size of the foreign letter at `at`; `None` for dashes, quotes and other signs.
+fn letter(text: &str, at: usize) -> Option<usize> {
+    let c = text.get(at..)?.chars().next()?;
+    c.is_alphabetic().then(|| c.len_utf8())
+}
+
+/// Reads the run of letters at `start`, of which those before `end` are known, and returns where it ends.
 #[inline]
-fn word(text: &str, start: usize, first: u8, found: &mut Lexed) -> usize {
+fn word(text: &str, start: usize, mut end: usize, found: &mut Lexed) -> usize {
     let bytes = text.as_bytes();
-    let mut end = start + 1;
-    let (mut humps, mut part, mut last) = (0_usize, start, first);
+    let first = class(bytes, start);
+    let mut seen = first;
     loop {
         let now = class(bytes, end);
-        if now == OTHER || now == DIGIT {
-            break;
+        match now {
+            LOWER | UPPER => end += 1,
+            FOREIGN => match letter(text, end) {
+                Some(size) => end += size,
+                None => break,
+            },
+            _ => break,
         }
-        if now == UPPER && last == LOWER {
-            humps += 1;
-            hint(bytes, part, end, found);
-            part = end;
-        }
-        last = now;
-        end += 1;
+        seen |= now;
     }
-    hint(bytes, part, end, found);
+    let mixed = seen & LOWER != 0 && seen & UPPER != 0;
+    let humps =
+        if mixed { parts(bytes, start, end, found) } else { hint(bytes, start, end, found) };
     if first != LOWER
         && humps <= 1
         && end - start <= CAP_BYTES_MAX
@@ -129,12 +145,26 @@ fn word(text: &str, start: usize, first: u8, found: &mut Lexed) -> usize {
     end
 }
 
-/// Marks the word when it is a cue.
+/// Marks the cues among the parts of a name such as `birthDate` and counts the places where it is cut.
+fn parts(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) -> usize {
+    let (mut part, mut humps) = (start, 0);
+    for at in start + 1..end {
+        if class(bytes, at) == UPPER && class(bytes, at - 1) == LOWER {
+            hint(bytes, part, at, found);
+            (part, humps) = (at, humps + 1);
+        }
+    }
+    hint(bytes, part, end, found);
+    humps
+}
+
+/// Marks the word when it is a cue; it has no humps.
 #[inline]
-fn hint(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) {
+fn hint(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) -> usize {
     if cue::may_be(bytes.get(start..end).unwrap_or_default()) {
         confirm(bytes, start, end, found);
     }
+    0
 }
 
 #[inline(never)]
