@@ -70,11 +70,17 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-/// The class of the byte at `at`; the end of the text is like a sign.
+/// The class of a byte.
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
+fn class_of(byte: u8) -> u8 {
+    CLASS[usize::from(byte)]
+}
+
+/// The class of the byte at `at`; the end of the text is like a sign.
+#[inline]
 fn class(bytes: &[u8], at: usize) -> u8 {
-    bytes.get(at).map_or(OTHER, |byte| CLASS[usize::from(*byte)])
+    bytes.get(at).map_or(OTHER, |byte| class_of(*byte))
 }
 
 /// Reads `text` once.
@@ -82,15 +88,15 @@ pub(crate) fn lex(text: &str) -> Lexed {
     let bytes = text.as_bytes();
     let mut found = Lexed::default();
     let mut at = 0;
-    while at < bytes.len() {
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(next) = rest.iter().position(|byte| class_of(*byte) != OTHER) else { break };
+        at += next;
         match class(bytes, at) {
-            OTHER => at += 1,
             DIGIT => {
                 found.numbers.push(at);
-                at += 1;
-                while class(bytes, at) == DIGIT {
-                    at += 1;
-                }
+                let rest = bytes.get(at..).unwrap_or_default();
+                at += rest.iter().position(|byte| class_of(*byte) != DIGIT).unwrap_or(rest.len());
             }
             FOREIGN => match letter(text, at) {
                 Some(size) => at = word(text, at, at + size, &mut found),
@@ -113,6 +119,12 @@ fn letter(text: &str, at: usize) -> Option<usize> {
     c.is_alphabetic().then(|| c.len_utf8())
 }
 
+/// The size of the letter at `at` when it is a foreign one.
+#[inline]
+fn letter_if_foreign(text: &str, at: usize) -> Option<usize> {
+    if class(text.as_bytes(), at) == FOREIGN { letter(text, at) } else { None }
+}
+
 /// Reads the run of letters at `start`, of which those before `end` are known, and returns where it ends.
 #[inline]
 fn word(text: &str, start: usize, mut end: usize, found: &mut Lexed) -> usize {
@@ -120,16 +132,17 @@ fn word(text: &str, start: usize, mut end: usize, found: &mut Lexed) -> usize {
     let first = class(bytes, start);
     let mut seen = first;
     loop {
-        let now = class(bytes, end);
-        match now {
-            LOWER | UPPER => end += 1,
-            FOREIGN => match letter(text, end) {
-                Some(size) => end += size,
-                None => break,
-            },
-            _ => break,
+        let rest = bytes.get(end..).unwrap_or_default();
+        let run = rest.iter().position(|byte| {
+            let class = class_of(*byte);
+            seen |= class;
+            class & (LOWER | UPPER) == 0
+        });
+        end += run.unwrap_or(rest.len());
+        match letter_if_foreign(text, end) {
+            Some(size) => end += size,
+            None => break,
         }
-        seen |= now;
     }
     let mixed = seen & LOWER != 0 && seen & UPPER != 0;
     let humps =
@@ -183,9 +196,19 @@ fn is_loose(bytes: &[u8], start: usize, end: usize) -> bool {
     let after = bytes.get(end).copied().unwrap_or(b' ');
     let joins =
         |byte: u8| matches!(byte, b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'+' | b'%');
-    // `<Name>Anna</Name>` is data, `Vec<u8>` is code.
-    let code = after == b'(' || after == b'<' && bytes.get(end + 1) != Some(&b'/');
-    !joins(before) && !joins(after) && !code && before != b'/' && before != b'&'
+    let beyond = bytes.get(end + 1).copied().unwrap_or(b' ');
+    let behind = start.checked_sub(2).and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
+    // `<Name>Anna</Name>` is data; `Vec<u8>`, `Foo::new`, `Foo.bar` and `foo.Bar` are code.
+    let code = match after {
+        b'(' | b'[' | b'{' | b'=' | b'/' | b'&' => true,
+        b'<' => beyond != b'/',
+        b'.' => beyond.is_ascii_lowercase() || beyond == b'_',
+        b':' => beyond == b':',
+        _ => false,
+    };
+    let member =
+        matches!(before, b'.' | b':') && (behind.is_ascii_alphanumeric() || behind == b':');
+    !joins(before) && !joins(after) && !code && !member && before != b'/' && before != b'&'
 }
 
 /// Whether the word begins with an upper-case letter; foreign letters are looked up.
