@@ -181,8 +181,14 @@ fn code(rest: &str) -> Option<usize> {
         .unwrap_or(rest.len());
     let line = rest.get(..end)?.trim_end();
     let digits = line.bytes().filter(u8::is_ascii_digit).count();
+    // `00000` stands in for a code.
+    let empty = line.bytes().all(|b| b == b'0');
     let upper = line.bytes().all(|b| !b.is_ascii_lowercase());
-    ((3..=10).contains(&line.len()) && digits >= 2 && upper && line.split(' ').count() <= 2)
+    ((3..=10).contains(&line.len())
+        && digits >= 2
+        && !empty
+        && upper
+        && line.split(' ').count() <= 2)
         .then_some(line.len())
 }
 

@@ -105,37 +105,9 @@ static FIRSTS: Words = Words::new(
 );
 
 /// Words before a place that tie to it, lower case.
-const TIES: [&str; 30] = [
-    "in",
-    "from",
-    "to",
-    "at",
-    "near",
-    "around",
-    "outside",
-    "leaving",
-    "visiting",
-    "visit",
-    "via",
-    "through",
-    "across",
-    "between",
-    "toward",
-    "towards",
-    "into",
-    "inside",
-    "within",
-    "of",
-    "the",
-    "and",
-    "aus",
-    "nach",
-    "depuis",
-    "desde",
-    "da",
-    "is",
-    "for",
-    "throughout",
+const TIES: [&str; 18] = [
+    "in", "from", "to", "at", "near", "around", "outside", "leaving", "visiting", "visit", "via",
+    "through", "toward", "towards", "aus", "nach", "depuis", "desde",
 ];
 
 /// Adds places; those inside `covered` spans are part of an address already.

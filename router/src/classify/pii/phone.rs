@@ -203,7 +203,9 @@ fn is_cued(bytes: &[u8], start: usize, near: &Near) -> bool {
     near.cues().enumerate().any(|(rank, (cue, distance))| {
         let gap = bytes.get(start.saturating_sub(distance)..start).unwrap_or_default();
         let lines = gap.contains(&b'\n') && distance > 6 && byte_before(bytes, start) != b'"';
-        cue == Cue::Phone && !lines && (rank == 0 && distance <= 32 || distance <= 14)
+        // `input.phone || 1234567` is code.
+        let code = gap.windows(2).any(|pair| pair == b"||" || pair == b"&&");
+        cue == Cue::Phone && !lines && !code && (rank == 0 && distance <= 32 || distance <= 14)
     })
 }
 
