@@ -26,6 +26,7 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
     let surroundings = Surroundings::new(text, lexed, known);
     let mut columns = Columns::default();
     let mut at = 0;
+    let mut keyed = None;
     while at < lexed.caps.len() {
         let run = Run::at(text, lexed, at);
         at += run.caps.max(1);
@@ -33,9 +34,18 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
             let context = match stretch.name.first() {
                 None => continue,
                 Some(_) if stretch.titled => Context::Title,
+                // `Patient: SMITH, JOHN`: what follows the comma belongs to the key, too.
+                Some(first)
+                    if keyed.is_some_and(|end| text.get(end..first.start) == Some(", "))
+                        && first.is_given() =>
+                {
+                    Context::Key
+                }
                 Some(first) => surroundings.of(first.start, stretch.name, &mut columns),
             };
-            out.extend(judge(&stretch, context, &surroundings));
+            let found = judge(&stretch, context, &surroundings);
+            keyed = found.as_ref().filter(|_| context == Context::Key).map(|found| found.span.end);
+            out.extend(found);
         }
     }
     context::scan_claims(text, out);

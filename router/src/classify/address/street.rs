@@ -66,9 +66,9 @@ const BOXES: [&str; 15] = [
     "casella postale ",
 ];
 /// Small words inside the names of streets.
-const SMALL: [&str; 20] = [
-    "de", "del", "della", "la", "le", "les", "van", "der", "den", "von", "di", "da", "do", "dos",
-    "du", "des", "y", "e", "of", "the",
+const SMALL: [&str; 26] = [
+    "das", "dal", "dello", "degli", "dei", "nad", "de", "del", "della", "la", "le", "les", "van",
+    "der", "den", "von", "di", "da", "do", "dos", "du", "des", "y", "e", "of", "the",
 ];
 /// Words of [`BEFORE`] that are common elsewhere: they count in capitals only.
 const WEAK: [&str; 15] = [

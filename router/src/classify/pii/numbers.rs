@@ -360,6 +360,7 @@ impl Walk<'_> {
                     | "nbr"
                     | "#"
                     | "acct"
+                    | "acc"
                     | "konto"
                     | "kontonummer"
                     | "accountnumber"

@@ -8,6 +8,7 @@ pub(super) const WORDS: &[(&str, Cue)] = &[
     ("aadhar", Cue::Aadhaar),
     ("aba", Cue::Routing),
     ("abn", Cue::Abn),
+    ("acc", Cue::Account),
     ("account", Cue::Account),
     ("accountnumber", Cue::Account),
     ("acct", Cue::Account),
