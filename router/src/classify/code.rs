@@ -61,3 +61,33 @@ fn is_internal(name: &str) -> bool {
             lower.ends_with(inside) || lower.contains(&format!("{inside}.")) && *inside == ".corp"
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{classify::Classifier, wire::Part};
+
+    #[test]
+    fn hosts_that_exist_only_inside_are_found_and_public_or_common_ones_are_not() {
+        let hosts = |text: &str| -> Vec<String> {
+            let all = Classifier::new(Vec::new()).unwrap().scan(text, Part::Prose);
+            let kept = all.iter().filter(|one| one.label.as_str() == "code/internal-host");
+            kept.map(|one| text.get(one.span.clone()).unwrap().to_owned()).collect()
+        };
+        for (text, host) in [
+            ("see https://wiki.acme.corp/page?id=1", "wiki.acme.corp"),
+            ("http://build-7.prod.internal:8443/job", "build-7.prod.internal"),
+            ("ssh://git@code.firm.intranet/x.git", "code.firm.intranet"),
+        ] {
+            assert_eq!(hosts(text), [host], "{text:?}");
+        }
+        for text in [
+            "https://docs.rs/regex",
+            "http://host.docker.internal:5000",
+            "http://api.default.svc.cluster.local",
+            "http://localhost:3000 and http://app.example.corp",
+            "internal://x and https://corp/",
+        ] {
+            assert_eq!(hosts(text), Vec::<String>::new(), "{text:?}");
+        }
+    }
+}

@@ -26,6 +26,7 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
     let surroundings = Surroundings::new(text, lexed, known);
     let mut columns = Columns::default();
     let mut at = 0;
+    let mut keyed = None;
     while at < lexed.caps.len() {
         let run = Run::at(text, lexed, at);
         at += run.caps.max(1);
@@ -33,9 +34,18 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
             let context = match stretch.name.first() {
                 None => continue,
                 Some(_) if stretch.titled => Context::Title,
+                // `Patient: SMITH, JOHN`: what follows the comma belongs to the key, too.
+                Some(first)
+                    if keyed.is_some_and(|end| text.get(end..first.start) == Some(", "))
+                        && first.is_given() =>
+                {
+                    Context::Key
+                }
                 Some(first) => surroundings.of(first.start, stretch.name, &mut columns),
             };
-            out.extend(judge(&stretch, context, &surroundings));
+            let found = judge(&stretch, context, &surroundings);
+            keyed = found.as_ref().filter(|_| context == Context::Key).map(|found| found.span.end);
+            out.extend(found);
         }
     }
     context::scan_claims(text, out);
@@ -72,6 +82,10 @@ fn judge(
         Context::Trigger if !thing && words <= 3 && mixed => return finding(name, 80, "context"),
         Context::Record if words >= 2 && !thing && mixed => return finding(name, 75, "record"),
         Context::Mail => return finding(name, 90, "mail"),
+        Context::Letterhead if (2..=3).contains(&words) && !thing && !shouted => {
+            return finding(name, 62, "record");
+        }
+        Context::Speech if words == 1 && listed && !thing => return finding(name, 62, "context"),
         _ => {}
     }
     if thing || surroundings.is_place(first.start, last.end) {
@@ -90,12 +104,10 @@ fn judge(
         return pair(name, context);
     }
     let given = first.is_given() && !first.is_upper() && (words == 1 || last.is_given());
-    let prose = given && surroundings.is_prose(first.start, last.end, context);
-    if prose {
-        finding(name, if context == Context::Line { 70 } else { 60 }, "names")
-    } else {
-        None
-    }
+    let family = words == 1 && first.has_ending() && first.end - first.start >= 8;
+    let prose = (given || family) && surroundings.is_prose(first.start, last.end, context);
+    let alone = matches!(context, Context::Line | Context::Letterhead);
+    if prose { finding(name, if alone && given { 70 } else { 60 }, "names") } else { None }
 }
 
 /// Two words or more.

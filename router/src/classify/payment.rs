@@ -156,6 +156,7 @@ pub(crate) fn bank(cue: Cue, value: &Compact, spelled: bool) -> Option<Verdict> 
         {
             Some(Verdict::new("payment/account", 80, "context"))
         }
+        Cue::Iban if iban(value).is_some() => iban(value),
         Cue::Iban
             if (15..=34).contains(&value.len())
                 && is_country(text.get(..2).unwrap_or_default()) =>

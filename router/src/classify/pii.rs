@@ -28,7 +28,9 @@ pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
     numbers::scan_cues(text, &lexed, out);
     date::scan(text, &lexed, out);
     let known = out.split_off(first);
+    let mut known = known;
     address::scan(text, &lexed, &known, out);
+    known.extend(out.drain(first..));
     names::scan(text, &lexed, &known, out);
     out.extend(known);
 }

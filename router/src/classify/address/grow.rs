@@ -29,12 +29,10 @@ fn part(text: &str, end: usize, coded: bool) -> Option<(usize, bool)> {
     let gap = rest.len() - body.len();
     let separator = rest.get(..gap)?;
     let lines = separator.matches('\n').count();
-    if gap == 0
-        || gap > 6
-        || lines > 1
-        || separator.matches('.').count() > 1
-        || separator.contains('.') && !separator.contains(['\n', ',']) && !opens_unit(body)
-    {
+    let dots = separator.matches('.').count();
+    let dotted = dots == 1
+        && (separator.contains(['\n', ',']) || body.starts_with("in ") || unit(body).is_some());
+    if gap == 0 || gap > 6 || lines > 1 || dots > 0 && !dotted {
         return None;
     }
     let (inner, skipped) = match body
@@ -52,10 +50,6 @@ fn part(text: &str, end: usize, coded: bool) -> Option<(usize, bool)> {
     Some((end + skipped + length, false))
 }
 
-fn opens_unit(body: &str) -> bool {
-    unit(body).is_some()
-}
-
 /// `Apt. 297`, `Suite 620`, `#5`.
 fn unit(body: &str) -> Option<usize> {
     let word = body.split([' ', '\n']).next()?;
@@ -71,8 +65,8 @@ fn unit(body: &str) -> Option<usize> {
         .then_some(word.len() + 1 + size)
 }
 
-/// A postal code: three to six digits, with a dash or letters as some countries write it.
-fn code(body: &str) -> Option<usize> {
+/// The length of a postal code: three to six digits, with a dash or letters as some countries write it.
+pub(super) fn code(body: &str) -> Option<usize> {
     let size = body.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(body.len());
     let first = body.get(..size)?;
     let digits = first.bytes().filter(u8::is_ascii_digit).count();
@@ -155,10 +149,10 @@ fn town(body: &str, fresh: bool) -> Option<usize> {
     let closes = after.is_empty()
         || after.starts_with([',', '\n', '.', '"', ';', ')', '\\', '<', '|', '\'', '!', '?'])
         || next.is_some_and(|c| c.is_ascii_digit() || c == '(');
-    let first = town.split(' ').next().and_then(Folded::of)?;
-    let taken = !is_state(town)
-        && (COMMON.has(first.as_bytes()) && words < 2
-            || GIVEN.has(first.as_bytes()) && words == 1 && !closes_code(after));
+    let first = town.split(' ').next().and_then(Folded::of).unwrap_or_default();
+    let common = COMMON.has(first.as_bytes()) && words < 2;
+    let given = GIVEN.has(first.as_bytes()) && words == 1 && !closes_code(after);
+    let taken = !is_state(town) && (common || given);
     (closes && words <= 4 && !taken && town.len() >= 2 && !is_greeting(town)).then_some(size)
 }
 

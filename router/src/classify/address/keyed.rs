@@ -9,6 +9,7 @@ use crate::classify::{
     names::lists::{COMMON, Folded},
     pii::{
         cue::Cue,
+        group::byte,
         lex::{Hit, Lexed},
     },
 };
@@ -19,6 +20,10 @@ const VALUE_BYTES_MAX: usize = 96;
 /// Adds the parts of addresses behind keys.
 pub(super) fn scan(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
     for hit in &lexed.hits {
+        if matches!(hit.cue, Cue::Street | Cue::Name) && byte(text.as_bytes(), hit.start) >= 0xE2 {
+            unspaced(text, hit, out);
+            continue;
+        }
         if !matches!(hit.cue, Cue::Street | Cue::City | Cue::Region | Cue::Zip | Cue::Place)
             || is_machine(text, hit)
         {
@@ -45,6 +50,48 @@ pub(super) fn scan(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
                 example: false,
             });
         }
+    }
+}
+
+/// Adds the value of a key in a script without spaces: `地址：北京市朝阳区建国路88号`, `氏名: 山田太郎`.
+fn unspaced(text: &str, hit: &Hit, out: &mut Vec<Finding>) {
+    let rest = slice(text, hit.end..hit.end.saturating_add(160));
+    let body = rest.trim_start_matches([':', '\u{ff1a}', ' ', '\u{3000}', '"', '=']);
+    if body.len() == rest.len() {
+        return;
+    }
+    let ends = |c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                ',' | ';'
+                    | '"'
+                    | '.'
+                    | '\u{ff0c}'
+                    | '\u{3002}'
+                    | '\u{3001}'
+                    | '\u{ff1b}'
+                    | '<'
+                    | '|'
+            )
+    };
+    let value = body.get(..body.find(ends).unwrap_or(body.len())).unwrap_or_default();
+    let letters = value.chars().count();
+    let script = value.chars().next().is_some_and(|c| u32::from(c) >= 0x2E80);
+    let (label, fits) = match hit.cue {
+        Cue::Street => ("pii/address", (5..=48).contains(&letters)),
+        _ => ("pii/person", (2..=6).contains(&letters)),
+    };
+    if script && fits {
+        let start = value.as_ptr().addr() - text.as_ptr().addr();
+        let label = Label::fixed(label);
+        out.push(Finding {
+            label,
+            span: start..start + value.len(),
+            confidence: 85,
+            evidence: "key",
+            example: false,
+        });
     }
 }
 
@@ -150,7 +197,28 @@ fn town(rest: &str) -> Option<usize> {
         .as_bytes()
         .windows(2)
         .any(|pair| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()));
-    (letters && capital && !common && !hump && words <= 5 && line.len() >= 2).then_some(line.len())
+    // Files of translations give the word for a town as the value of its key.
+    const LABELS: [&str; 16] = [
+        "城市",
+        "都市",
+        "市区町村",
+        "도시",
+        "город",
+        "stadt",
+        "ort",
+        "wohnort",
+        "ville",
+        "ciudad",
+        "cidade",
+        "miasto",
+        "město",
+        "şehir",
+        "kota",
+        "πόλη",
+    ];
+    let label = LABELS.contains(&line.to_lowercase().as_str());
+    (letters && capital && !label && !common && !hump && words <= 5 && line.len() >= 2)
+        .then_some(line.len())
 }
 
 /// A postal code.
@@ -160,8 +228,14 @@ fn code(rest: &str) -> Option<usize> {
         .unwrap_or(rest.len());
     let line = rest.get(..end)?.trim_end();
     let digits = line.bytes().filter(u8::is_ascii_digit).count();
+    // `00000` stands in for a code.
+    let empty = line.bytes().all(|b| b == b'0');
     let upper = line.bytes().all(|b| !b.is_ascii_lowercase());
-    ((3..=10).contains(&line.len()) && digits >= 2 && upper && line.split(' ').count() <= 2)
+    ((3..=10).contains(&line.len())
+        && digits >= 2
+        && !empty
+        && upper
+        && line.split(' ').count() <= 2)
         .then_some(line.len())
 }
 

@@ -7,7 +7,7 @@ use domain::Label;
 use crate::classify::{
     Finding,
     candidates::slice,
-    names::lists::{Folded, Words},
+    names::lists::{COMMON, Folded, GIVEN, Words},
     pii::lex::Lexed,
 };
 
@@ -105,37 +105,9 @@ static FIRSTS: Words = Words::new(
 );
 
 /// Words before a place that tie to it, lower case.
-const TIES: [&str; 30] = [
-    "in",
-    "from",
-    "to",
-    "at",
-    "near",
-    "around",
-    "outside",
-    "leaving",
-    "visiting",
-    "visit",
-    "via",
-    "through",
-    "across",
-    "between",
-    "toward",
-    "towards",
-    "into",
-    "inside",
-    "within",
-    "of",
-    "the",
-    "and",
-    "aus",
-    "nach",
-    "depuis",
-    "desde",
-    "da",
-    "is",
-    "for",
-    "throughout",
+const TIES: [&str; 18] = [
+    "in", "from", "to", "at", "near", "around", "outside", "leaving", "visiting", "visit", "via",
+    "through", "toward", "towards", "aus", "nach", "depuis", "desde",
 ];
 
 /// Adds places; those inside `covered` spans are part of an address already.
@@ -145,20 +117,90 @@ pub(super) fn scan(text: &str, lexed: &Lexed, covered: &[Range<usize>], out: &mu
         if cap.start < done || cap.end - cap.start < 2 {
             continue;
         }
-        let Some(end) = place_end(text, cap.start, cap.end) else { continue };
+        let Some((end, confidence)) = place(text, cap.start, cap.end) else { continue };
         done = end;
-        if touching(covered, cap.start, end) || !is_tied(text, cap.start, end) {
+        if touching(covered, cap.start, end) {
             continue;
         }
         let label = Label::fixed("pii/location");
         out.push(Finding {
             label,
             span: cap.start..end,
-            confidence: 55,
+            confidence,
             evidence: "names",
             example: false,
         });
     }
+}
+
+/// The end of a place that begins at `start`, and how sure it is.
+fn place(text: &str, start: usize, end: usize) -> Option<(usize, u8)> {
+    if let Some(end) = place_end(text, start, end) {
+        return (is_tied(text, start, end) || is_line(text, start, end)).then_some((end, 55));
+    }
+    if !is_home(text, start) {
+        return None;
+    }
+    // Any capitalised words are a place where somebody lives.
+    let line = slice(text, start..start.saturating_add(40));
+    let mut size = 0;
+    for word in line.split(' ').take(4) {
+        let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+        if !bare.starts_with(char::is_uppercase) {
+            break;
+        }
+        size = bare.as_ptr().addr() - line.as_ptr().addr() + bare.len();
+        if bare.len() < word.len() {
+            break;
+        }
+    }
+    let first = Folded::of(line.get(..size)?.split(' ').next()?).unwrap_or_default();
+    let known = COMMON.has(first.as_bytes()) || GIVEN.has(first.as_bytes());
+    (size > 2 && !known).then_some((start + size, 65))
+}
+
+/// Whether the words before say that somebody lives, was born or went there.
+fn is_home(text: &str, start: usize) -> bool {
+    const TIES: [&str; 20] = [
+        "originally from",
+        "comes from",
+        "come from",
+        "i'm from",
+        "i am from",
+        "lives in",
+        "live in",
+        "living in",
+        "lived in",
+        "born in",
+        "grew up in",
+        "moved to",
+        "relocated to",
+        "resides in",
+        "residing in",
+        "resident of",
+        "flew to",
+        "hometown is",
+        "wohnt in",
+        "habite à",
+    ];
+    let before = text.as_bytes().get(start.saturating_sub(6)..start).unwrap_or_default();
+    // The last word decides for almost all.
+    let ends: [&[u8]; 7] = [b" in ", b"from ", b" to ", b" of ", b" is ", b"\xC3\xA0 ", b" en "];
+    if !ends.iter().any(|end| before.ends_with(end)) {
+        return false;
+    }
+    let head = slice(text, start.saturating_sub(20)..start).to_lowercase();
+    TIES.iter().any(|tie| {
+        let before = head.trim_end().strip_suffix(tie);
+        before.is_some_and(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '-'))
+    })
+}
+
+/// Whether the place is a line of its own, as at the end of an address.
+fn is_line(text: &str, start: usize, end: usize) -> bool {
+    let head = slice(text, start.saturating_sub(2)..start);
+    let tail = slice(text, end..end.saturating_add(1));
+    start > 0 && (head.ends_with('\n') || head == "\n ") && (tail.is_empty() || tail == "\n")
 }
 
 /// Whether one of the sorted spans touches the place.

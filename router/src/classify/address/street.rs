@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::REACH;
 use crate::classify::{
     candidates::slice,
-    names::lists::Words,
+    names::lists::{COMMON, Folded, THINGS, Words},
     pii::group::{byte, byte_before},
 };
 
@@ -66,9 +66,9 @@ const BOXES: [&str; 15] = [
     "casella postale ",
 ];
 /// Small words inside the names of streets.
-const SMALL: [&str; 20] = [
-    "de", "del", "della", "la", "le", "les", "van", "der", "den", "von", "di", "da", "do", "dos",
-    "du", "des", "y", "e", "of", "the",
+const SMALL: [&str; 26] = [
+    "das", "dal", "dello", "degli", "dei", "nad", "de", "del", "della", "la", "le", "les", "van",
+    "der", "den", "von", "di", "da", "do", "dos", "du", "des", "y", "e", "of", "the",
 ];
 /// Words of [`BEFORE`] that are common elsewhere: they count in capitals only.
 const WEAK: [&str; 15] = [
@@ -119,12 +119,23 @@ fn box_or_unit(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> 
         .find(|unit| head.ends_with(**unit))?;
     let from = at - unit.len();
     let start = line_start(text, from);
-    // A unit alone is a word of many texts; in an address a number stands before it or it opens its line.
+    // A unit alone is a word of many texts; in an address a number stands before it, on its line or on the line above.
     let line = text.get(start..from)?;
-    let numbered = line.bytes().any(|byte| byte.is_ascii_digit());
-    let dotted = unit.starts_with("Apt");
-    (numbered || dotted)
-        .then(|| (if numbered { first_number(text, start, from) } else { from }..end, 80))
+    if line.bytes().any(|byte| byte.is_ascii_digit()) {
+        return Some((first_number(text, start, from)..end, 80));
+    }
+    let above = line.trim().is_empty().then(|| line_above(text, start)).flatten();
+    above.or(unit.starts_with("Apt").then_some(from)).map(|start| (start..end, 80))
+}
+
+/// Where the line above `start` begins, when it is the street line of an address: a capital and a number.
+fn line_above(text: &str, start: usize) -> Option<usize> {
+    let end = start.checked_sub(1)?;
+    let begin = line_start(text, end);
+    let line = text.get(begin..end)?;
+    let capital = line.split(' ').any(is_capital);
+    (capital && line.trim_end().ends_with(|c: char| c.is_ascii_digit()) && line.len() <= 48)
+        .then_some(begin)
 }
 
 /// The first number of the line that begins at `start`, where the address begins.
@@ -174,7 +185,7 @@ fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     {
         return None;
     }
-    let line = rest.split(['\n', ',', ';', '"', '\\', '(', ')', '<', '|', '\t']).next()?;
+    let line = rest.split(['\n', ',', ';', '"', '\\', '(', ')', '<', '|', '\t', '^']).next()?;
     let place = |word: &str| word.as_ptr().addr() - text.as_ptr().addr() + word.len();
     let (mut names, mut prefix, mut last) = (0, false, None);
     for word in line.split(' ').take(6) {
@@ -216,7 +227,8 @@ fn opens(lower: &str) -> bool {
 fn words_before(text: &str, at: usize) -> impl Iterator<Item = (usize, &str)> {
     let head = slice(text, at.saturating_sub(REACH)..at.saturating_sub(1));
     let stops = ['\n', ',', ';', '"', ':', '\\', '(', ')', '>', '|', '\t', '\''];
-    let line = head.rsplit(stops).next().unwrap_or_default();
+    // `Calle Mayor, 15`: the comma before the number belongs to the line.
+    let line = head.strip_suffix(',').unwrap_or(head).rsplit(stops).next().unwrap_or_default();
     line.rsplit(' ').take(6).map(move |word| (word.as_ptr().addr() - text.as_ptr().addr(), word))
 }
 
@@ -225,14 +237,16 @@ fn backward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     if byte_before(text.as_bytes(), at) != b' ' || at < 4 {
         return None;
     }
+    let comma = byte_before(text.as_bytes(), at - 1) == b',';
     let (mut start, mut typed) = (None, false);
     for (count, (begin, word)) in words_before(text, at).enumerate() {
         let lower = word.to_lowercase();
         let capital = is_capital(word);
-        if count == 0 && capital && has_ending(&lower) {
+        if count == 0 && capital && !comma && has_ending(&lower) {
             return Some((begin..tail, 80));
         }
         if count == 0
+            && !comma
             && BEHIND.has(lower.as_bytes())
             && (!capital && lower.chars().count() >= 2 || capital && !is_plain(&lower))
         {
@@ -345,7 +359,25 @@ fn coded(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> {
         let start = town_before(text, at - 3)?;
         return Some((start..zip_end(bytes, end), 88));
     }
-    british(bytes, at, end).map(|span| (span, 80))
+    british(bytes, at, end).map(|span| (span, 80)).or_else(|| town_and_code(text, at, end))
+}
+
+/// `in Costamezzana 43015`: a town behind a preposition with its postal code; four digits must be no year.
+fn town_and_code(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> {
+    let digits = text.get(at..end)?;
+    let year = digits.len() == 4 && (digits.starts_with("19") || digits.starts_with("20"));
+    if !(4..=6).contains(&digits.len()) || year || byte_before(text.as_bytes(), at) != b' ' {
+        return None;
+    }
+    let start = town_before(text, at)?;
+    let head = slice(text, start.saturating_sub(6)..start);
+    let tied = [" in ", " from ", " near ", " at "].iter().any(|tie| head.ends_with(tie));
+    let first = text.get(start..at)?.split(' ').next()?;
+    let common = Folded::of(first)
+        .is_some_and(|folded| COMMON.has(folded.as_bytes()) || THINGS.has(folded.as_bytes()));
+    // `RFC 4122`, `ISO 27001` are documents.
+    let short = first.chars().count() < 5 && !first.chars().any(char::is_lowercase);
+    (tied && !common && !short && first.chars().count() >= 3).then_some((start..end, 62))
 }
 
 /// Four more digits behind a US postal code.

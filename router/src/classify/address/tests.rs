@@ -29,6 +29,8 @@ fn addresses_are_found_with_their_towns() {
         ("{\"street\":\"799 Main Rd\"}", "799 Main Rd"),
         ("{\"city\":\"Stanger\"}", "Stanger"),
         ("\"postalCode\": \"01545\"", "01545"),
+        ("end. Rua das Flores, 123 no Porto", "Rua das Flores, 123"),
+        ("地址：北京市朝阳区建国路88号，", "北京市朝阳区建国路88号"),
         ("I'm originally from Norway", "Norway"),
         ("we moved to New York last year", "New York"),
     ] {
@@ -49,6 +51,9 @@ fn code_and_machines_have_no_address() {
         "HTTP 404 Not Found on Station 7",
         "addr = 0x7ffe 0010 Road",
         "Error 500 in module Paris::Cache",
+        "What is the capital of France?",
+        "const ZIP = '00000';",
+        "as RFC 4122 says in ISO 27001",
     ] {
         assert_eq!(places(text), Vec::<String>::new(), "{text:?}");
     }

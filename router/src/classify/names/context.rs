@@ -33,6 +33,10 @@ pub(crate) enum Context {
     Mail,
     /// The words are a line of their own.
     Line,
+    /// The first line of a text or a paragraph, with an address or a telephone number below.
+    Letterhead,
+    /// Somebody speaks: `said`, `asks`.
+    Speech,
     /// Nothing.
     None,
 }
@@ -61,7 +65,7 @@ impl<'a> Surroundings<'a> {
             if label == "pii/email" {
                 mails.push((one.span.start, one.span.end));
             }
-            if label != "pii/ip" && label != "pii/mac" && one.confidence >= 60 {
+            if !matches!(label, "pii/ip" | "pii/mac" | "pii/location") && one.confidence >= 60 {
                 records.push(one.span.start);
             }
         }
@@ -80,7 +84,9 @@ impl<'a> Surroundings<'a> {
         }
         let bytes = self.text.as_bytes();
         let before = byte_before(bytes, start);
-        let cell = matches!(before, b',' | b';' | b'\t' | b'|')
+        let spaced = before == b' ' && byte_before(bytes, start.saturating_sub(1)) == b'|';
+        let cell = spaced
+            || matches!(before, b',' | b';' | b'\t' | b'|')
             || before == b'"' && byte_before(bytes, start.saturating_sub(1)) == b','
             || before == b'\n' && self.is_cell(start);
         if cell {
@@ -96,7 +102,15 @@ impl<'a> Surroundings<'a> {
             return Context::Trigger;
         }
         let end = name.last().map_or(start, |word| word.end);
-        if self.is_line(start, end) { Context::Line } else { Context::None }
+        if self.is_line(start, end) {
+            let head = start == 0 || slice(self.text, start.saturating_sub(2)..start) == "\n\n";
+            return if head && self.is_record(start) { Context::Letterhead } else { Context::Line };
+        }
+        let speech = before == b' '
+            && ["said ", "says ", "asked ", "told ", "replied "]
+                .iter()
+                .any(|verb| slice(self.text, start.saturating_sub(8)..start).ends_with(verb));
+        if speech { Context::Speech } else { Context::None }
     }
 
     /// Whether the first cell of a row may begin at `start`: a delimiter follows on the line.
@@ -235,7 +249,10 @@ impl<'a> Surroundings<'a> {
 
     /// Whether a single name stands in prose: between words in lower case, or as a line of its own.
     pub(crate) fn is_prose(&self, start: usize, end: usize, context: Context) -> bool {
-        if matches!(context, Context::Line | Context::PlainKey) {
+        if matches!(
+            context,
+            Context::Line | Context::Letterhead | Context::PlainKey | Context::Speech
+        ) {
             return true;
         }
         let bytes = self.text.as_bytes();

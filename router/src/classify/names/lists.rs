@@ -22,6 +22,60 @@ pub(crate) static THINGS: Words = Words::new(include_str!("things.txt"));
 /// Words that begin sentences, headings and names of things.
 pub(crate) static COMMON: Words = Words::new(include_str!("common.txt"));
 
+/// What a word may be, as bits.
+pub(crate) const MAY_GIVEN: u8 = 1;
+/// See [`WEAK`].
+pub(crate) const MAY_WEAK: u8 = 2;
+/// See [`FAMILY`].
+pub(crate) const MAY_FAMILY: u8 = 4;
+/// See [`THINGS`].
+pub(crate) const MAY_THING: u8 = 8;
+/// See [`COMMON`].
+pub(crate) const MAY_COMMON: u8 = 16;
+
+/// The lists in which each slot's words may be: one look instead of five.
+static KINDS: [u8; FILTER_WORDS * 64] = kinds();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::large_stack_arrays,
+    reason = "runs in the compiler; a wrong index fails the build"
+)]
+const fn kinds() -> [u8; FILTER_WORDS * 64] {
+    let lists: [(&[u64; FILTER_WORDS], u8); 5] = [
+        (&GIVEN.filter, MAY_GIVEN),
+        (&WEAK.filter, MAY_WEAK),
+        (&FAMILY.filter, MAY_FAMILY),
+        (&THINGS.filter, MAY_THING),
+        (&COMMON.filter, MAY_COMMON),
+    ];
+    let mut table = [0; FILTER_WORDS * 64];
+    let mut list = 0;
+    while list < lists.len() {
+        let (filter, kind) = lists[list];
+        let mut bit = 0;
+        while bit < FILTER_WORDS * 64 {
+            if filter[bit / 64] >> (bit % 64) & 1 == 1 {
+                table[bit] |= kind;
+            }
+            bit += 1;
+        }
+        list += 1;
+    }
+    table
+}
+
+/// The lists in which `word`, which is lower case, may be: never wrong about one that it is not in.
+#[inline]
+pub(crate) fn may_be(word: &[u8]) -> u8 {
+    let (Some([first, second]), Some([third, last])) =
+        (word.first_chunk::<2>(), word.last_chunk::<2>())
+    else {
+        return 0;
+    };
+    KINDS.get(slot(*first, *second, *third, *last, word.len())).copied().unwrap_or_default()
+}
+
 /// Longest word in a list.
 pub(crate) const WORD_BYTES_MAX: usize = 15;
 
@@ -120,6 +174,12 @@ impl Folded {
     /// Folds case and accents of Latin letters; `None` for longer words and other scripts.
     pub(crate) fn of(word: &str) -> Option<Self> {
         let mut folded = Self::default();
+        if word.is_ascii() {
+            folded.bytes.get_mut(..word.len())?.copy_from_slice(word.as_bytes());
+            folded.bytes.make_ascii_lowercase();
+            folded.len = word.len();
+            return Some(folded);
+        }
         for c in word.chars() {
             if c.is_ascii() {
                 folded.push(u8::try_from(c).ok()?.to_ascii_lowercase())?;

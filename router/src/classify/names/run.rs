@@ -2,7 +2,10 @@
 
 use super::{
     RUN_MAX,
-    lists::{COMMON, FAMILY, Folded, GIVEN, THINGS, WEAK, Words},
+    lists::{
+        self, COMMON, FAMILY, Folded, GIVEN, MAY_COMMON, MAY_FAMILY, MAY_GIVEN, MAY_THING,
+        MAY_WEAK, THINGS, WEAK, Words,
+    },
 };
 use crate::classify::pii::lex::{Cap, Lexed};
 
@@ -54,24 +57,24 @@ impl Word {
         let raw = text.get(cap.start..cap.end).unwrap_or_default();
         let hyphen = text.as_bytes().get(cap.end) == Some(&b'-');
         let mut word = Self { start: cap.start, end: cap.end, hyphen, ..Self::default() };
-        let letters = raw.chars().count();
-        if letters == 1 {
-            word.flags |= INITIAL;
-        } else if !raw.chars().any(char::is_lowercase) {
-            word.flags |= UPPER;
-        }
+        let single = raw.chars().nth(1).is_none();
+        let upper = !single && !raw.chars().any(char::is_lowercase);
+        word.flags = if single { INITIAL } else { 0 } | if upper { UPPER } else { 0 };
         let Some(folded) = Folded::of(raw) else { return word };
         word.folded = folded;
         let bytes = folded.as_bytes();
+        let kinds = lists::may_be(bytes);
         let mut set = |flag: u16, holds: bool| word.flags |= if holds { flag } else { 0 };
-        set(GIVEN_NAME, GIVEN.has(bytes));
-        set(WEAK_NAME, WEAK.has(bytes));
-        set(FAMILY_NAME, FAMILY.has(bytes));
-        set(COMMON_WORD, bytes.len() > 1 && COMMON.has(bytes));
-        set(TITLE, TITLES.has(bytes));
-        set(THING, THINGS.has(bytes));
-        set(HUMP, has_hump(raw));
-        set(ENDING, has_ending(bytes));
+        if kinds != 0 {
+            set(GIVEN_NAME, kinds & MAY_GIVEN != 0 && GIVEN.has(bytes));
+            set(WEAK_NAME, kinds & MAY_WEAK != 0 && WEAK.has(bytes));
+            set(FAMILY_NAME, kinds & MAY_FAMILY != 0 && FAMILY.has(bytes));
+            set(COMMON_WORD, kinds & MAY_COMMON != 0 && COMMON.has(bytes));
+            set(THING, kinds & MAY_THING != 0 && THINGS.has(bytes));
+        }
+        set(TITLE, bytes.len() <= 9 && TITLES.has(bytes));
+        set(HUMP, !upper && has_hump(raw));
+        set(ENDING, bytes.len() >= 6 && has_ending(bytes));
         word
     }
 

@@ -29,6 +29,10 @@ fn names_are_found_by_the_words_or_by_what_stands_around() {
         ("NM1*IL*1*Abrahamsson*Nea****MI*X~", &["Abrahamsson", "Nea"]),
         ("account holder Rogelio Patrick.", &["Rogelio Patrick"]),
         ("The case of James Law was closed", &["James Law"]),
+        ("Patient Name: SMITH, JOHN   Age: 45", &["SMITH", "JOHN"]),
+        ("<FirstName>Tomasz</FirstName>", &["Tomasz"]),
+        ("氏名: 山田太郎 様", &["山田太郎"]),
+        ("She\u{2014}\u{201c}Emily Johnson\u{201d}\u{2014}left", &["Emily Johnson"]),
     ];
     for (text, expected) in cases {
         assert_eq!(&names(text), expected, "{text:?}");

@@ -2,7 +2,11 @@
 
 use domain::Label;
 
-use super::{cue::Cue, group::byte, lex::Lexed};
+use super::{
+    cue::Cue,
+    group::{byte, byte_before},
+    lex::Lexed,
+};
 use crate::classify::{Finding, candidates::slice};
 
 /// How far behind the cue the date may begin.
@@ -34,7 +38,10 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
 fn behind(text: &str, from: usize) -> Option<std::ops::Range<usize>> {
     let bytes = text.as_bytes();
     (from..from.saturating_add(REACH).min(bytes.len()))
-        .filter(|at| !super::group::byte_before(bytes, *at).is_ascii_alphanumeric())
+        .filter(|at| {
+            !byte_before(bytes, *at).is_ascii_alphanumeric()
+                && (byte(bytes, *at).is_ascii_alphanumeric() || byte(bytes, *at) >= 0x80)
+        })
         .find_map(|at| numeric(bytes, at).or_else(|| written(text, at)).map(|end| at..end))
 }
 

@@ -132,14 +132,20 @@ impl Group {
     }
 }
 
-/// Up to two capitals with one blank behind them, before the token at `start`: the beginning of `RZ 07 91 98 D`.
+/// Capitals that belong to the token at `start`: two with one blank behind them (`RZ 07 91 98 D`), or up to four with a dash
+/// (`MR-4471-882`).
 fn lead(bytes: &[u8], start: usize, floor: usize) -> Option<Token> {
-    if byte_before(bytes, start) != b' ' || start <= floor + 2 {
+    let joint = byte_before(bytes, start);
+    if !matches!(joint, b' ' | b'-')
+        || start <= floor + 2
+        || !byte(bytes, start - 2).is_ascii_uppercase()
+    {
         return None;
     }
-    let token = token(bytes, start - 2, floor.max(start.saturating_sub(5)));
+    let token = token(bytes, start - 2, floor.max(start.saturating_sub(7)));
     let letters = bytes.get(token.start..token.end).unwrap_or_default();
-    (letters.len() == 2 && letters.iter().all(u8::is_ascii_uppercase)).then_some(token)
+    let most = if joint == b'-' { 1..=4 } else { 2..=2 };
+    (most.contains(&letters.len()) && letters.iter().all(u8::is_ascii_uppercase)).then_some(token)
 }
 
 /// The bare characters of an identifier, upper case, without separators.

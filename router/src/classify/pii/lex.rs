@@ -43,8 +43,8 @@ const CAP_BYTES_MAX: usize = 40;
 const OTHER: u8 = 0;
 const LOWER: u8 = 1;
 const UPPER: u8 = 2;
-const DIGIT: u8 = 3;
 const FOREIGN: u8 = 4;
+const DIGIT: u8 = 8;
 
 /// The class of each byte.
 static CLASS: [u8; 256] = classes();
@@ -70,11 +70,17 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-/// The class of the byte at `at`; the end of the text is like a sign.
+/// The class of a byte.
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
+fn class_of(byte: u8) -> u8 {
+    CLASS[usize::from(byte)]
+}
+
+/// The class of the byte at `at`; the end of the text is like a sign.
+#[inline]
 fn class(bytes: &[u8], at: usize) -> u8 {
-    bytes.get(at).map_or(OTHER, |byte| CLASS[usize::from(*byte)])
+    bytes.get(at).map_or(OTHER, |byte| class_of(*byte))
 }
 
 /// Reads `text` once.
@@ -82,42 +88,65 @@ pub(crate) fn lex(text: &str) -> Lexed {
     let bytes = text.as_bytes();
     let mut found = Lexed::default();
     let mut at = 0;
-    while at < bytes.len() {
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(next) = rest.iter().position(|byte| class_of(*byte) != OTHER) else { break };
+        at += next;
         match class(bytes, at) {
-            OTHER => at += 1,
             DIGIT => {
                 found.numbers.push(at);
-                at += 1;
-                while class(bytes, at) == DIGIT {
-                    at += 1;
-                }
+                let rest = bytes.get(at..).unwrap_or_default();
+                at += rest.iter().position(|byte| class_of(*byte) != DIGIT).unwrap_or(rest.len());
             }
-            first => at = word(text, at, first, &mut found),
+            FOREIGN => match letter(text, at) {
+                Some(size) => at = word(text, at, at + size, &mut found),
+                None => at += char_size(text, at),
+            },
+            _ => at = word(text, at, at + 1, &mut found),
         }
     }
     found
 }
 
-/// Reads the run of letters at `start` and returns where it ends.
+/// How many bytes the character at `at` has; 1 when none begins there.
+fn char_size(text: &str, at: usize) -> usize {
+    text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
+}
+
+/// The size of the foreign letter at `at`; `None` for dashes, quotes and other signs.
+fn letter(text: &str, at: usize) -> Option<usize> {
+    let c = text.get(at..)?.chars().next()?;
+    c.is_alphabetic().then(|| c.len_utf8())
+}
+
+/// The size of the letter at `at` when it is a foreign one.
 #[inline]
-fn word(text: &str, start: usize, first: u8, found: &mut Lexed) -> usize {
+fn letter_if_foreign(text: &str, at: usize) -> Option<usize> {
+    if class(text.as_bytes(), at) == FOREIGN { letter(text, at) } else { None }
+}
+
+/// Reads the run of letters at `start`, of which those before `end` are known, and returns where it ends.
+#[inline]
+fn word(text: &str, start: usize, mut end: usize, found: &mut Lexed) -> usize {
     let bytes = text.as_bytes();
-    let mut end = start + 1;
-    let (mut humps, mut part, mut last) = (0_usize, start, first);
+    let first = class(bytes, start);
+    let mut seen = first;
     loop {
-        let now = class(bytes, end);
-        if now == OTHER || now == DIGIT {
-            break;
+        let rest = bytes.get(end..).unwrap_or_default();
+        let run = rest.iter().position(|byte| {
+            let class = class_of(*byte);
+            seen |= class;
+            class & (LOWER | UPPER) == 0
+        });
+        end += run.unwrap_or(rest.len());
+        match letter_if_foreign(text, end) {
+            Some(size) => end += size,
+            None => break,
         }
-        if now == UPPER && last == LOWER {
-            humps += 1;
-            hint(bytes, part, end, found);
-            part = end;
-        }
-        last = now;
-        end += 1;
     }
-    hint(bytes, part, end, found);
+    let mixed = seen & LOWER != 0 && seen & UPPER != 0;
+    let humps =
+        if mixed { parts(bytes, start, end, found) } else { hint(bytes, start, end, found) };
     if first != LOWER
         && humps <= 1
         && end - start <= CAP_BYTES_MAX
@@ -129,12 +158,26 @@ fn word(text: &str, start: usize, first: u8, found: &mut Lexed) -> usize {
     end
 }
 
-/// Marks the word when it is a cue.
+/// Marks the cues among the parts of a name such as `birthDate` and counts the places where it is cut.
+fn parts(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) -> usize {
+    let (mut part, mut humps) = (start, 0);
+    for at in start + 1..end {
+        if class(bytes, at) == UPPER && class(bytes, at - 1) == LOWER {
+            hint(bytes, part, at, found);
+            (part, humps) = (at, humps + 1);
+        }
+    }
+    hint(bytes, part, end, found);
+    humps
+}
+
+/// Marks the word when it is a cue; it has no humps.
 #[inline]
-fn hint(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) {
+fn hint(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) -> usize {
     if cue::may_be(bytes.get(start..end).unwrap_or_default()) {
         confirm(bytes, start, end, found);
     }
+    0
 }
 
 #[inline(never)]
@@ -151,14 +194,21 @@ fn confirm(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) {
 fn is_loose(bytes: &[u8], start: usize, end: usize) -> bool {
     let before = start.checked_sub(1).and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
     let after = bytes.get(end).copied().unwrap_or(b' ');
-    let joins = |byte: u8| {
-        matches!(byte, b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'<' | b'+' | b'%')
+    let joins =
+        |byte: u8| matches!(byte, b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'+' | b'%');
+    let beyond = bytes.get(end + 1).copied().unwrap_or(b' ');
+    let behind = start.checked_sub(2).and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
+    // `<Name>Anna</Name>` is data; `Vec<u8>`, `Foo::new`, `Foo.bar` and `foo.Bar` are code.
+    let code = match after {
+        b'(' | b'[' | b'{' | b'=' | b'/' | b'&' => true,
+        b'<' => beyond != b'/',
+        b'.' => beyond.is_ascii_lowercase() || beyond == b'_',
+        b':' => beyond == b':',
+        _ => false,
     };
-    (!joins(before) || before == b'<')
-        && !joins(after)
-        && after != b'('
-        && before != b'/'
-        && before != b'&'
+    let member =
+        matches!(before, b'.' | b':') && (behind.is_ascii_alphanumeric() || behind == b':');
+    !joins(before) && !joins(after) && !code && !member && before != b'/' && before != b'&'
 }
 
 /// Whether the word begins with an upper-case letter; foreign letters are looked up.

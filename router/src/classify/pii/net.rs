@@ -50,9 +50,15 @@ fn v4(text: &str, first: Token, out: &mut Vec<Finding>) -> Option<usize> {
         && octets != [1, 1, 1, 1]
         && octets != [8, 8, 8, 8];
     if whole && !version && after != b'/' && d != 0 && !is_nobody_v4(address) {
-        push("pii/ip", first.start..end, address.is_documentation(), out);
+        push("pii/ip", first.start..end, address.is_documentation() || is_counted(octets), out);
     }
     Some(end)
+}
+
+/// `1.2.3.4` and `5.5.5.5` are what people type when they need any address.
+fn is_counted([a, b, c, d]: [u8; 4]) -> bool {
+    let step = b.wrapping_sub(a);
+    step <= 1 && c.wrapping_sub(b) == step && d.wrapping_sub(c) == step
 }
 
 /// Private, local and special addresses lead to nobody.

@@ -189,8 +189,11 @@ impl Walk<'_> {
                 }
                 let Some(value) = Compact::of(self.bytes, part) else { continue };
                 let verdict = government::announced(cue, &value)
-                    .or_else(|| health::announced(cue, &value))
-                    .or_else(|| payment::bank(cue, &value, self.is_spelled(part)));
+                    .or_else(|| {
+                        health::announced(cue, &value)
+                            .filter(|_| cue != Cue::Plan || self.is_spelled(part, cue))
+                    })
+                    .or_else(|| payment::bank(cue, &value, self.is_spelled(part, cue)));
                 if let Some(verdict) = verdict {
                     let example = government::is_example(value.as_str());
                     push(part, verdict, example, out);
@@ -339,17 +342,47 @@ impl Walk<'_> {
         self.bytes.get(from..start).is_some_and(|gap| gap.iter().any(u8::is_ascii_digit))
     }
 
-    /// Whether the word before the value speaks of a number: `number`, `no`, `nr`, `#`, or the cue itself does.
-    fn is_spelled(&self, part: &[Token]) -> bool {
-        let Some(first) = part.first() else { return false };
-        let from = first.start.saturating_sub(32);
-        let head = slice(self.text, from..first.start).to_ascii_lowercase();
-        [
-            "number", "num", " no", "_no", "nr", "#", "acct", "konto", "compte", "cuenta", "conto",
-            "iban", "checking", "savings", "clabe", "a/c",
-        ]
-        .iter()
-        .any(|word| head.contains(word))
+    /// Whether a word before the value speaks of a number (`account number`, `Konto`), or words of banks stand around it: an account
+    /// alone may be anybody's login.
+    fn is_spelled(&self, part: &[Token], cue: Cue) -> bool {
+        let (Some(first), Some(last)) = (part.first(), part.last()) else { return false };
+        let head =
+            slice(self.text, first.start.saturating_sub(32)..first.start).to_ascii_lowercase();
+        let mut words = head.split(|c: char| !c.is_alphanumeric() && c != '#');
+        let number = words.any(|word| {
+            let plain = matches!(
+                word,
+                "number"
+                    | "num"
+                    | "no"
+                    | "nr"
+                    | "nummer"
+                    | "nbr"
+                    | "#"
+                    | "acct"
+                    | "acc"
+                    | "konto"
+                    | "kontonummer"
+                    | "accountnumber"
+                    | "compte"
+                    | "cuenta"
+                    | "conto"
+                    | "checking"
+                    | "savings"
+                    | "clabe"
+                    | "rekeningnummer"
+            );
+            plain || word.ends_with("number") || cue == Cue::Plan && word == "id"
+        });
+        let bank = || {
+            let around =
+                slice(self.text, first.start.saturating_sub(60)..last.end.saturating_add(60))
+                    .to_ascii_lowercase();
+            ["bank", "routing", "swift", "iban", "aba ", "wire "]
+                .iter()
+                .any(|word| around.contains(word))
+        };
+        number || cue == Cue::Account && bank()
     }
 }
 

@@ -61,7 +61,12 @@ fn try_window(bytes: &[u8], part: &[Token], near: &Near) -> Option<Phone> {
         *slot = extension(bytes, *token).unwrap_or(token.len());
         total += *slot;
     }
-    if !(7..=15).contains(&total) || !ends_well(bytes, last.end) {
+    let zeros = part.iter().all(|token| {
+        bytes
+            .get(token.start..token.end)
+            .is_some_and(|digits| digits.iter().all(|digit| *digit == b'0'))
+    });
+    if !(7..=15).contains(&total) || zeros || !ends_well(bytes, last.end) {
         return None;
     }
     let lead = lead(bytes, first.start)?;
@@ -125,9 +130,7 @@ fn judge(
 ) -> Option<Verdict> {
     let first = part.first()?;
     let digit = byte(bytes, first.start);
-    let cued =
-        near.cues().next().is_some_and(|(cue, distance)| cue == Cue::Phone && distance <= 32)
-            || near.has(Cue::Phone, 14);
+    let cued = is_cued(bytes, first.start, near);
     let joint = joint(bytes, part);
     let found = |confidence| {
         Some(Verdict::new("pii/phone", confidence, if cued { "context" } else { "shape" }))
@@ -193,6 +196,17 @@ fn joint(bytes: &[u8], part: &[Token]) -> u8 {
     let mut joints = part.iter().rev().skip(1).map(|token| byte(bytes, token.end));
     let Some(first) = joints.next() else { return 0 };
     if joints.all(|joint| joint == first) { first } else { 1 }
+}
+
+/// Whether a word for telephones announces the number: the nearest cue, on the same line or as the key of a quoted value.
+fn is_cued(bytes: &[u8], start: usize, near: &Near) -> bool {
+    near.cues().enumerate().any(|(rank, (cue, distance))| {
+        let gap = bytes.get(start.saturating_sub(distance)..start).unwrap_or_default();
+        let lines = gap.contains(&b'\n') && distance > 6 && byte_before(bytes, start) != b'"';
+        // `input.phone || 1234567` is code.
+        let code = gap.windows(2).any(|pair| pair == b"||" || pair == b"&&");
+        cue == Cue::Phone && !lines && !code && (rank == 0 && distance <= 32 || distance <= 14)
+    })
 }
 
 /// Behind a cue: local numbers too, but no date, year span or amount.
