@@ -26,7 +26,7 @@ fn check(provider: &str) {
     let world = Config::new([backend]).start();
     let home = tempfile::tempdir().unwrap();
     let settings = format!(
-        "model = \"auto\"\nmodel_provider = \"openshell\"\n\n[model_providers.openshell]\nname = \"openshell\"\n\
+        "model = \"auto\"\nweb_search = \"disabled\"\nmodel_provider = \"openshell\"\n\n[model_providers.openshell]\nname = \"openshell\"\n\
          base_url = \"{}/v1\"\nenv_key = \"INFERENCE_KEY\"\nwire_api = \"responses\"\n",
         world.url()
     );

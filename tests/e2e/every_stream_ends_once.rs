@@ -13,8 +13,8 @@ use openshell_tests::{
 };
 use serde_json::json;
 
-fn world(upstream: &ScriptedUpstream, provider: &str) -> World {
-    Config::new([Backend::new("only", &upstream.url()).provider(provider).model("m")])
+fn world(upstream: &ScriptedUpstream, speaks: Dialect) -> World {
+    Config::new([Backend::new("only", &upstream.url()).speaks(speaks).model("m")])
         .section("timeouts: {connect: 1s, first_byte: 1s, idle: 1s, total: 10s}")
         .start()
 }
@@ -52,7 +52,7 @@ fn ended_once(dialect: Dialect, reply: &Reply, name: &str) -> bool {
 fn when_all_is_well() {
     for speaks in DIALECTS {
         let upstream = ScriptedUpstream::always(Script::events(&speaks.events(&["Hel", "lo"])));
-        let world = world(&upstream, speaks.provider());
+        let world = world(&upstream, speaks);
         for dialect in DIALECTS {
             let reply = world.post(dialect.target(), &dialect.ask("hi", true)).expect(200);
             assert!(ended_once(dialect, &reply, "whole"), "{}", reply.text());
@@ -71,7 +71,7 @@ fn wherever_the_upstream_breaks_off() {
             for writes in (1..=enough).step_by(if how == "stalls" { 3 } else { 1 }) {
                 let upstream =
                     ScriptedUpstream::always(Script::events(&events).then(writes, end.clone()));
-                let world = world(&upstream, speaks.provider());
+                let world = world(&upstream, speaks);
                 for dialect in DIALECTS {
                     let name =
                         format!("{speaks:?} {how} after {writes} writes, asked as {dialect:?}");
@@ -92,7 +92,7 @@ fn when_the_upstream_ends_cleanly_but_early() {
     for speaks in DIALECTS {
         let events: Vec<Event> = speaks.events(&["Hel", "lo"]).into_iter().take(3).collect();
         let upstream = ScriptedUpstream::always(Script::events(&events));
-        let world = world(&upstream, speaks.provider());
+        let world = world(&upstream, speaks);
         for dialect in DIALECTS {
             let reply = world.post(dialect.target(), &dialect.ask("hi", true));
             assert!(
@@ -109,7 +109,7 @@ fn when_the_upstream_forgets_the_end_mark() {
     let events = Dialect::Chat.events(&["Hel", "lo"]).into_iter();
     let events: Vec<Event> = events.filter(|event| !Dialect::Chat.is_end(event)).collect();
     let upstream = ScriptedUpstream::always(Script::events(&events));
-    let world = world(&upstream, "openai-compatible");
+    let world = world(&upstream, Dialect::Chat);
     for dialect in DIALECTS {
         let reply = world.post(dialect.target(), &dialect.ask("hi", true));
         assert!(ended_once(dialect, &reply, "no mark"), "{}", reply.text());
@@ -132,7 +132,7 @@ fn when_the_upstream_reports_an_error_in_the_middle() {
             ),
         });
         let upstream = ScriptedUpstream::always(Script::events(&events));
-        let world = world(&upstream, speaks.provider());
+        let world = world(&upstream, speaks);
         for dialect in DIALECTS {
             let reply = world.post(dialect.target(), &dialect.ask("hi", true));
             assert!(!ended_once(dialect, &reply, "error"), "{}", reply.text());
@@ -146,7 +146,7 @@ fn when_the_upstream_talks_after_its_end() {
         let mut events = speaks.events(&["Hello"]);
         events.extend(speaks.events(&["again"]));
         let upstream = ScriptedUpstream::always(Script::events(&events));
-        let world = world(&upstream, speaks.provider());
+        let world = world(&upstream, speaks);
         for dialect in DIALECTS {
             let reply = world.post(dialect.target(), &dialect.ask("hi", true));
             assert!(ended_once(dialect, &reply, "twice"), "{}", reply.text());
@@ -164,7 +164,7 @@ fn when_garbage_comes_between() {
             data: "{\"choices\": [ this is no JSON".to_owned(),
         });
         let upstream = ScriptedUpstream::always(Script::events(&events));
-        let world = world(&upstream, speaks.provider());
+        let world = world(&upstream, speaks);
         for dialect in DIALECTS {
             let reply = world.post(dialect.target(), &dialect.ask("hi", true));
             assert!(!ended_once(dialect, &reply, "garbage"), "{}", reply.text());

@@ -16,10 +16,9 @@ const CEILINGS: [&str; 4] = ["public", "public", "private", "local"];
 const MASKED: &[(&str, &str, &str)] =
     &[("pii/*", "confidential", "redact"), ("term/*", "confidential", "redact")];
 
-fn world(provider: &str, cut: Cut) -> (World, ScriptedUpstream) {
+fn world(speaks: Dialect, cut: Cut) -> (World, ScriptedUpstream) {
     let upstream = echo::upstream(cut);
-    let backend =
-        Backend::new("cloud", &upstream.url()).provider(provider).zone("public").model("m");
+    let backend = Backend::new("cloud", &upstream.url()).speaks(speaks).zone("public").model("m");
     let world = Config::new([backend]).sensitivity(CEILINGS, MASKED).start();
     (world, upstream)
 }
@@ -44,8 +43,8 @@ fn assert_hidden(upstream: &ScriptedUpstream) {
 
 #[test]
 fn in_whole_answers_between_all_dialects() {
-    for provider in DIALECTS.map(Dialect::provider) {
-        let (world, upstream) = world(provider, Cut::NONE);
+    for speaks in DIALECTS {
+        let (world, upstream) = world(speaks, Cut::NONE);
         for dialect in DIALECTS {
             let reply = world.post(dialect.target(), &dialect.ask(&prompt(), false)).expect(200);
             assert_restored(dialect, &reply, &prompt());
@@ -57,7 +56,7 @@ fn in_whole_answers_between_all_dialects() {
 #[test]
 fn in_streams_for_every_size_of_delta() {
     for delta in (1..=32).chain([64, 1000]) {
-        let (world, upstream) = world("openai-compatible", Cut { delta, write: 0 });
+        let (world, upstream) = world(Dialect::Chat, Cut { delta, write: 0 });
         for dialect in DIALECTS {
             let reply = world.post(dialect.target(), &dialect.ask(&prompt(), true)).expect(200);
             assert_restored(dialect, &reply, &prompt());
@@ -69,8 +68,8 @@ fn in_streams_for_every_size_of_delta() {
 #[test]
 fn in_streams_for_every_size_of_write() {
     for write in [1, 2, 3, 5, 7, 11, 13, 64, 257, 1400] {
-        for provider in DIALECTS.map(Dialect::provider) {
-            let (world, upstream) = world(provider, Cut { delta: 3, write });
+        for speaks in DIALECTS {
+            let (world, upstream) = world(speaks, Cut { delta: 3, write });
             for dialect in DIALECTS {
                 let reply = world.post(dialect.target(), &dialect.ask(&prompt(), true)).expect(200);
                 assert_restored(dialect, &reply, &prompt());
@@ -90,7 +89,7 @@ fn with_tool(stream: bool, words: &str) -> Value {
 #[test]
 fn in_the_arguments_of_tools() {
     for delta in [1, 2, 5, 9, 40, 1000] {
-        let (world, upstream) = world("openai-compatible", Cut { delta, write: 0 });
+        let (world, upstream) = world(Dialect::Chat, Cut { delta, write: 0 });
         let reply = world.post("/v1/chat/completions", &with_tool(true, &prompt())).expect(200);
         let arguments: Value =
             serde_json::from_str(&wire::chat_arguments(&reply.events())).unwrap();
@@ -135,7 +134,7 @@ fn with_the_escapes_that_json_needs() {
 
 #[test]
 fn what_somebody_typed_is_not_restored() {
-    let (world, _upstream) = world("openai-compatible", Cut::NONE);
+    let (world, _upstream) = world(Dialect::Chat, Cut::NONE);
     let typed = format!("is <EMAIL_1_abc> a mark? ask {EMAIL}");
     let reply = world.chat(&typed).expect(200);
     let text = Dialect::Chat.text(&reply);
@@ -145,7 +144,7 @@ fn what_somebody_typed_is_not_restored() {
 
 #[test]
 fn a_value_keeps_its_placeholder_over_the_turns() {
-    let (world, upstream) = world("openai-compatible", Cut::NONE);
+    let (world, upstream) = world(Dialect::Chat, Cut::NONE);
     let first = format!("mail {EMAIL}");
     let _ = world.chat(&first).expect(200);
     let body = json!({"model": "auto", "messages": [

@@ -12,8 +12,7 @@ use openshell_tests::{
 use serde_json::{Value, json};
 
 fn world(upstream: &ScriptedUpstream, speaks: Dialect) -> World {
-    Config::new([Backend::new("only", &upstream.url()).provider(speaks.provider()).model("m")])
-        .start()
+    Config::new([Backend::new("only", &upstream.url()).speaks(speaks).model("m")]).start()
 }
 
 #[test]

@@ -31,6 +31,15 @@ impl Dialect {
         }
     }
 
+    /// Its name in the router file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Messages => "messages",
+            Self::Responses => "responses",
+        }
+    }
+
     /// The provider whose backends speak it, in the router file.
     pub fn provider(self) -> &'static str {
         match self {

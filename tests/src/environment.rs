@@ -47,7 +47,12 @@ pub fn inherited(name: &str) -> Option<String> {
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    let package = PACKAGE.get_or_init(|| {
+        let told = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        told.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")))
+    });
+    package.parent().expect("tests/ lies in the repository")
 }
 
 /// Cargo's target folder: the test itself runs from `TARGET/debug/deps/`.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    dialect::Dialect,
     environment,
     http::{Ask, Reply},
     process::{Finished, Running, run},
@@ -37,6 +38,7 @@ pub struct Backend {
     base_url: String,
     zone: String,
     credential: Option<String>,
+    dialects: Option<String>,
     models: Vec<String>,
 }
 
@@ -58,6 +60,7 @@ impl Backend {
             base_url: base_url.to_owned(),
             zone: "local".to_owned(),
             credential: None,
+            dialects: None,
             models: Vec::new(),
         }
     }
@@ -67,6 +70,13 @@ impl Backend {
     pub fn provider(mut self, provider: &str) -> Self {
         provider.clone_into(&mut self.provider);
         self
+    }
+
+    /// Lets it speak one dialect only, with the provider that speaks it.
+    #[must_use]
+    pub fn speaks(mut self, dialect: Dialect) -> Self {
+        self.dialects = Some(dialect.word().to_owned());
+        self.provider(dialect.provider())
     }
 
     /// Sets the zone.
@@ -127,6 +137,9 @@ impl Config {
         if let Some(secret) = &backend.credential {
             lines.push_str(&format!("    credential: {{env: {}}}\n", backend.secret_name()));
             self.secrets.insert(backend.secret_name(), secret.clone());
+        }
+        if let Some(dialect) = &backend.dialects {
+            lines.push_str(&format!("    dialects: [{dialect}]\n"));
         }
         lines.push_str("    models:\n");
         for model in backend.models {

@@ -16,15 +16,15 @@ pub(crate) struct Repo {
 }
 
 impl Repo {
-    /// The repository that this program was compiled in.
+    /// The repository that cargo runs this program in, else the one that it was compiled in.
     ///
     /// # Errors
     /// When the folder is gone, such as after a move without a rebuild.
     pub(crate) fn find() -> anyhow::Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("xtask has no folder above it")?
-            .to_owned();
+        // Cargo says at run time where it runs us; what was compiled in may be another checkout with the same target folder.
+        let package = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = package.parent().context("xtask has no folder above it")?.to_owned();
         ensure!(root.join("Cargo.toml").is_file(), "{} holds no Cargo.toml", root.display());
         Ok(Self { root })
     }

@@ -84,6 +84,10 @@ fn has_extension(path: &str, extension: &str) -> bool {
 
 /// The first thing in a file says what it is for.
 fn module_doc(path: &str, text: &str) -> Option<String> {
+    // What `foo/tests.rs` is for, `foo.rs` says.
+    if path.ends_with("/tests.rs") {
+        return None;
+    }
     let first =
         text.lines().map(str::trim).find(|line| !(line.is_empty() || line.starts_with("#![")));
     let documented = first.is_some_and(|line| line.starts_with("//!"));

@@ -1,0 +1,18 @@
+#![no_main]
+//! The JSON reader against an independent one: what we take, the other takes, and both read the same strings.
+
+use libfuzzer_sys::fuzz_target;
+use router::json;
+
+fuzz_target!(|body: &[u8]| {
+    let Ok(tape) = json::parse(body) else { return };
+    let other: serde_json::Value = serde_json::from_slice(body).expect("both readers take it");
+    let root = tape.root();
+    assert_eq!(root.is_string(), other.is_string());
+    if let Some(text) = other.as_str() {
+        assert_eq!(root.text(), text);
+    }
+    let mut escaped = String::new();
+    json::escape_into(&mut escaped, &root.text());
+    assert_eq!(json::unescape(&escaped), root.text());
+});
