@@ -27,6 +27,8 @@ mod marking;
 mod names;
 mod payment;
 mod pii;
+mod scan_phrases;
+mod scan_words;
 mod secrets;
 
 use candidates::Candidates;

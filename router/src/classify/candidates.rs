@@ -1,8 +1,7 @@
 //! The first stage: one pass over the bytes that marks the places worth a second look.
 //!
-//! Here: runs of token characters, groups of digits, assignments whose left word is a cue, `@`, `://`, the
-//! beginnings of armoured blocks, capitalised word runs and stretches that are not ASCII. A mark is cheap and says
-//! nothing but "look here". Not here: what any of them means; each family decides that for itself.
+//! Here: runs of token characters, assignments whose left word is a cue, `@`, `://`, the beginnings of armoured blocks, single
+//! characters with spaces between them and stretches that are not ASCII. A mark is cheap and says nothing but "look here". Not here: what any of them means; each family decides that for itself.
 //!
 //! Invariant: work and memory are linear in the text, whatever it holds. Every mark lies in the text and on
 //! character boundaries, marks of a kind are sorted, and marks that are ranges do not overlap within their kind
@@ -17,21 +16,15 @@ use std::ops::Range;
 use memchr::memmem;
 
 pub use assign::Assign;
-pub use cues::Cue;
 
 /// Shortest run of token characters that is marked.
 pub const TOKEN_MIN: usize = 16;
-/// Fewest digits of a digit group that is marked.
-pub const DIGITS_MIN: usize = 7;
 
 /// The places of a text that are worth a second look. All offsets are bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidates {
     /// Maximal runs of at least [`TOKEN_MIN`] token characters: letters, digits and `_ - + / = . ~` (ASCII).
     pub tokens: Vec<Range<usize>>,
-    /// Groups of at least [`DIGITS_MIN`] digits with at most two separators (`space - . / ( ) +`) between two
-    /// digits. They begin and end with a digit. What stands before or after (letters, too) is not looked at.
-    pub digits: Vec<Range<usize>>,
     /// Every `@` with a character on both sides that may belong to an address.
     pub ats: Vec<usize>,
     /// Assignments whose left word holds a cue: `key = value`, `"key": "value"`, `key => value`, `<key>value<`…
@@ -40,8 +33,6 @@ pub struct Candidates {
     pub begins: Vec<usize>,
     /// Every `://`: the offset of the colon.
     pub schemes: Vec<usize>,
-    /// Runs of at least two capitalised words with one space between them, such as `Maria von Berg` without `von`.
-    pub capitals: Vec<Range<usize>>,
     /// Stretches of non-ASCII characters; gaps of up to 16 ASCII bytes are bridged.
     pub foreign: Vec<Range<usize>>,
     /// Single characters with one space between each: `g h p _ 1 2`, at least eight of them.
@@ -60,12 +51,10 @@ impl Candidates {
     /// How many marks there are: the measure of the work that the next stage has.
     pub fn count(&self) -> usize {
         self.tokens.len()
-            + self.digits.len()
             + self.ats.len()
             + self.assigns.len()
             + self.begins.len()
             + self.schemes.len()
-            + self.capitals.len()
             + self.foreign.len()
             + self.spaced.len()
     }

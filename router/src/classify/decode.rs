@@ -7,9 +7,7 @@
 
 use std::ops::Range;
 
-use aho_corasick::AhoCorasick;
-
-use super::{Finding, candidates::Candidates};
+use super::{Finding, candidates::Candidates, scan_phrases::Phrases};
 
 mod escapes;
 mod fold;
@@ -28,17 +26,14 @@ const BUDGET_MIN: usize = 4096;
 /// The triggers, compiled.
 #[derive(Debug)]
 pub(super) struct Decoder {
-    escapes: Option<AhoCorasick>,
-    joints: Option<AhoCorasick>,
+    escapes: Phrases,
+    joints: Phrases,
 }
 
 impl Decoder {
     /// Compiles the triggers.
     pub(super) fn new() -> Self {
-        Self {
-            escapes: AhoCorasick::new(escapes::TRIGGERS).ok(),
-            joints: AhoCorasick::new(join::TRIGGERS).ok(),
-        }
+        Self { escapes: Phrases::new(&escapes::TRIGGERS), joints: Phrases::new(&join::TRIGGERS) }
     }
 
     /// The bytes that all views of a text of so many bytes may hold.
@@ -52,12 +47,8 @@ impl Decoder {
         fold::views(text, candidates, read);
         join::wrapped(text, candidates, read);
         join::spaced(text, candidates, read);
-        if let Some(triggers) = &self.escapes {
-            escapes::views(text, triggers, read);
-        }
-        if let Some(triggers) = &self.joints {
-            join::views(text, triggers, read);
-        }
+        escapes::views(text, &self.escapes, read);
+        join::views(text, &self.joints, read);
     }
 
     /// Adds what `read` finds in the views of `text`, at the places in `text` where it is hidden.

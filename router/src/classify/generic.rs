@@ -10,8 +10,9 @@ use domain::Label;
 
 use super::{
     Finding,
-    candidates::{Assign, Candidates, Cue, touching},
+    candidates::{Assign, Candidates, touching},
     examples,
+    scan_words::Words,
     secrets::{distinct, is_dummy},
 };
 
@@ -41,16 +42,27 @@ pub struct Guess {
 impl Guess {
     /// The model's belief that this is a secret, 0 to 100.
     pub fn confidence(&self) -> u8 {
-        let score: f32 =
-            self.features.iter().zip(weights::WEIGHTS).map(|(value, weight)| value * weight).sum();
-        let belief = 100.0 / (1.0 + (-(score + weights::BIAS)).exp());
+        let belief = 100.0 / (1.0 + (-score(&self.features)).exp());
         (0..=100).rev().find(|step: &u8| f32::from(*step) <= belief).unwrap_or_default()
     }
 }
 
+/// The log-odds of features; above zero the model believes.
+fn score(features: &[f32; FEATURES]) -> f32 {
+    let weighed = features.iter().zip(weights::WEIGHTS).map(|(value, weight)| value * weight);
+    weights::BIAS + weighed.sum::<f32>()
+}
+
+/// The most that looking around can add to a score.
+fn slack() -> f32 {
+    let weights = weights::WEIGHTS.iter().enumerate();
+    let late = weights.filter(|(at, _)| *at == features::REPEATS || *at >= features::AROUND);
+    late.map(|(_, weight)| weight.max(0.0)).sum()
+}
+
 /// Adds every value that the model believes to be a secret.
 pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
-    for guess in guesses(text, candidates) {
+    for guess in weigh(text, candidates, -slack()) {
         let confidence = guess.confidence();
         if confidence < super::CONFIDENCE_MIN {
             continue;
@@ -58,27 +70,26 @@ pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
         let example = text.get(guess.span.clone()).is_some_and(examples::is_documented);
         let evidence = if guess.label == GENERIC { "entropy" } else { "context" };
         let confidence = confidence.min(79);
-        out.push(Finding {
-            label: Label::fixed(guess.label),
-            span: guess.span,
-            confidence,
-            evidence,
-            example,
-        });
+        let label = Label::fixed(guess.label);
+        out.push(Finding { label, span: guess.span, confidence, evidence, example });
     }
 }
 
-/// Every value that is worth weighing, sorted by kind, then by place.
+/// Every value that is worth weighing, sorted by kind, then by place: what the weights are made from.
 pub fn guesses(text: &str, candidates: &Candidates) -> Vec<Guess> {
+    weigh(text, candidates, f32::NEG_INFINITY)
+}
+
+/// The guesses whose score is at least `floor` before anything around them is looked at.
+fn weigh(text: &str, candidates: &Candidates, floor: f32) -> Vec<Guess> {
     let mut out = Vec::new();
-    let mut done = 0;
-    for assign in candidates.assigns.iter().filter(|assign| assign.cue == Cue::Secret) {
-        if let Some(guess) = assigned(text, assign) {
-            done = done.max(guess.span.end);
-            out.push(guess);
+    let mut values: Vec<Range<usize>> = Vec::with_capacity(candidates.assigns.len());
+    for assign in &candidates.assigns {
+        if let Some(span) = value_span(text, assign) {
+            values.push(span.0.clone());
+            out.extend(assigned(text, assign, span, floor));
         }
     }
-    let values: Vec<Range<usize>> = out.iter().map(|guess| guess.span.clone()).collect();
     let mut at = 0;
     for run in candidates.tokens.iter().filter(|run| BARE.contains(&run.len())) {
         while values.get(at).is_some_and(|value| value.end <= run.start) {
@@ -88,7 +99,7 @@ pub fn guesses(text: &str, candidates: &Candidates) -> Vec<Guess> {
             continue;
         }
         if touching(&candidates.foreign, run).is_empty() && !in_block(candidates, run) {
-            out.extend(bare(text, run));
+            out.extend(bare(text, run, floor));
         }
     }
     out
@@ -105,50 +116,73 @@ fn in_block(candidates: &Candidates, run: &Range<usize>) -> bool {
 /// The label of values whose key does not say what they are.
 const GENERIC: &str = "credential/generic-secret";
 
-/// The guess for the value of an assignment.
-fn assigned(text: &str, assign: &Assign) -> Option<Guess> {
-    let mut span = assign.value.clone();
-    let mut value = text.get(span.clone())?;
-    let mut scheme = false;
-    for word in ["Bearer ", "Basic ", "Token ", "token ", "bearer ", "basic ", "SSWS ", "ApiKey "] {
-        if let Some(rest) = value.strip_prefix(word) {
-            span.start += word.len();
-            value = rest;
-            scheme = true;
-        }
-    }
-    if !scheme
-        && assign.quote.is_none()
-        && ["Bearer", "Basic", "Token", "token", "bearer", "SSWS"].contains(&value)
-    {
-        let rest = text.get(span.end..)?;
-        let value = rest.strip_prefix(' ')?;
-        let length = value
-            .bytes()
-            .take(VALUE_MAX)
-            .take_while(|b| {
-                b.is_ascii_graphic()
-                    && !matches!(b, b'"' | b'\'' | b'`' | b',' | b';' | b'<' | b'\\')
-            })
-            .count();
-        span = span.end + 1..span.end + 1 + length;
-        scheme = true;
-    }
+/// Words that stand between an operator and its value.
+const SCHEMES: [&str; 8] =
+    ["Bearer", "Basic", "Token", "token", "bearer", "basic", "SSWS", "ApiKey"];
+
+/// The value of an assignment without its scheme (`Bearer`), and whether it had one.
+fn value_span(text: &str, assign: &Assign) -> Option<(Range<usize>, bool)> {
+    let span = assign.value.clone();
     let value = text.get(span.clone())?;
-    if value.len() < 3
-        || value.len() > VALUE_MAX
-        || placeholder(value)
-        || is_dummy(value.as_bytes())
-    {
+    if assign.quote.is_none() && is_code(text.as_bytes(), value.as_bytes(), span.end) {
         return None;
     }
+    let (length, scheme) = match value.split_once(' ') {
+        Some((scheme, _)) if SCHEMES.contains(&scheme) => {
+            return Some((span.start + scheme.len() + 1..span.end, true));
+        }
+        Some(_) => (value.len(), false),
+        None => (value.len(), assign.quote.is_none() && SCHEMES.contains(&value)),
+    };
+    if !scheme {
+        return (3..=VALUE_MAX).contains(&length).then_some((span, false));
+    }
+    let rest = text.get(span.end..)?.strip_prefix(' ')?;
+    let ends = |b: &u8| {
+        !b.is_ascii_graphic() || matches!(b, b'"' | b'\'' | b'`' | b',' | b';' | b'<' | b'\\')
+    };
+    let length = rest.bytes().take(VALUE_MAX).take_while(|b| !ends(b)).count();
+    (length >= 3).then_some((span.end + 1..span.end + 1 + length, true))
+}
+
+/// Keys that hold a cue and ask for something else: other families read them.
+const NOT_SECRET: Words = Words::new(&["passport", "passenger", "keyboard", "keyword", "monkey"]);
+
+/// Whether a value without quotes is a call, an index or a field of something instead of a value.
+fn is_code(text: &[u8], value: &[u8], end: usize) -> bool {
+    let after = text.get(end).copied().unwrap_or(b' ');
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    value.iter().any(|byte| matches!(byte, b'(' | b'[' | b'{'))
+        || (matches!(after, b')' | b';' | b',' | b'}')
+            && value.iter().all(word)
+            && !value.iter().any(u8::is_ascii_digit))
+}
+
+/// The guess for the value of an assignment.
+fn assigned(
+    text: &str,
+    assign: &Assign,
+    (span, scheme): (Range<usize>, bool),
+    floor: f32,
+) -> Option<Guess> {
     let key = text.get(assign.key.clone())?;
-    let features = features::assigned(text, assign, key, &span, scheme);
-    Some(Guess { label: label(key), span, features })
+    if NOT_SECRET.in_text(key.as_bytes()) {
+        return None;
+    }
+    let mut filling = features::assigned(text, assign, key.as_bytes(), &span, scheme);
+    if score(&filling.features) < floor {
+        return None;
+    }
+    let value = text.get(span.clone())?;
+    if value.len() < 3 || placeholder(value) || is_dummy(value.as_bytes()) {
+        return None;
+    }
+    features::look_around(text, key.as_bytes(), &span, assign.key.start, &mut filling);
+    Some(Guess { label: label(key), span, features: filling.features })
 }
 
 /// The guess for a token run that stands alone.
-fn bare(text: &str, run: &Range<usize>) -> Option<Guess> {
+fn bare(text: &str, run: &Range<usize>, floor: f32) -> Option<Guess> {
     let token = text.get(run.clone())?;
     let cut = token.trim_end_matches(['=', '.', '-']).rfind('=').map_or(0, |at| at + 1);
     let value = token.get(cut..)?.trim_end_matches('.');
@@ -160,13 +194,16 @@ fn bare(text: &str, run: &Range<usize>) -> Option<Guess> {
         || digits < 2
         || distinct(value.as_bytes()) < 9
         || is_wordy(value)
-        || is_dummy(value.as_bytes())
     {
         return None;
     }
     let span = run.start + cut..run.start + cut + value.len();
-    let features = features::bare(text, &span)?;
-    Some(Guess { label: GENERIC, span, features })
+    let mut filling = features::bare(text, &span)?;
+    if score(&filling.features) < floor || is_dummy(value.as_bytes()) {
+        return None;
+    }
+    features::look_around(text, &[], &span, span.start, &mut filling);
+    Some(Guess { label: GENERIC, span, features: filling.features })
 }
 
 /// What a value is called, by its key.

@@ -63,7 +63,6 @@ impl Secrets {
     pub(super) fn scan(&self, text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
         for run in &candidates.tokens {
             self.scan_run(text, run.start, run.end, out);
-            jwt::scan(text, run, out);
             named::scan_run(text, run, out);
         }
         armour::scan(text, candidates, out);
@@ -81,11 +80,14 @@ impl Secrets {
             Some(b'%') => start + 2,
             _ => start,
         };
-        let mut before = b' ';
+        let (mut before, mut tokens_from) = (b' ', start);
         let Some(run) = bytes.get(start..end) else { return };
         for (at, three) in (start..).zip(run.array_windows::<3>()) {
             let word = before.is_ascii_alphanumeric();
             if (!word || at == escape) && self.may_begin(*three) {
+                if three == b"eyJ" && at >= tokens_from {
+                    tokens_from = jwt::at(text, at, end, out);
+                }
                 self.scan_at(text, at, out);
             }
             before = three[0];

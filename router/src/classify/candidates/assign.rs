@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cues::{self, Cue};
+use super::cues;
 
 /// Longest key that is read.
 const KEY_MAX: usize = 64;
@@ -14,8 +14,6 @@ const GAP_MAX: usize = 24;
 /// An assignment whose left word holds a cue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assign {
-    /// What the key hints at.
-    pub cue: Cue,
     /// The left word, without quotes.
     pub key: Range<usize>,
     /// The first byte of the operator.
@@ -30,9 +28,11 @@ pub struct Assign {
 #[inline]
 pub(super) fn at(text: &[u8], op: usize) -> Option<Assign> {
     let key = key_before(text, op)?;
-    let cue = cues::find(text.get(key.clone())?)?;
+    if !cues::any(text.get(key.clone())?) {
+        return None;
+    }
     let (value, quote) = value_after(text, op)?;
-    Some(Assign { cue, key, op, value, quote })
+    Some(Assign { key, op, value, quote })
 }
 
 /// Whether a byte may stand in a key.

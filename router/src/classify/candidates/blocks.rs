@@ -9,26 +9,18 @@
 
 use std::ops::Range;
 
-use super::{Candidates, DIGITS_MIN, TOKEN_MIN, assign};
+use super::{Candidates, TOKEN_MIN, assign};
 
 /// Bytes per block: one bit of a `u64` each.
 const BLOCK: usize = 64;
 /// ASCII bytes between two non-ASCII characters that still count as one stretch.
 const FOREIGN_GAP: usize = 16;
 
-/// Bytes in which the fewest digits of a group lie, and how many they are.
-const DIGITS_SPREAD: usize = 19;
-const DIGITS_FEWEST: u32 = 7;
-const _: () = assert!(DIGITS_MIN == 7 && DIGITS_SPREAD == DIGITS_MIN * 3 - 2);
-
 /// Bits of a byte's class.
 const TOKEN: u8 = 1;
-const DIGIT: u8 = 2;
-const EVENT: u8 = 4;
-const UPPER: u8 = 8;
-const LETTER: u8 = 16;
-const FOREIGN: u8 = 32;
-const SPACE: u8 = 64;
+const EVENT: u8 = 2;
+const SPACE: u8 = 4;
+const FOREIGN: u8 = 128;
 
 /// What the pass carries from one block to the next.
 #[derive(Default)]
@@ -39,24 +31,12 @@ struct Carry {
     long: bool,
     /// Start of the token run that is open, if it is long already.
     token_start: usize,
-    /// Whether the byte before was a digit.
-    digit: bool,
-    /// Digits before this offset belong to a group that was walked already.
-    digit_until: usize,
-    /// The two bytes before: was it a space, was it a letter?
-    space: u64,
-    letter: u64,
-    /// Capitals before this offset were walked already.
-    capital_until: usize,
 }
 
 /// The masks of one block.
 struct Masks {
     token: u64,
-    digit: u64,
     event: u64,
-    upper: u64,
-    letter: u64,
     foreign: u64,
     space: u64,
 }
@@ -94,7 +74,6 @@ fn low_bits(count: usize) -> u64 {
 fn masks(block: &[u8; BLOCK]) -> Masks {
     let mut class = [0_u8; BLOCK];
     for (to, &byte) in class.iter_mut().zip(block) {
-        let upper = u8::from(byte.wrapping_sub(b'A') < 26);
         let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26);
         let digit = u8::from(byte.wrapping_sub(b'0') < 10);
         // '-' '.' '/' and '+' '=' '_' '~'
@@ -109,13 +88,7 @@ fn masks(block: &[u8; BLOCK]) -> Masks {
             | u8::from(byte == b',')
             | u8::from(byte == b'@');
         let space = u8::from(byte == b' ');
-        *to = (letter | digit | joint)
-            | (digit << 1)
-            | (event << 2)
-            | (upper << 3)
-            | (letter << 4)
-            | ((byte >> 7) << 5)
-            | (space << 6);
+        *to = (letter | digit | joint) | (event << 1) | (space << 2) | (byte & FOREIGN);
     }
     let mut lanes = [0_u64; 8];
     for (lane, bytes) in lanes.iter_mut().zip(class.chunks_exact(8)) {
@@ -123,10 +96,7 @@ fn masks(block: &[u8; BLOCK]) -> Masks {
     }
     Masks {
         token: gather(&lanes, TOKEN),
-        digit: gather(&lanes, DIGIT),
         event: gather(&lanes, EVENT),
-        upper: gather(&lanes, UPPER),
-        letter: gather(&lanes, LETTER),
         foreign: gather(&lanes, FOREIGN),
         space: gather(&lanes, SPACE),
     }
@@ -148,17 +118,12 @@ fn gather(lanes: &[u64; 8], bit: u8) -> u64 {
 #[inline]
 fn step(text: &[u8], base: usize, masks: &Masks, carry: &mut Carry, out: &mut Candidates) {
     token_runs(base, masks, carry, out);
-    digit_groups(text, base, masks, carry, out);
-    capital_runs(text, base, masks, carry, out);
     foreign_runs(base, masks, out);
     spaced_runs(text, base, masks, out);
     for at in Bits(masks.event) {
         event(text, base + at, out);
     }
     carry.token = masks.token;
-    carry.digit = masks.digit >> 63 == 1;
-    carry.space = masks.space;
-    carry.letter = masks.letter;
 }
 
 /// The positions of the set bits, from the lowest.
@@ -205,90 +170,6 @@ fn token_runs(base: usize, masks: &Masks, carry: &mut Carry, out: &mut Candidate
 fn upper_half(wide: u128) -> u64 {
     let bytes = wide.to_le_bytes();
     bytes.last_chunk().copied().map(u64::from_le_bytes).unwrap_or_default()
-}
-
-/// Walks from the first digit of every group that was not walked yet.
-#[inline]
-fn digit_groups(text: &[u8], base: usize, masks: &Masks, carry: &mut Carry, out: &mut Candidates) {
-    let starts = masks.digit & !((masks.digit << 1) | u64::from(carry.digit));
-    for at in Bits(starts) {
-        let start = base + at;
-        // Seven digits with two separators each between them fit in 19 bytes: fewer there, no group.
-        let near = (masks.digit >> at) & low_bits(DIGITS_SPREAD);
-        let sparse = at + DIGITS_SPREAD <= BLOCK && near.count_ones() < DIGITS_FEWEST;
-        if sparse || start < carry.digit_until {
-            continue;
-        }
-        let (end, count) = digit_group(text, start);
-        carry.digit_until = end;
-        if count >= DIGITS_MIN {
-            out.digits.push(start..end);
-        }
-    }
-}
-
-/// The end of the digit group that begins at `start`, and how many digits it has.
-#[inline]
-fn digit_group(text: &[u8], start: usize) -> (usize, usize) {
-    let (mut end, mut count, mut gap) = (start, 0, 0);
-    let mut at = start;
-    while let Some(&byte) = text.get(at) {
-        at += 1;
-        if byte.is_ascii_digit() {
-            count += 1;
-            gap = 0;
-            end = at;
-        } else if gap < 2 && matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'+') {
-            gap += 1;
-        } else {
-            break;
-        }
-    }
-    (end, count)
-}
-
-/// Runs of two or more capitalised words: an upper-case letter after a space after a letter starts the look.
-#[inline]
-fn capital_runs(text: &[u8], base: usize, masks: &Masks, carry: &mut Carry, out: &mut Candidates) {
-    let after_space = (masks.space << 1) | (carry.space >> 63);
-    let after_letter = (masks.letter << 2) | (carry.letter >> 62);
-    for at in Bits(masks.upper & after_space & after_letter) {
-        let second = base + at;
-        if second < carry.capital_until {
-            continue;
-        }
-        let Some(start) = word_start(text, second - 1) else { continue };
-        if !text[start].is_ascii_uppercase() {
-            continue;
-        }
-        let end = capital_end(text, second);
-        carry.capital_until = end;
-        out.capitals.push(start..end);
-    }
-}
-
-/// Where the word that ends before `end` begins; `None` when it is longer than a name.
-fn word_start(text: &[u8], end: usize) -> Option<usize> {
-    let from = end.saturating_sub(32);
-    let word = text[from..end].iter().rev().take_while(|b| b.is_ascii_alphabetic()).count();
-    let start = end - word;
-    (word > 0 && word < 32).then_some(start)
-}
-
-/// The end of the capitalised words that begin at `start`.
-fn capital_end(text: &[u8], start: usize) -> usize {
-    let mut at = start;
-    loop {
-        while text.get(at).is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'\'' | b'-')) {
-            at += 1;
-        }
-        let next_is_capital =
-            text.get(at) == Some(&b' ') && text.get(at + 1).is_some_and(u8::is_ascii_uppercase);
-        if !next_is_capital {
-            return at;
-        }
-        at += 1;
-    }
 }
 
 /// Stretches that are not ASCII.

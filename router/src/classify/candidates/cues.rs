@@ -1,94 +1,47 @@
 //! Words in a key that make its value worth a look, and a filter that finds them without looking twice.
 
-/// What the left word of an assignment hints at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cue {
-    /// The value may be a credential: `password`, `api_key`, `token`…
-    Secret,
-    /// The value may be about a person: `name`, `address`, `ssn`, `dob`, `mrn`, `iban`…
-    Personal,
-}
-
-/// Cue words, lower-case, at least three letters; a key holds one when it occurs anywhere in it.
-const CUES: [(&str, Cue); 77] = [
-    // Before `pass`, which they begin with.
-    ("passport", Cue::Personal),
-    ("passenger", Cue::Personal),
-    ("pass", Cue::Secret),
-    ("pwd", Cue::Secret),
-    ("pswd", Cue::Secret),
-    ("psw", Cue::Secret),
-    ("secret", Cue::Secret),
-    ("token", Cue::Secret),
-    ("key", Cue::Secret),
-    ("auth", Cue::Secret),
-    ("cred", Cue::Secret),
-    ("salt", Cue::Secret),
-    ("bearer", Cue::Secret),
-    ("cookie", Cue::Secret),
-    ("session", Cue::Secret),
-    ("private", Cue::Secret),
-    ("seed", Cue::Secret),
-    ("mnemonic", Cue::Secret),
-    ("license", Cue::Secret),
-    ("licence", Cue::Secret),
-    ("webhook", Cue::Secret),
-    ("nonce", Cue::Secret),
-    ("client", Cue::Secret),
-    ("crumb", Cue::Secret),
-    ("signature", Cue::Secret),
-    ("hash", Cue::Secret),
-    ("digest", Cue::Secret),
-    ("hmac", Cue::Secret),
-    ("jwt", Cue::Secret),
-    ("dsn", Cue::Secret),
-    ("pin", Cue::Secret),
-    ("otp", Cue::Secret),
-    ("sid", Cue::Secret),
-    ("sas", Cue::Secret),
-    ("access", Cue::Secret),
-    ("admin", Cue::Secret),
-    ("connection", Cue::Secret),
-    ("verifier", Cue::Secret),
-    ("passwort", Cue::Secret),
-    ("contrase", Cue::Secret),
-    ("senha", Cue::Secret),
-    ("motdepasse", Cue::Secret),
-    ("identified", Cue::Secret),
-    ("name", Cue::Personal),
-    ("address", Cue::Personal),
-    ("street", Cue::Personal),
-    ("city", Cue::Personal),
-    ("zip", Cue::Personal),
-    ("postal", Cue::Personal),
-    ("postcode", Cue::Personal),
-    ("mail", Cue::Personal),
-    ("phone", Cue::Personal),
-    ("mobile", Cue::Personal),
-    ("fax", Cue::Personal),
-    ("tel", Cue::Personal),
-    ("ssn", Cue::Personal),
-    ("social", Cue::Personal),
-    ("dob", Cue::Personal),
-    ("birth", Cue::Personal),
-    ("passport", Cue::Personal),
-    ("licen", Cue::Personal),
-    ("national", Cue::Personal),
-    ("tax", Cue::Personal),
-    ("account", Cue::Personal),
-    ("iban", Cue::Personal),
-    ("bic", Cue::Personal),
-    ("swift", Cue::Personal),
-    ("routing", Cue::Personal),
-    ("card", Cue::Personal),
-    ("patient", Cue::Personal),
-    ("mrn", Cue::Personal),
-    ("npi", Cue::Personal),
-    ("dea", Cue::Personal),
-    ("medical", Cue::Personal),
-    ("record", Cue::Personal),
-    ("member", Cue::Personal),
-    ("insur", Cue::Personal),
+/// Cue words, lower-case, at least three letters, sorted; a key is worth a look when one occurs anywhere in it.
+const CUES: [&str; 40] = [
+    "access",
+    "admin",
+    "auth",
+    "bearer",
+    "client",
+    "connection",
+    "contrase",
+    "cookie",
+    "cred",
+    "crumb",
+    "digest",
+    "dsn",
+    "hash",
+    "hmac",
+    "identified",
+    "jwt",
+    "key",
+    "licence",
+    "license",
+    "mnemonic",
+    "motdepasse",
+    "nonce",
+    "otp",
+    "pass",
+    "pin",
+    "private",
+    "psw",
+    "pswd",
+    "pwd",
+    "salt",
+    "sas",
+    "secret",
+    "seed",
+    "senha",
+    "session",
+    "sid",
+    "signature",
+    "token",
+    "verifier",
+    "webhook",
 ];
 
 /// One bit per three letters that begin a cue.
@@ -104,7 +57,7 @@ const fn filter() -> [u64; 512] {
     let mut bits = [0; 512];
     let mut at = 0;
     while at < CUES.len() {
-        let word = CUES[at].0.as_bytes();
+        let word = CUES[at].as_bytes();
         let spot = index(word[0], word[1], word[2]);
         bits[spot / 64] |= 1 << (spot % 64);
         at += 1;
@@ -112,29 +65,42 @@ const fn filter() -> [u64; 512] {
     bits
 }
 
-/// The strongest cue in `key`: a secret one before a personal one.
+/// Whether a cue stands anywhere in `key`.
 #[inline]
-pub(super) fn find(key: &[u8]) -> Option<Cue> {
-    let mut best = None;
-    for (at, three) in key.array_windows::<3>().enumerate() {
+pub(super) fn any(key: &[u8]) -> bool {
+    key.array_windows::<3>().enumerate().any(|(at, three)| {
         let spot = index(three[0], three[1], three[2]);
-        if FILTER.get(spot / 64).is_none_or(|bits| bits >> (spot % 64) & 1 == 0) {
-            continue;
-        }
-        match confirm(key.get(at..).unwrap_or_default()) {
-            Some(Cue::Secret) => return Some(Cue::Secret),
-            found @ Some(Cue::Personal) => best = found,
-            None => {}
-        }
-    }
-    best
+        FILTER.get(spot / 64).is_some_and(|bits| bits >> (spot % 64) & 1 == 1)
+            && confirm(key.get(at..).unwrap_or_default())
+    })
 }
 
-/// The cue that `rest` begins with; a secret one before a personal one.
-#[inline(never)]
-fn confirm(rest: &[u8]) -> Option<Cue> {
+/// Whether `rest` begins with a cue.
+fn confirm(rest: &[u8]) -> bool {
+    let Some(first) = rest.first().map(u8::to_ascii_lowercase) else { return false };
+    let from = CUES.partition_point(|word| word.as_bytes().first() < Some(&first));
+    let near = CUES.iter().skip(from).take_while(|word| word.as_bytes().first() == Some(&first));
     let starts = |word: &str| {
         rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()))
     };
-    CUES.iter().find(|(word, _)| starts(word)).map(|(_, cue)| *cue)
+    near.copied().any(starts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cues_are_sorted_and_found_in_any_case() {
+        assert!(CUES.is_sorted());
+        for (key, expected) in [
+            ("DB_PASSWORD", true),
+            ("apiKey", true),
+            ("color", false),
+            ("pa", false),
+            ("xSecretx", true),
+        ] {
+            assert_eq!(any(key.as_bytes()), expected, "{key}");
+        }
+    }
 }

@@ -1,8 +1,7 @@
 //! Escapes in running text: `%41`, `\u0041`, `\x41`, `&#65;`, `&#x41;`, `=41` of quoted-printable.
 
-use aho_corasick::AhoCorasick;
-
 use super::{line_around, view::View};
+use crate::classify::scan_phrases::Phrases;
 
 /// What begins an escape of an ASCII character.
 pub(super) const TRIGGERS: [&str; 14] = [
@@ -17,13 +16,13 @@ const AFTER: usize = 2048;
 const ESCAPES_MIN: usize = 2;
 
 /// Calls `read` with every window that holds escapes.
-pub(super) fn views(text: &str, triggers: &AhoCorasick, read: &mut impl FnMut(View)) {
+pub(super) fn views(text: &str, triggers: &Phrases, read: &mut impl FnMut(View)) {
     let mut done = 0;
-    for hit in triggers.find_iter(text) {
-        if hit.start() < done {
-            continue;
+    triggers.each(text, |_, hit| {
+        if hit.start < done {
+            return;
         }
-        let window = line_around(text, hit.start(), BEFORE, AFTER);
+        let window = line_around(text, hit.start, BEFORE, AFTER);
         // A soft line break of quoted-printable joins two lines.
         let window = window.start
             ..if text.get(window.end.saturating_sub(1)..window.end) == Some("\r") {
@@ -31,8 +30,8 @@ pub(super) fn views(text: &str, triggers: &AhoCorasick, read: &mut impl FnMut(Vi
             } else {
                 window.end
             };
-        done = window.end.max(hit.end());
-        let Some(source) = text.get(window.clone()) else { continue };
+        done = window.end.max(hit.end);
+        let Some(source) = text.get(window.clone()) else { return };
         let mut view = View::at(window.start);
         let (mut at, mut escapes) = (0, 0);
         while let Some(rest) = source.get(at..) {
@@ -47,7 +46,7 @@ pub(super) fn views(text: &str, triggers: &AhoCorasick, read: &mut impl FnMut(Vi
         if escapes >= ESCAPES_MIN {
             read(view);
         }
-    }
+    });
 }
 
 /// The character that the escape at the beginning of `rest` stands for (none for a soft line break), and its length.

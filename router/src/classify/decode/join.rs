@@ -1,9 +1,7 @@
 //! Values in pieces: string concatenation, wrapped lines, letters with spaces between them, addresses in words.
 
-use aho_corasick::AhoCorasick;
-
 use super::{line_around, view::View};
-use crate::classify::candidates::Candidates;
+use crate::classify::{candidates::Candidates, scan_phrases::Phrases};
 
 /// What stands where two pieces meet.
 pub(super) const TRIGGERS: [&str; 16] = [
@@ -18,26 +16,26 @@ const AFTER: usize = 1024;
 const LINES_MAX: usize = 64;
 
 /// Calls `read` with every window in which pieces are joined.
-pub(super) fn views(text: &str, triggers: &AhoCorasick, read: &mut impl FnMut(View)) {
+pub(super) fn views(text: &str, triggers: &Phrases, read: &mut impl FnMut(View)) {
     let mut done = 0;
-    for hit in triggers.find_iter(text) {
-        if hit.start() < done {
-            continue;
+    triggers.each(text, |_, hit| {
+        if hit.start < done {
+            return;
         }
-        if hit_is_word(text, hit.start()) {
-            let window = line_around(text, hit.start(), 80, 80);
-            done = window.end.max(hit.end());
+        if hit_is_word(text, hit.start) {
+            let window = line_around(text, hit.start, 80, 80);
+            done = window.end.max(hit.end);
             words(text, window.start, window.end, read);
-            continue;
+            return;
         }
-        if joint(text, hit.start()).is_none() {
-            continue;
+        if joint(text, hit.start).is_none() {
+            return;
         }
-        let start = line_around(text, hit.start(), BEFORE, 0).start;
-        let end = text.floor_char_boundary((hit.start() + AFTER).min(text.len()));
-        done = end.max(hit.end());
+        let start = line_around(text, hit.start, BEFORE, 0).start;
+        let end = text.floor_char_boundary((hit.start + AFTER).min(text.len()));
+        done = end.max(hit.end);
         pieces(text, start, end, read);
-    }
+    });
 }
 
 /// Whether the trigger is a spelled-out dot.

@@ -32,7 +32,7 @@ fn decode_piece(piece: &[u8], start: usize, read: &mut impl FnMut(View)) {
     for (at, part) in piece.chunks(PIECE).enumerate() {
         let from = start + at * PIECE;
         let head = part.get(..12).unwrap_or(part);
-        if printable(&base64(head)) {
+        if begins_text(head) {
             read_bytes(
                 &base64(part),
                 |at| at * 4 / 3..((at + 1) * 4).div_ceil(3),
@@ -67,6 +67,22 @@ fn read_bytes(
         view.push(c, from + first.start..from + last.end.min(length));
     }
     read(view);
+}
+
+/// Whether base64 begins with three groups of ASCII text.
+#[inline]
+fn begins_text(head: &[u8]) -> bool {
+    head.as_chunks::<4>().0.iter().all(|group| {
+        let mut bits = 0_u32;
+        for byte in group {
+            let Some(value) = sextet(*byte) else { return false };
+            bits = bits << 6 | u32::from(value);
+        }
+        let [_, first, second, third] = bits.to_be_bytes();
+        [first, second, third]
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+    })
 }
 
 /// Whether the first decoded bytes are ASCII text.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::words::word_share;
 use crate::classify::{
     candidates::{Assign, slice},
+    scan_words::Words,
     secrets::distinct,
 };
 
@@ -14,9 +15,15 @@ pub const FEATURES: usize = 64;
 /// How far around a value the model looks, in bytes.
 const NEAR: usize = 64;
 
+/// The first of the features that [`look_around`] fills; it also fills the one of repetition.
+pub(super) const AROUND: usize = 59;
+/// Whether the value repeats its key.
+pub(super) const REPEATS: usize = 55;
+
 /// The features of one value, filled by place.
-struct Filling {
-    features: [f32; FEATURES],
+#[derive(Clone, Debug)]
+pub(super) struct Filling {
+    pub(super) features: [f32; FEATURES],
 }
 
 impl Filling {
@@ -81,16 +88,15 @@ fn ratio(part: usize, whole: usize) -> f32 {
 pub(super) fn assigned(
     text: &str,
     assign: &Assign,
-    key: &str,
+    key: &[u8],
     span: &Range<usize>,
     scheme: bool,
-) -> [f32; FEATURES] {
+) -> Filling {
     let value = text.get(span.clone()).unwrap_or_default();
-    let lower_key = key.to_ascii_lowercase();
     let shape = shape(value.as_bytes());
     let mut to = Filling { features: [0.0; FEATURES] };
     value_features(value, &shape, &mut to);
-    key_features(key, &lower_key, &mut to);
+    key_features(key, &mut to);
     let quoted = matches!(assign.quote, Some(b'"' | b'\''));
     to.flag(40, quoted);
     to.flag(41, assign.quote == Some(b'`'));
@@ -106,43 +112,43 @@ pub(super) fn assigned(
     let word = shape.odd == 0 && shape.digit == 0;
     to.flag(48, bare_code && word);
     to.flag(49, assign.quote.is_none() && word && shape.words > 0.6);
-    let password = ["pass", "pwd", "psw"].iter().any(|cue| lower_key.contains(cue));
+    let password = PASSWORD.in_text(key);
     to.flag(50, password && quoted && shape.length < 16);
     to.flag(51, password && assign.quote.is_none());
     to.flag(52, !password && shape.words > 0.7);
     to.flag(53, !password && shape.random > 0.25 && shape.length >= 12);
     to.flag(54, password && shape.digit > 0 && !word);
-    let folded_value: String = value.to_ascii_lowercase().replace(['_', '-', ' ', '.'], "");
-    let folded_key = lower_key.replace(['_', '-', ' ', '.'], "");
-    to.flag(
-        55,
-        folded_key.ends_with(&folded_value)
-            || folded_value.ends_with(&folded_key)
-            || folded_value.starts_with(&folded_key),
-    );
-    surroundings(text, span, assign.key.start, &mut to);
-    to.features
+    to
+}
+
+/// Adds what takes longer to see: whether the value repeats its key, and what stands around, from `from`.
+pub(super) fn look_around(
+    text: &str,
+    key: &[u8],
+    span: &Range<usize>,
+    from: usize,
+    to: &mut Filling,
+) {
+    let value = text.get(span.clone()).unwrap_or_default();
+    to.flag(REPEATS, !key.is_empty() && repeats(key, value.as_bytes()));
+    surroundings(text, span, from, to);
 }
 
 /// The features of a run that no assignment introduces; `None` when nothing near hints at a secret and it is plain hex.
-pub(super) fn bare(text: &str, span: &Range<usize>) -> Option<[f32; FEATURES]> {
+pub(super) fn bare(text: &str, span: &Range<usize>) -> Option<Filling> {
     let value = text.get(span.clone())?;
+    let before = slice(text, span.start.saturating_sub(NEAR)..span.start).as_bytes();
+    let cue = HINTS.in_text(last_line(before));
+    if !cue && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        return None;
+    }
     let shape = shape(value.as_bytes());
     let mut to = Filling { features: [0.0; FEATURES] };
     value_features(value, &shape, &mut to);
-    let before = slice(text, span.start.saturating_sub(NEAR)..span.start).to_ascii_lowercase();
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    let cue = ["key", "token", "secret", "password", "auth", "credential", "bearer"]
-        .iter()
-        .any(|word| line.contains(word));
-    if !cue && shape.hex {
-        return None;
-    }
     to.flag(56, true);
     to.flag(57, cue);
     to.flag(58, cue && shape.random > 0.25);
-    surroundings(text, span, span.start, &mut to);
-    Some(to.features)
+    Some(to)
 }
 
 /// What the value alone says: places 0 to 23.
@@ -174,87 +180,176 @@ fn value_features(value: &str, shape: &Shape, to: &mut Filling) {
 }
 
 /// Ends of keys whose values describe a secret instead of being one.
-const ABOUT: &str = "url uri path file name type length len size count expiry expires label prompt hint policy format min \
-    max required enabled endpoint host error message title placeholder version field class method header prefix suffix tokens keys \
-    algorithm provider mode status state date time";
+const ABOUT: Words = Words::new(&[
+    "url",
+    "uri",
+    "path",
+    "file",
+    "name",
+    "type",
+    "length",
+    "len",
+    "size",
+    "count",
+    "expiry",
+    "expires",
+    "label",
+    "prompt",
+    "hint",
+    "policy",
+    "format",
+    "min",
+    "max",
+    "required",
+    "enabled",
+    "endpoint",
+    "host",
+    "error",
+    "message",
+    "title",
+    "placeholder",
+    "version",
+    "field",
+    "class",
+    "method",
+    "header",
+    "prefix",
+    "suffix",
+    "tokens",
+    "keys",
+    "algorithm",
+    "provider",
+    "mode",
+    "status",
+    "state",
+    "date",
+    "time",
+]);
 /// Words that hold a cue by accident, or that say the value is for all to see.
-const ACCIDENT: &str = "public author keyboard keyword monkey foreign primary tokeniz bypass passenger passed sort cache index \
-    partition";
+const ACCIDENT: Words = Words::new(&[
+    "public",
+    "author",
+    "keyboard",
+    "keyword",
+    "monkey",
+    "foreign",
+    "primary",
+    "tokeniz",
+    "bypass",
+    "passenger",
+    "passed",
+    "sort",
+    "cache",
+    "index",
+    "partition",
+]);
 /// Ends of keys that ask for a secret.
-const ASKING: &str =
-    "password passwd pwd pass secret token key auth authorization credential credentials";
-/// Words of keys, one list per place from 24.
-const KEY_WORDS: [&str; 7] = [
-    "pass pwd psw",
+const ASKING: Words = Words::new(&[
+    "password",
+    "passwd",
+    "pwd",
+    "pass",
     "secret",
     "token",
     "key",
-    "auth cred bearer session cookie",
-    "api access private client consumer oauth",
-    "hash digest signature nonce hmac sid pin otp salt",
+    "auth",
+    "authorization",
+    "credential",
+    "credentials",
+]);
+/// Words of keys, one list per place from 24.
+const KEY_WORDS: [Words; 7] = [
+    PASSWORD,
+    Words::new(&["secret"]),
+    Words::new(&["token"]),
+    Words::new(&["key"]),
+    Words::new(&["auth", "cred", "bearer", "session", "cookie"]),
+    Words::new(&["api", "access", "private", "client", "consumer", "oauth"]),
+    Words::new(&["hash", "digest", "signature", "nonce", "hmac", "sid", "pin", "otp", "salt"]),
 ];
+/// Words of keys that ask for a password.
+const PASSWORD: Words = Words::new(&["pass", "pwd", "psw"]);
+/// Words of keys that name who or what the secret opens.
+const OWNER: Words =
+    Words::new(&["admin", "root", "db", "mysql", "postgres", "redis", "database", "smtp", "mail"]);
+/// Words near a check sum.
+const SUMS: Words = Words::new(&[
+    "sha1",
+    "sha2",
+    "sha5",
+    "md5",
+    "integrity",
+    "checksum",
+    "commit",
+    "digest",
+    "revision",
+    "resolved",
+    "etag",
+    "blob",
+]);
+/// Words near a login.
+const LOGIN: Words = Words::new(&["user", "login", "email", "host", "account", "client"]);
+/// Words in values of tests.
+const TESTS: Words =
+    Words::new(&["test", "example", "dummy", "foo", "bar", "fake", "sample", "demo"]);
+/// Words in values that name a secret.
+const NAMED: Words = Words::new(&[
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "username",
+    "credential",
+    "apikey",
+    "api_key",
+]);
+/// Words on the line before a value that no assignment introduces.
+const HINTS: Words =
+    Words::new(&["key", "token", "secret", "password", "auth", "credential", "bearer"]);
 
 /// What the key says: places 24 to 39.
-fn key_features(key: &str, lower: &str, to: &mut Filling) {
-    let any = |words: &str| words.split(' ').any(|word| lower.contains(word));
-    let ends = |words: &str| words.split_whitespace().any(|word| lower.ends_with(word));
-    for (at, words) in (24..).zip(KEY_WORDS) {
-        to.flag(at, any(words));
+fn key_features(key: &[u8], to: &mut Filling) {
+    for (at, words) in (24..).zip(&KEY_WORDS) {
+        to.flag(at, words.in_text(key));
     }
-    to.flag(31, ends(ASKING));
-    to.flag(32, ends(ABOUT));
-    to.flag(33, ACCIDENT.split_whitespace().any(|word| lower.contains(word)));
-    let upper = key.bytes().any(|b| b.is_ascii_uppercase());
-    to.flag(34, upper && !key.bytes().any(|b| b.is_ascii_lowercase()));
-    to.flag(35, matches!(lower, "key" | "token" | "auth" | "client" | "session"));
-    to.flag(36, matches!(lower, "password" | "secret"));
-    to.flag(37, lower.ends_with("id"));
-    to.flag(38, lower.contains('.'));
-    to.flag(39, any("admin root db mysql postgres redis database smtp mail"));
+    to.flag(31, ASKING.end(key));
+    to.flag(32, ABOUT.end(key));
+    to.flag(33, ACCIDENT.in_text(key));
+    to.flag(34, key.iter().any(u8::is_ascii_uppercase) && !key.iter().any(u8::is_ascii_lowercase));
+    let is = |words: &[&str]| words.iter().any(|word| key.eq_ignore_ascii_case(word.as_bytes()));
+    to.flag(35, is(&["key", "token", "auth", "client", "session"]));
+    to.flag(36, is(&["password", "secret"]));
+    to.flag(37, Words::new(&["id"]).end(key));
+    to.flag(38, key.contains(&b'.'));
+    to.flag(39, OWNER.in_text(key));
 }
 
 /// What stands around: places 59 to 63.
 fn surroundings(text: &str, span: &Range<usize>, from: usize, to: &mut Filling) {
-    let before = slice(text, from.saturating_sub(NEAR)..from).to_ascii_lowercase();
-    let after = slice(text, span.end..span.end + NEAR).to_ascii_lowercase();
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    let around =
-        |words: &[&str]| words.iter().any(|word| before.contains(word) || after.contains(word));
-    to.flag(
-        59,
-        line.trim_start().starts_with("//")
-            || line.trim_start().starts_with('#')
-            || line.trim_start().starts_with('*'),
-    );
-    to.flag(
-        60,
-        around(&[
-            "sha1",
-            "sha2",
-            "sha5",
-            "md5",
-            "integrity",
-            "checksum",
-            "commit",
-            "digest",
-            "revision",
-            "resolved",
-            "etag",
-            "blob",
-        ]),
-    );
-    to.flag(61, around(&["user", "login", "email", "host", "account", "client"]));
-    let value = slice(text, span.clone()).to_ascii_lowercase();
-    to.flag(
-        62,
-        ["test", "example", "dummy", "foo", "bar", "fake", "sample", "demo"]
-            .iter()
-            .any(|word| value.contains(word)),
-    );
-    to.flag(
-        63,
-        ["password", "passwd", "secret", "token", "username", "credential", "apikey", "api_key"]
-            .iter()
-            .any(|word| value.contains(word)),
-    );
+    let before = slice(text, from.saturating_sub(NEAR)..from).as_bytes();
+    let after = slice(text, span.end..span.end + NEAR).as_bytes();
+    let line = last_line(before).trim_ascii_start();
+    let around = |words: &Words| words.in_text(before) || words.in_text(after);
+    to.flag(59, line.starts_with(b"//") || line.starts_with(b"#") || line.starts_with(b"*"));
+    to.flag(60, around(&SUMS));
+    to.flag(61, around(&LOGIN));
+    let value = slice(text, span.clone()).as_bytes();
+    to.flag(62, TESTS.in_text(value));
+    to.flag(63, NAMED.in_text(value));
+}
+
+/// What stands behind the last line end.
+fn last_line(text: &[u8]) -> &[u8] {
+    let start = memchr::memrchr(b'\n', text).map_or(0, |at| at + 1);
+    text.get(start..).unwrap_or_default()
+}
+
+/// Whether two names are the same when case and separators do not count, or one continues the other.
+fn repeats(key: &[u8], value: &[u8]) -> bool {
+    let fold = |text: &[u8]| -> Vec<u8> {
+        let plain = text.iter().filter(|byte| !matches!(byte, b'_' | b'-' | b' ' | b'.'));
+        plain.map(u8::to_ascii_lowercase).collect()
+    };
+    let (key, value) = (fold(key), fold(value));
+    key.ends_with(&value) || value.ends_with(&key) || value.starts_with(&key)
 }

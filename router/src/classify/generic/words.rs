@@ -1,5 +1,7 @@
 //! Telling words from drawn characters, and stand-ins from values.
 
+use crate::classify::scan_words::Words;
+
 /// For each letter, the letters that often follow it in words, as bits. Counted over identifiers and prose.
 const FOLLOWS: [u32; 26] = [
     0x13E_BD6F, 0x010_4937, 0x01A_4D9F, 0x006_413F, 0x1EE_B87F, 0x010_4937, 0x016_4991, 0x008_4111,
@@ -131,7 +133,7 @@ const STAND_INS: [&str; 44] = [
 ];
 
 /// Pieces that only references and templates hold.
-const REFERENCES: [&str; 24] = [
+const REFERENCES: Words = Words::new(&[
     "${",
     "{{",
     "#{",
@@ -156,7 +158,7 @@ const REFERENCES: [&str; 24] = [
     "req.",
     "=>",
     "...",
-];
+]);
 
 /// Whether a value is a stand-in: a template, a reference to a variable, a type, a word such as `changeme`.
 pub(crate) fn placeholder(value: &str) -> bool {
@@ -193,6 +195,5 @@ pub(crate) fn placeholder(value: &str) -> bool {
     if joined || hashed || names_itself(&lower) {
         return true;
     }
-    your || STAND_INS.contains(&lower.as_str())
-        || REFERENCES.iter().any(|piece| value.contains(piece))
+    your || STAND_INS.contains(&lower.as_str()) || REFERENCES.in_text(bytes)
 }

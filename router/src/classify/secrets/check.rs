@@ -1,5 +1,7 @@
 //! Checks beyond a token's shape: its check sum, whether it looks random, whether it is a placeholder.
 
+use crate::classify::scan_words::Words;
+
 /// Whether the last six characters are the CRC-32, in base 62, of what stands between the prefix and them.
 /// Facts: GitHub's announcement of its token formats; npm uses the same.
 pub(super) fn crc_holds(token: &str) -> bool {
@@ -47,28 +49,26 @@ pub(in crate::classify) fn looks_random(body: &[u8]) -> bool {
     distinct(body) * 3 >= body.len().min(24) && digits >= 2 && letters >= 2 && !is_dummy(body)
 }
 
+/// Pieces that only filler holds.
+const FILLER: Words = Words::new(&[
+    "xxxx",
+    "example",
+    "placeholder",
+    "your_",
+    "your-",
+    "yourkey",
+    "abcdefghij",
+    "redacted",
+    "****",
+    "....",
+]);
+
 /// Whether a value is filler, whatever its shape: `xxxxxxxx`, `1234567890abcdef`, `EXAMPLE`, `your-key-here`, `...`.
 pub(in crate::classify) fn is_dummy(body: &[u8]) -> bool {
     if body.len() >= 8 && distinct(body) * 4 < body.len().min(20) {
         return true;
     }
-    let lower = body.to_ascii_lowercase();
-    let held = |word: &str| memchr::memmem::find(&lower, word.as_bytes()).is_some();
-    if [
-        "xxxx",
-        "example",
-        "placeholder",
-        "your_",
-        "your-",
-        "yourkey",
-        "abcdefghij",
-        "redacted",
-        "****",
-        "....",
-    ]
-    .iter()
-    .any(|word| held(word))
-    {
+    if FILLER.in_text(body) {
         return true;
     }
     longest_ladder(body) * 2 > body.len()

@@ -1,13 +1,12 @@
 //! Passwords that a phrase or a command introduces instead of an assignment: `identified by 'x'`, `--password x`,
 //! `curl -u user:x`, `login me password x`, `the password is x`.
 
-use aho_corasick::AhoCorasick;
-
 use super::{finding, is_dummy};
 use crate::classify::{
     Finding,
     candidates::slice,
     generic::{is_wordy, placeholder},
+    scan_phrases::Phrases,
 };
 
 /// How the value follows the phrase.
@@ -61,28 +60,27 @@ const VALUE_MAX: usize = 128;
 /// The phrases, compiled.
 #[derive(Debug)]
 pub(super) struct Context {
-    phrases: Option<AhoCorasick>,
+    phrases: Phrases,
 }
 
 impl Context {
     /// Compiles the phrases.
     pub(super) fn new() -> Self {
-        Self { phrases: AhoCorasick::new(PHRASES.map(|(phrase, _)| phrase)).ok() }
+        Self { phrases: Phrases::new(&PHRASES.map(|(phrase, _)| phrase)) }
     }
 
     /// Adds the password after every phrase.
     pub(super) fn scan(&self, text: &str, out: &mut Vec<Finding>) {
-        let Some(phrases) = &self.phrases else { return };
-        for hit in phrases.find_iter(text) {
-            let Some((_, follows)) = PHRASES.get(hit.pattern().as_usize()) else { continue };
-            if let Some((start, value)) = value_after(text, hit.start(), hit.end(), *follows)
+        self.phrases.each(text, |phrase, place| {
+            let Some((_, follows)) = PHRASES.get(phrase) else { return };
+            if let Some((start, value)) = value_after(text, place.start, place.end, *follows)
                 && value.len() >= 3
                 && !placeholder(value)
                 && !is_dummy(value.as_bytes())
             {
                 out.push(finding("credential/password", start..start + value.len(), 75, "context"));
             }
-        }
+        });
     }
 }
 

@@ -1,7 +1,5 @@
 //! JSON web tokens: three parts with dots, of which the first decodes to a JSON header.
 
-use std::ops::Range;
-
 use memchr::memmem;
 
 use super::finding;
@@ -14,26 +12,21 @@ const PART_MIN: usize = 8;
 /// Names that only a token's header has.
 const NAMES: [&[u8]; 6] = [b"\"alg\"", b"\"typ\"", b"\"kid\"", b"\"enc\"", b"\"jku\"", b"\"cty\""];
 
-/// Adds the tokens in one token run. Every part between two dots is decoded at most once.
-pub(super) fn scan(text: &str, run: &Range<usize>, out: &mut Vec<Finding>) {
-    let Some(token) = text.get(run.clone()) else { return };
-    let mut from = 0;
-    while let Some(found) = token.get(from..).and_then(|rest| rest.find("eyJ")) {
-        let start = from + found;
-        let rest = token.get(start..).unwrap_or_default();
-        let Some(dot) = memchr::memchr(b'.', rest.as_bytes()) else { return };
-        let header = rest.get(..dot).unwrap_or_default();
-        from = start + dot + 1;
-        if header.len() > HEADER_MAX || !is_header(header) {
-            continue;
-        }
-        if let Some(length) = token_length(rest, dot) {
-            let span = run.start + start..run.start + start + length;
-            let example = examples::is_documented(text.get(span.clone()).unwrap_or_default());
-            out.push(Finding { example, ..finding("credential/jwt", span, 95, "prefix") });
-            from = start + length;
-        }
+/// Reads the token that begins at `start` (with `eyJ`) in a run that ends at `end`. Gives the place from which the next
+/// token may begin: parts that were decoded are not decoded again.
+pub(super) fn at(text: &str, start: usize, end: usize, out: &mut Vec<Finding>) -> usize {
+    let rest = text.get(start..end).unwrap_or_default();
+    let head = rest.get(..=HEADER_MAX).unwrap_or(rest);
+    let Some(dot) = memchr::memchr(b'.', head.as_bytes()) else { return start + head.len() / 2 };
+    let header = rest.get(..dot).unwrap_or_default();
+    if !is_header(header) {
+        return start + dot + 1;
     }
+    let Some(length) = token_length(rest, dot) else { return start + dot + 1 };
+    let span = start..start + length;
+    let example = examples::is_documented(text.get(span.clone()).unwrap_or_default());
+    out.push(Finding { example, ..finding("credential/jwt", span, 95, "prefix") });
+    start + length
 }
 
 /// The length of the token at the beginning of `text`, whose header ends at `dot`: header, payload and, unless it is

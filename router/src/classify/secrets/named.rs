@@ -3,10 +3,13 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
+
 use super::{distinct, finding, looks_random};
 use crate::classify::{
     Finding,
-    candidates::{Assign, Candidates, Cue, slice},
+    candidates::{Candidates, slice},
+    scan_words::Words,
 };
 
 /// Longest run that is looked at.
@@ -28,7 +31,8 @@ pub(super) fn scan_run(text: &str, run: &Range<usize>, out: &mut Vec<Finding>) {
         skip
     };
     let value = token.get(skip..).unwrap_or_default().trim_end_matches('.');
-    if value.len() < 20 {
+    let digits = value.bytes().filter(u8::is_ascii_digit).take(2).count();
+    if value.len() < 20 || digits < 2 {
         return;
     }
     let start = run.start + skip;
@@ -108,7 +112,7 @@ fn is_azure(value: &str) -> bool {
     let marked = |(length, at, mark): &(usize, usize, &str)| {
         bare.len() == *length && bare.get(*at..).is_some_and(|rest| rest.starts_with(mark))
     };
-    looks_random(bare.as_bytes()) && MARKS.iter().any(marked)
+    MARKS.iter().any(marked) && looks_random(bare.as_bytes())
 }
 
 /// A bot token of Discord: the bot's number in base64, a time, a signature.
@@ -216,18 +220,34 @@ const NAMED: [Named; 62] = [
     named("zendesk", "credential/zendesk-token", (40, 64), false),
 ];
 
+/// The names alone.
+const NAMES: [&str; NAMED.len()] = names();
+/// The names, as words to look for.
+const PROVIDERS: Words = Words::new(&NAMES);
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
+const fn names() -> [&'static str; NAMED.len()] {
+    let mut names = [""; NAMED.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = NAMED[at].name;
+        at += 1;
+    }
+    names
+}
+
 /// Adds plain random values whose assignment, or the words before it, names a provider.
 pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
-    for assign in candidates.assigns.iter().filter(|assign| assign.cue == Cue::Secret) {
+    for assign in &candidates.assigns {
         let Some(value) = text.get(assign.value.clone()) else { continue };
-        if value.len() < 14
-            || value.len() > RUN_MAX
-            || !is_plain(value)
-            || distinct(value.as_bytes()) < 8
-        {
+        if value.len() < 14 || value.len() > RUN_MAX || !is_plain(value) {
             continue;
         }
-        if let Some(label) = provider(text, assign, value) {
+        let near = slice(text, assign.key.start.saturating_sub(NEAR)..assign.key.end).as_bytes();
+        if !PROVIDERS.in_text(near) {
+            continue;
+        }
+        if let Some(label) = provider(near, value) {
             out.push(finding(label, assign.value.clone(), 80, "context"));
         }
     }
@@ -235,21 +255,24 @@ pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
 
 /// Whether the value is one word that looks random.
 fn is_plain(value: &str) -> bool {
-    let word = value.bytes().all(|b| {
+    let word = |b: u8| {
         b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'/' | b'=' | b'.' | b'~')
-    });
-    word && looks_random(value.as_bytes()) && !crate::classify::generic::is_wordy(value)
+    };
+    value.bytes().all(word)
+        && distinct(value.as_bytes()) >= 8
+        && !crate::classify::generic::is_wordy(value)
+        && looks_random(value.as_bytes())
 }
 
 /// The label of the provider that is named in the key or shortly before it.
-fn provider(text: &str, assign: &Assign, value: &str) -> Option<&'static str> {
-    let near =
-        slice(text, assign.key.start.saturating_sub(NEAR)..assign.key.end).to_ascii_lowercase();
+fn provider(near: &[u8], value: &str) -> Option<&'static str> {
     let hex = value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let near = near.to_ascii_lowercase();
     let fits = |named: &&Named| {
-        (named.length.0..=named.length.1).contains(&value.len())
+        let (least, most) = named.length;
+        (least..=most).contains(&value.len())
             && (hex || !named.hex)
-            && near.contains(named.name)
+            && memmem::find(&near, named.name.as_bytes()).is_some()
     };
     NAMED.iter().find(fits).map(|named| named.label)
 }
