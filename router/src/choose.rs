@@ -74,9 +74,22 @@ pub struct Choice {
 ///
 /// Order: what was asked for by name before the rest, then by expected cost, then narrower zone, then higher
 /// quality, then the order of the file.
+///
+/// When the budget drops whoever has the quality asked for, a lower quality that it can pay for answers: that is
+/// what `downgrade` means.
 pub fn choose(candidates: &[Candidate], ask: &Ask<'_>) -> Choice {
-    let mut choice = Choice::default();
     let floor = quality_floor(candidates, ask);
+    let choice = rank(candidates, ask, floor);
+    let poor = choice.dropped.iter().any(|dropped| dropped.why == Why::Budget);
+    if !choice.attempts.is_empty() || !poor || floor == 0 {
+        return choice;
+    }
+    let landing = rank(candidates, ask, 0);
+    if landing.attempts.is_empty() { choice } else { landing }
+}
+
+fn rank(candidates: &[Candidate], ask: &Ask<'_>, floor: u8) -> Choice {
+    let mut choice = Choice::default();
     let mut ranked: Vec<(Rank, Attempt)> = Vec::new();
     for (index, candidate) in candidates.iter().enumerate() {
         match admit(candidate, ask, floor).and_then(|expected| {

@@ -49,7 +49,8 @@ pub struct Finding {
     pub confidence: u8,
     /// Why the detector is sure, as one fixed word: `prefix`, `checksum`, `context`, `entropy`, `decoded`…
     pub evidence: &'static str,
-    /// A value that documentation uses as an example (`AKIAIOSFODNN7EXAMPLE`): noted, never acted upon.
+    /// A value that documentation uses as an example (`AKIAIOSFODNN7EXAMPLE`): hidden where its label is, never
+    /// a reason to route or to block.
     pub example: bool,
 }
 

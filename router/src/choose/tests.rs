@@ -120,6 +120,17 @@ fn what_the_budget_cannot_pay_is_dropped_and_the_free_one_stays() {
 }
 
 #[test]
+fn a_spent_budget_lands_on_a_lower_quality_that_it_can_pay() {
+    let market = market();
+    let mut ask = ask(Wanted::Quality(50), Zone::Public);
+    ask.budget = &|_| Allowance::Left(Cost(0));
+    assert_eq!(order(&market, &ask), [0]);
+    ask.ceiling = Zone::Local;
+    ask.budget = &|_| Allowance::Unlimited;
+    assert!(order(&market, &ask).is_empty(), "without a spent budget the quality holds");
+}
+
+#[test]
 fn embeddings_go_to_embedding_models_only() {
     let mut market = market();
     market[2].abilities.embeddings = true;

@@ -125,6 +125,8 @@ impl Examiner<'_> {
         let place = Place { role: segment.role, turn: segment.turn };
         let consequence = self.rules.consequence(&finding.label);
         let (level, action) = match (finding.example, consequence.action) {
+            // An example is no secret, but hiding it costs nothing and spares an argument about which it is.
+            (true, Action::Redact) if !segment.number => (Sensitivity::Public, Action::Redact),
             (true, _) | (false, Action::Allow) => (Sensitivity::Public, Action::Allow),
             // A number has no quotes: a placeholder there would break the JSON, so it is only routed.
             (false, Action::Redact) if segment.number => (consequence.level, Action::Route),
