@@ -1,6 +1,6 @@
 //! The dialects that callers speak, and a borrowed view of a request in any of them.
 //!
-//! Here: which endpoint a path names ([`route()`]), reading a request ([`read`]), cutting edits into it without a copy
+//! Here: which endpoint a path names ([`route()`]), reading a request ([`read()`]), cutting edits into it without a copy
 //! ([`splice()`]), and errors in the caller's own shape ([`error_body`], [`error_event`]). Not here: what is sensitive
 //! (`classify`), other dialects than the caller's (`backends`).
 //!
