@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Command},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -205,13 +206,15 @@ impl World {
         let file = folder.path().join("router.yaml");
         let audit = folder.path().join("audit.jsonl");
         fs::write(&file, config.yaml_with_audit(&audit)).expect("a file can be written");
-        let (listen, admin) = (free_address(), free_address());
         let mut command = openshell(&folder.path().join("home"));
         command.args(["router", "run", "--config"]).arg(&file);
-        command.args(["--listen", &listen.to_string(), "--admin", &admin.to_string()]);
+        // The system picks the ports, so that tests beside each other never take the same one.
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         command.args(&config.flags);
         command.envs(&config.secrets).current_dir(folder.path());
-        let router = Running::start("openshell router", &mut command);
+        let mut router = Running::start("openshell router", &mut command);
+        let listen = announced(&mut router, "listening on http");
+        let admin = announced(&mut router, "metrics and health on http");
         let mut world = Self { folder, router, listen, admin };
         world.wait_until_ready();
         world
@@ -385,8 +388,33 @@ pub fn command(args: &[&str]) -> Finished {
     run("openshell", openshell(home.path()).args(args), wait::LONG)
 }
 
-/// An address of loopback on which nothing listens yet.
+/// The address in the line of standard error that begins with `words`.
+fn announced(router: &mut Running, words: &str) -> SocketAddr {
+    wait::until(&format!("the router to say {words:?}"), wait::LONG, || {
+        router.assert_alive();
+        let said = router.stderr();
+        let line = said.lines().find(|line| line.starts_with(words))?;
+        let url = line.split("://").nth(1)?;
+        url.split([' ', '/']).next()?.parse().ok()
+    })
+}
+
+/// First port that [`free_address`] gives; below those that the system gives to others by itself.
+const PORTS_FROM: u16 = 18_000;
+/// How many there are.
+const PORTS: u32 = 14_000;
+
+/// An address that nobody listens on, for programs that cannot pick one themselves.
+///
+/// Each test process begins at another port, so that those beside each other rarely try the same.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a listener has an address")
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    (0..PORTS)
+        .find_map(|_| {
+            let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+            let port = process::id().wrapping_mul(37).wrapping_add(turn) % PORTS;
+            let port = PORTS_FROM + u16::try_from(port).expect("it is below the number of ports");
+            TcpListener::bind(("127.0.0.1", port)).ok()?.local_addr().ok()
+        })
+        .expect("some port is free")
 }
