@@ -3,13 +3,15 @@
 
 use libfuzzer_sys::fuzz_target;
 use router::json;
+use serde::de::IgnoredAny;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(tape) = json::parse(body) else { return };
-    let other: serde_json::Value = serde_json::from_slice(body).expect("both readers take it");
+    serde_json::from_slice::<IgnoredAny>(body).expect("both readers take it");
     let root = tape.root();
-    assert_eq!(root.is_string(), other.is_string());
-    if let Some(text) = other.as_str() {
+    let other: Option<String> = serde_json::from_slice(body).ok();
+    assert_eq!(root.is_string(), other.is_some());
+    if let Some(text) = other {
         assert_eq!(root.text(), text);
     }
     let mut escaped = String::new();

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use router::wire::{self, Dialect};
+use serde::Deserialize;
 
 const DIALECTS: [Dialect; 6] = [
     Dialect::OpenAiChat,
@@ -14,6 +15,12 @@ const DIALECTS: [Dialect; 6] = [
     Dialect::AnthropicCountTokens,
 ];
 
+/// What another reader must find after the edit.
+#[derive(Deserialize)]
+struct Edited {
+    model: String,
+}
+
 fuzz_target!(|input: (u8, &[u8])| {
     let (choice, body) = input;
     let dialect = DIALECTS[usize::from(choice) % DIALECTS.len()];
@@ -23,6 +30,6 @@ fuzz_target!(|input: (u8, &[u8])| {
     }
     let pieces = wire::splice(&Bytes::copy_from_slice(body), vec![wire::model_edit(&view, "another-model")]);
     let after = pieces.concat();
-    let after: serde_json::Value = serde_json::from_slice(&after).expect("an edited body is still JSON");
-    assert_eq!(after["model"], "another-model");
+    let after: Edited = serde_json::from_slice(&after).expect("an edited body is still JSON");
+    assert_eq!(after.model, "another-model");
 });
