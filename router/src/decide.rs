@@ -14,6 +14,7 @@ use crate::{
 mod engine;
 mod examine;
 mod explain;
+mod join;
 mod mask;
 mod memory;
 mod settle;

@@ -7,7 +7,11 @@ use domain::{Label, Sensitivity, Tokens};
 use crate::{
     classify::{Classifier, Finding},
     count::{TOKENS_PER_MEDIUM, TOKENS_PER_MESSAGE, Vocabulary},
-    decide::{Conversation, Found, Memory, memory::Facts},
+    decide::{
+        Conversation, Found, Memory,
+        join::{Half, Joiner},
+        memory::Facts,
+    },
     rules::{Action, Rules},
     wire::{IdentifierKind, Role, Segment, View},
 };
@@ -71,6 +75,8 @@ impl Examiner<'_> {
         let gone = stripped(view);
         let salts = self.salts();
         let mut hashes = Hashes::new(self.tenant, self.memory);
+        let mut joiner = Joiner::new(self.classifier, &view.segments);
+        let mut halves = Vec::new();
         let mut left = self.rules.text_bytes_max;
         for (index, segment) in view.segments.iter().enumerate() {
             if contains(&gone, &segment.span) {
@@ -88,8 +94,10 @@ impl Examiner<'_> {
             for finding in &facts.findings {
                 examined.located.push(self.locate(finding, index, segment));
             }
+            joiner.add(index, &facts.findings, &mut halves);
             examined.facts.push(Some(facts));
         }
+        self.add_halves(&halves, view, &mut examined.located);
         (examined.conversation, examined.chain) = hashes.finish(view);
         examined
     }
@@ -119,6 +127,25 @@ impl Examiner<'_> {
         let facts = scan();
         self.memory.facts.keep(key, Arc::clone(&facts), facts.weight());
         facts
+    }
+
+    /// Puts halves of credentials where they belong in the order of the document.
+    fn add_halves(&self, halves: &[Half], view: &View<'_>, located: &mut Vec<Located>) {
+        for half in halves {
+            let Some(segment) = view.segments.get(half.segment) else { continue };
+            let new = self.locate(&half.finding, half.segment, segment);
+            let span = &new.finding.span;
+            let before =
+                |one: &Located| (one.segment, one.finding.span.end) <= (new.segment, span.start);
+            let at = located.partition_point(before);
+            // A text that is both an end and a beginning can be a half twice.
+            let taken = located
+                .get(at)
+                .is_some_and(|one| one.segment == new.segment && one.finding.span.start < span.end);
+            if !taken {
+                located.insert(at, new);
+            }
+        }
     }
 
     fn locate(&self, finding: &Finding, index: usize, segment: &Segment<'_>) -> Located {

@@ -240,3 +240,41 @@ fn identifiers_of_the_caller_are_taken_out_and_cache_keys_replaced() {
     let parsed: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(parsed["prompt_cache_key"].as_str().map(str::len), Some(32));
 }
+
+#[test]
+fn a_key_in_two_messages_is_found_and_stays_local() {
+    let cases: [&[&str]; 3] = [
+        &["the first half is AKIAQ3EGRZ", "fine", "V7SDWPT5XN is the second"],
+        &["AKIAQ3EGRZ\n", "V7SDWPT5XN"],
+        &["keep `AKIAQ3EGRZ`", "noted", "`V7SDWPT5XN`"],
+    ];
+    for messages in cases {
+        assert_eq!(world(settings()).first(&chat("auto", messages)), "laptop", "{messages:?}");
+    }
+}
+
+#[test]
+fn both_halves_of_a_key_are_hidden() {
+    let mut settings = settings();
+    settings.rules.labels.push(LabelRule {
+        pattern: "credential/*".parse().unwrap(),
+        consequence: Consequence { level: Sensitivity::Restricted, action: Action::Redact },
+    });
+    let world = world(settings);
+    let body = chat("auto", &["take AKIAQ3EGRZ", "and?", "V7SDWPT5XN, then call"]);
+    let plan = world.ask(&body).unwrap();
+    let sent = sent(&plan, &body);
+    assert!(!sent.contains("AKIAQ3EGRZ") && !sent.contains("V7SDWPT5XN"), "{sent}");
+    assert!(sent.contains("take ") && sent.contains(", then call"), "{sent}");
+}
+
+#[test]
+fn texts_that_meet_by_chance_make_no_key() {
+    let bodies = [
+        chat("auto", &["see commit 3f2a9c1", "ok", "8b7d6e5f4a3b2c1d too"]),
+        chat("auto", &["it is called AKIA", "yes", "Q3 results are next"]),
+    ];
+    for body in bodies {
+        assert_eq!(world(settings()).first(&body), "cloud", "{body}");
+    }
+}
