@@ -235,8 +235,8 @@ fn fits(candidate: &Candidate, ask: &Ask<'_>, input: Tokens) -> Result<(), Why> 
     }
 }
 
-/// What one turn costs: warm prompt tokens at the cached price, the others at the dearer of input and cache
-/// write, the expected answer at the output price.
+/// What one turn costs: warm prompt tokens at the cached price, the others at the input price, the expected answer
+/// at the output price.
 pub fn expected_cost(prices: &Prices, input: Tokens, warm: Tokens, output: Tokens) -> Cost {
     let warm = warm.min(input);
     prices.cached_input.of(warm) + prices.input.of(input.less(warm)) + prices.output.of(output)

@@ -81,9 +81,11 @@ pub struct Reservation {
     amount: Cost,
 }
 
+/// What money is booked on. It names what a budget is about, not its place in the file, so that a reload which moves
+/// lines or changes limits forgets nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Account {
-    budget: usize,
+    scope: Scope,
     owner: Option<Box<str>>,
     period: i64,
 }
@@ -103,38 +105,39 @@ const WORKSPACE: &str = "default";
 impl Ledger {
     /// What `payer` may still spend at `now_ms` (Unix time).
     pub fn allowance(&self, budgets: &[Budget], payer: Payer<'_>, now_ms: u64) -> Allowance {
-        let spent = self.spent.lock();
-        let mut left: Option<Cost> = None;
-        for (budget, account) in accounts(budgets, payer, now_ms) {
-            let used = spent.get(&account).copied().unwrap_or_default();
-            let remains = budget.limit.less(used);
-            if remains == Cost(0) && budget.on_exceed == OnExceed::Block {
-                return Allowance::Exhausted;
-            }
-            left = Some(left.map_or(remains, |least| least.min(remains)));
+        if budgets.is_empty() {
+            return Allowance::Unlimited;
         }
-        left.map_or(Allowance::Unlimited, Allowance::Left)
+        allowance(&self.spent.lock(), budgets, payer, now_ms)
     }
 
-    /// Sets `amount` aside in every budget that counts for `payer`.
+    /// Sets `amount` aside in every budget that counts for `payer`; `None` when that is no longer left, because others
+    /// have been faster since it was asked for.
     pub fn reserve(
         &self,
         budgets: &[Budget],
         payer: Payer<'_>,
         amount: Cost,
         now_ms: u64,
-    ) -> Reservation {
-        let accounts: Vec<Account> =
-            accounts(budgets, payer, now_ms).map(|(_, account)| account).collect();
+    ) -> Option<Reservation> {
+        if budgets.is_empty() {
+            return Some(Reservation::default());
+        }
         let mut spent = self.spent.lock();
+        match allowance(&spent, budgets, payer, now_ms) {
+            Allowance::Exhausted => return None,
+            Allowance::Left(left) if amount > left => return None,
+            Allowance::Left(_) | Allowance::Unlimited => {}
+        }
         if spent.len() > ACCOUNTS_MAX {
             let current = [Period::Day, Period::Month].map(|period| number(period, now_ms));
             spent.retain(|account, _| current.contains(&account.period));
         }
+        let accounts = distinct(budgets, payer, now_ms);
         for account in &accounts {
             add(&mut spent, account.clone(), amount);
         }
-        Reservation { accounts, amount }
+        Some(Reservation { accounts, amount })
     }
 
     /// Replaces a reservation by what the request really cost, booked on who really answered.
@@ -152,7 +155,7 @@ impl Ledger {
             *used = used.less(amount);
         }
         if let Some((payer, cost)) = actual {
-            for (_, account) in accounts(budgets, payer, now_ms) {
+            for account in distinct(budgets, payer, now_ms) {
                 add(&mut spent, account, cost);
             }
         }
@@ -164,13 +167,43 @@ fn add(spent: &mut HashMap<Account, Cost>, account: Account, amount: Cost) {
     *used = *used + amount;
 }
 
+/// The least of what the budgets that count for `payer` leave.
+fn allowance(
+    spent: &HashMap<Account, Cost>,
+    budgets: &[Budget],
+    payer: Payer<'_>,
+    now_ms: u64,
+) -> Allowance {
+    let mut left: Option<Cost> = None;
+    for (budget, account) in accounts(budgets, payer, now_ms) {
+        let used = spent.get(&account).copied().unwrap_or_default();
+        let remains = budget.limit.less(used);
+        if remains == Cost(0) && budget.on_exceed == OnExceed::Block {
+            return Allowance::Exhausted;
+        }
+        left = Some(left.map_or(remains, |least| least.min(remains)));
+    }
+    left.map_or(Allowance::Unlimited, Allowance::Left)
+}
+
+/// The accounts of `payer`, each once: two budgets over the same spending share theirs.
+fn distinct(budgets: &[Budget], payer: Payer<'_>, now_ms: u64) -> Vec<Account> {
+    let mut distinct: Vec<Account> = Vec::new();
+    for (_, account) in accounts(budgets, payer, now_ms) {
+        if !distinct.contains(&account) {
+            distinct.push(account);
+        }
+    }
+    distinct
+}
+
 /// The budgets that count for `payer`, each with its account in this period.
 fn accounts<'b>(
     budgets: &'b [Budget],
     payer: Payer<'b>,
     now_ms: u64,
 ) -> impl Iterator<Item = (&'b Budget, Account)> {
-    budgets.iter().enumerate().filter_map(move |(index, budget)| {
+    budgets.iter().filter_map(move |budget| {
         let owner = match budget.scope {
             Scope::Sandbox => Some(payer.tenant.as_str()),
             Scope::Workspace => Some(WORKSPACE),
@@ -181,7 +214,8 @@ fn accounts<'b>(
             return None;
         }
         let owner = owner.map(Box::from);
-        Some((budget, Account { budget: index, owner, period: number(budget.period, now_ms) }))
+        let period = number(budget.period, now_ms);
+        Some((budget, Account { scope: budget.scope, owner, period }))
     })
 }
 
@@ -233,7 +267,7 @@ mod tests {
         let (ledger, me) = (Ledger::default(), Names::new("me", "cloud"));
         let budgets = budget(Scope::Sandbox, OnExceed::Downgrade);
         let left = |now_ms| ledger.allowance(&budgets, me.payer(), now_ms);
-        let reservation = ledger.reserve(&budgets, me.payer(), Cost(60), 0);
+        let reservation = ledger.reserve(&budgets, me.payer(), Cost(60), 0).unwrap();
         assert_eq!(left(0), Allowance::Left(Cost(40)));
         ledger.settle(reservation, &budgets, Some((me.payer(), Cost(10))), 0);
         assert_eq!(left(0), Allowance::Left(Cost(90)));
@@ -249,7 +283,7 @@ mod tests {
             (OnExceed::Downgrade, Allowance::Left(Cost(0))),
         ] {
             let budgets = budget(Scope::Sandbox, on_exceed);
-            let reservation = ledger.reserve(&budgets, me.payer(), Cost(100), 0);
+            let reservation = ledger.reserve(&budgets, me.payer(), Cost(100), 0).unwrap();
             assert_eq!(ledger.allowance(&budgets, me.payer(), 0), expected);
             assert_eq!(ledger.allowance(&budgets, other.payer(), 0), Allowance::Left(Cost(100)));
             ledger.settle(reservation, &budgets, None, 0);
@@ -262,10 +296,33 @@ mod tests {
         let (ledger, first) = (Ledger::default(), Names::new("me", "first"));
         let second = Names::new("me", "second");
         let budgets = budget(Scope::Backend, OnExceed::Block);
-        let reservation = ledger.reserve(&budgets, first.payer(), Cost(70), 0);
+        let reservation = ledger.reserve(&budgets, first.payer(), Cost(70), 0).unwrap();
         ledger.settle(reservation, &budgets, Some((second.payer(), Cost(30))), 0);
         assert_eq!(ledger.allowance(&budgets, first.payer(), 0), Allowance::Left(Cost(100)));
         assert_eq!(ledger.allowance(&budgets, second.payer(), 0), Allowance::Left(Cost(70)));
+    }
+
+    #[test]
+    fn what_is_no_longer_left_cannot_be_reserved() {
+        let (ledger, me) = (Ledger::default(), Names::new("me", "cloud"));
+        let budgets = budget(Scope::Sandbox, OnExceed::Downgrade);
+        let held = ledger.reserve(&budgets, me.payer(), Cost(60), 0).unwrap();
+        assert!(ledger.reserve(&budgets, me.payer(), Cost(60), 0).is_none());
+        ledger.settle(held, &budgets, None, 0);
+        assert!(ledger.reserve(&budgets, me.payer(), Cost(60), 0).is_some());
+    }
+
+    #[test]
+    fn a_reload_that_moves_or_repeats_lines_forgets_and_doubles_nothing() {
+        let (ledger, me) = (Ledger::default(), Names::new("me", "cloud"));
+        let [day] = budget(Scope::Sandbox, OnExceed::Block);
+        let total = Budget { scope: Scope::Total, limit: Cost(1_000), ..day.clone() };
+        let before = [day.clone(), total.clone()];
+        let held = ledger.reserve(&before, me.payer(), Cost(30), 0).unwrap();
+        let after = [total, Budget { limit: Cost(50), ..day.clone() }, day];
+        assert_eq!(ledger.allowance(&after, me.payer(), 0), Allowance::Left(Cost(20)));
+        ledger.settle(held, &after, Some((me.payer(), Cost(10))), 0);
+        assert_eq!(ledger.allowance(&after, me.payer(), 0), Allowance::Left(Cost(40)));
     }
 
     #[test]

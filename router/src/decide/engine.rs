@@ -10,7 +10,7 @@ use crate::{
     classify::{Classifier, Term, TermError},
     count::Vocabulary,
     decide::{
-        Attempt, Counted, Located, Memory, Plan, Refusal, Settings, UnknownModel,
+        Attempt, Counted, Dropped, Located, Memory, Plan, Refusal, Settings, UnknownModel, Why,
         examine::{Examined, Examiner, is_countable},
         explain,
         mask::mask,
@@ -20,6 +20,9 @@ use crate::{
     redact::{Masker, Vault},
     wire::{Edit, Identifier, IdentifierKind, View, detachment, removal},
 };
+
+/// How often a choice is made anew because others have spent meanwhile what it would cost.
+const RESERVE_TRIES: u32 = 4;
 
 /// Why an engine cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -94,11 +97,8 @@ impl Engine {
         let Hidden { edits, foreign_edits, vault, level } = self.hide(memory, question, &examined);
         memory.taint_with(conversation, level);
         let level = level.max(memory.taint(conversation));
-        let mut choice = self.choose(memory, question, &examined, (wanted, level));
-        let Some(first) = choice.attempts.first().copied() else {
-            return Err(explain::nobody(&self.settings, &choice, level));
-        };
-        let reservation = self.reserve(memory, question, first);
+        let (mut choice, first, reservation) =
+            self.choose_and_reserve(memory, question, &examined, (wanted, level))?;
         let found = examined.found();
         let home = self.home(memory, &examined);
         self.mark_foreign(&mut choice, home);
@@ -172,12 +172,38 @@ impl Engine {
         }
     }
 
-    /// Sets the expected cost of the first attempt aside.
-    fn reserve(&self, memory: &Memory, question: &Question<'_>, first: Attempt) -> Reservation {
+    /// The choice, its first attempt, and the cost of that set aside.
+    fn choose_and_reserve(
+        &self,
+        memory: &Memory,
+        question: &Question<'_>,
+        examined: &Examined,
+        (wanted, level): (Wanted<'_>, Sensitivity),
+    ) -> Result<(Choice, Attempt, Reservation), Refusal> {
+        let mut choice = self.choose(memory, question, examined, (wanted, level));
+        for _ in 0..RESERVE_TRIES {
+            let Some(first) = choice.attempts.first().copied() else { break };
+            if let Some(reservation) = self.reserve(memory, question, first) {
+                return Ok((choice, first, reservation));
+            }
+            // Others have spent what was left: choose again among what can still be paid.
+            choice = self.choose(memory, question, examined, (wanted, level));
+        }
+        let unpaid = choice.attempts.drain(..);
+        let unpaid = unpaid.map(|one| Dropped { candidate: one.candidate, why: Why::Budget });
+        choice.dropped.extend(unpaid);
+        Err(explain::nobody(&self.settings, &choice, level))
+    }
+
+    /// Sets the expected cost of the first attempt aside, if it is left.
+    fn reserve(
+        &self,
+        memory: &Memory,
+        question: &Question<'_>,
+        first: Attempt,
+    ) -> Option<Reservation> {
         let budgets = &self.settings.budgets;
-        let Some(candidate) = self.settings.candidates.get(first.candidate) else {
-            return Reservation::default();
-        };
+        let candidate = self.settings.candidates.get(first.candidate)?;
         let payer = Payer { tenant: question.tenant, backend: &candidate.backend };
         memory.ledger.reserve(budgets, payer, first.expected, question.now_ms)
     }
