@@ -145,6 +145,28 @@ mod tests {
     }
 
     #[test]
+    fn what_agents_send_with_every_prompt_is_clean() {
+        let classifier = Classifier::new(Vec::new()).unwrap();
+        let clean = [
+            "  last=$(date -u +%Y-%m-%dT%H:%M:%SZ)\n  while true; do\n",
+            "Co-Authored-By: Claude <noreply@anthropic.com>",
+            r#"{"latest_git_commit_hash":"2cce13081585b6a6c9690f1e5aff6ee2e5a8f008","has_changes":false}"#,
+            "identified by `code:` [`'ERR_HTTP'`] and identified by `dir`.",
+            "with password authentication that asks for a login name and the password file.",
+            "pub const BTH_HOST_FEATURE_SCO_HCIBYPASS: u64 = 16u64;",
+            "    def ed448_generate_key(self) -> ed448.Ed448PrivateKey:",
+            "gpg -u YOURKEY --digest-algo SHA256 --clearsign /path/to/SHASUMS256.txt",
+            "const pubkey256 = 'SIXvRyDmBJSgatgTQRGbInBaAK+hZOQ18UmrSwnDlK8=';",
+            "License (MIT)\n\nCopyright (c) Pavel, 2014-2020\n",
+            "pub const ETH_P_DNA_DL: c_int = 0x6001;",
+            "6053 6047 6049 605B 604C 6040 6042\n605F 6024 6044 6058 6066 606E 6242 6243",
+        ];
+        for text in clean {
+            assert_eq!(classifier.scan(text, Part::Prose), [], "{text}");
+        }
+    }
+
+    #[test]
     fn of_overlapping_findings_the_better_one_stays() {
         let text = "0123456789";
         let cases = [

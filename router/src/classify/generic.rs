@@ -146,16 +146,42 @@ fn value_span(text: &str, assign: &Assign) -> Option<(Range<usize>, bool)> {
 }
 
 /// Keys that hold a cue and ask for something else: other families read them.
-const NOT_SECRET: Words = Words::new(&["passport", "passenger", "keyboard", "keyword", "monkey"]);
+const NOT_SECRET: Words = Words::new(&[
+    "passport",
+    "passenger",
+    "keyboard",
+    "keyword",
+    "monkey",
+    "pubkey",
+    "commit",
+    "revision",
+    "checksum",
+    "fingerprint",
+    "thumbprint",
+]);
 
 /// Whether a value without quotes is a call, an index or a field of something instead of a value.
 fn is_code(text: &[u8], value: &[u8], end: usize) -> bool {
     let after = text.get(end).copied().unwrap_or(b' ');
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
     value.iter().any(|byte| matches!(byte, b'(' | b'[' | b'{'))
+        || is_number(value)
         || (matches!(after, b')' | b';' | b',' | b'}')
             && value.iter().all(word)
             && !value.iter().any(u8::is_ascii_digit))
+}
+
+/// Whether a value is a number as programs write them: digits with `_`, then nothing or a type (`16u64`), or `0x` and hex.
+fn is_number(value: &[u8]) -> bool {
+    if let Some(hex) = value.strip_prefix(b"0x") {
+        return hex.len() <= 16 && hex.iter().all(|b| b.is_ascii_hexdigit() || *b == b'_');
+    }
+    let digits = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'_').count();
+    let types: [&[u8]; 14] = [
+        b"u8", b"u16", b"u32", b"u64", b"u128", b"usize", b"i8", b"i16", b"i32", b"i64", b"i128",
+        b"isize", b"f32", b"f64",
+    ];
+    digits > 0 && value.get(digits..).is_some_and(|rest| types.contains(&rest))
 }
 
 /// The guess for the value of an assignment.
@@ -194,6 +220,7 @@ fn bare(text: &str, run: &Range<usize>, floor: f32) -> Option<Guess> {
         || digits < 2
         || distinct(value.as_bytes()) < 9
         || is_wordy(value)
+        || is_path(value)
     {
         return None;
     }
@@ -204,6 +231,11 @@ fn bare(text: &str, run: &Range<usize>, floor: f32) -> Option<Guess> {
     }
     features::look_around(text, &[], &span, span.start, &mut filling);
     Some(Guess { label: GENERIC, span, features: filling.features })
+}
+
+/// Whether a run is the path of a file or the name of a type, with digits in it: `/path/to/SHASUMS256.txt`.
+fn is_path(run: &str) -> bool {
+    run.contains(['.', '/']) && is_wordy(&run.replace(|c: char| c.is_ascii_digit(), ""))
 }
 
 /// What a value is called, by its key.

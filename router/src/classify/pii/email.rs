@@ -51,13 +51,14 @@ fn address(text: &str, at: usize) -> Option<Finding> {
         || local.ends_with('.')
         || local.contains("..")
         || !is_plausible(bytes, start, local, domain)
+        || is_machine(local, domain)
     {
         return None;
     }
     Some(Finding {
         label: Label::fixed("pii/email"),
         span: start..end,
-        confidence: if is_machine(local, domain) { 55 } else { 95 },
+        confidence: 95,
         evidence: "shape",
         example: is_example(domain),
     })
@@ -115,7 +116,7 @@ fn is_mailto(bytes: &[u8], start: usize) -> bool {
     !head.ends_with(b"://") && byte_before(bytes, start) == b':'
 }
 
-/// Addresses of machines: nobody is behind them.
+/// Addresses of machines: nobody is behind them, and agents carry them in every prompt (`Co-Authored-By`).
 fn is_machine(local: &str, domain: &str) -> bool {
     const NOBODY: [&str; 7] = [
         "noreply",

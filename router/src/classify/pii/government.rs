@@ -147,6 +147,13 @@ pub(crate) fn announces(cue: Cue) -> bool {
 /// The verdict on a value that `cue` announces.
 pub(crate) fn announced(cue: Cue, value: &Compact) -> Option<Verdict> {
     let text = value.as_str();
+    // "Licence … (c) 2014-2020" and "DL = 0x6001" are about programs.
+    let years = value.mask == 0x44 && text.get(..2) < Some("21") && text.starts_with(['1', '2']);
+    if years && cue == Cue::License
+        || text.get(..2).is_some_and(|head| head.eq_ignore_ascii_case("0x"))
+    {
+        return None;
+    }
     let rule = RULES.iter().find(|rule| rule.cue == cue && (rule.shape)(text))?;
     let checked = (rule.check)(text);
     // Numbers that people are asked for are also mistyped; a wrong check is still somebody's number.

@@ -235,7 +235,7 @@ impl Walk<'_> {
             let Some(value) = Compact::of(self.bytes, part) else { continue };
             let joint = self.joint(part);
             let Some(verdict) = Self::recognise(&value, joint, near) else { continue };
-            if !self.is_whole(part) {
+            if !self.is_whole(part) || self.is_in_table(part) {
                 continue;
             }
             let text = value.as_str();
@@ -305,6 +305,29 @@ impl Walk<'_> {
             .get(at..)
             .and_then(|tail| tail.chars().next())
             .is_some_and(|c| c.is_alphabetic() && u32::from(c) < 0x2E80)
+    }
+
+    /// Whether groups of the same width go on to the sides, as in a table of hexadecimal codes.
+    fn is_in_table(&self, part: &[Token]) -> bool {
+        let (Some(first), Some(last)) = (part.first(), part.last()) else { return false };
+        let (joint, width) = (self.joint(part), first.len());
+        if joint < b' ' || width != 4 {
+            return false;
+        }
+        let group = |start: usize| {
+            let group = self.bytes.get(start..start.saturating_add(width)).unwrap_or_default();
+            group.len() == width && group.iter().all(u8::is_ascii_hexdigit)
+        };
+        let step = width + 1;
+        let left = (1..=2).take_while(|count| {
+            let start = first.start.checked_sub(count * step);
+            start.is_some_and(|start| byte(self.bytes, start + width) == joint && group(start))
+        });
+        let right = (0..2).take_while(|count| {
+            let start = last.end + count * step;
+            byte(self.bytes, start) == joint && group(start + 1)
+        });
+        left.count() + right.count() >= 2
     }
 
     /// Whether the separator behind the tokens is the one between them and another digit follows.

@@ -89,11 +89,14 @@ fn value_after(text: &str, begin: usize, end: usize, follows: Follows) -> Option
     let (start, value, quoted) = word_at(text, end)?;
     match follows {
         Follows::Word => Some((start, value)),
-        Follows::Quoted => quoted.then_some((start, value)),
+        // Backticks quote code in prose: "identified by `name`".
+        Follows::Quoted => (quoted && !text.get(end..)?.starts_with('`')).then_some((start, value)),
         Follows::Pair => {
             let (user, password) = value.split_once(':')?;
-            let name =
-                !user.is_empty() && !user.contains(['/', '$', '=']) && !password.starts_with('/');
+            let in_name = |b: u8| b.is_ascii_alphanumeric() || b"._-@\\".contains(&b);
+            let name = user.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && user.bytes().all(in_name)
+                && !password.starts_with('/');
             let number = password.bytes().all(|byte| byte.is_ascii_digit());
             (name && !number && password != "pass" && password != "password")
                 .then_some((start + user.len() + 1, password))
@@ -101,7 +104,8 @@ fn value_after(text: &str, begin: usize, end: usize, follows: Follows) -> Option
         Follows::Flag => flag_value(text, end),
         Follows::AfterLogin => {
             let before = slice(text, begin.saturating_sub(80)..begin);
-            before.contains("login ").then_some((start, value))
+            let noun = value.strip_suffix('.').is_some_and(is_wordy);
+            (before.contains("login ") && !noun).then_some((start, value))
         }
         Follows::Sentence => {
             let odd = quoted
