@@ -171,17 +171,22 @@ fn is_code(text: &[u8], value: &[u8], end: usize) -> bool {
             && !value.iter().any(u8::is_ascii_digit))
 }
 
-/// Whether a value is a number as programs write them: digits with `_`, then nothing or a type (`16u64`), or `0x` and hex.
+/// Whether a value is a number as programs write them: digits and a type (`16u64`), short hexadecimal (`0x6001_u32`), or
+/// long with separators (`0xc50a3f10_aa5c_4247`).
 fn is_number(value: &[u8]) -> bool {
-    if let Some(hex) = value.strip_prefix(b"0x") {
-        return hex.len() <= 16 && hex.iter().all(|b| b.is_ascii_hexdigit() || *b == b'_');
-    }
-    let digits = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'_').count();
+    let hex = value.strip_prefix(b"0x");
+    let number = hex.unwrap_or(value);
+    let in_number = |b: &&u8| {
+        **b == b'_' || if hex.is_some() { b.is_ascii_hexdigit() } else { b.is_ascii_digit() }
+    };
+    let digits = number.iter().take_while(in_number).count();
     let types: [&[u8]; 14] = [
         b"u8", b"u16", b"u32", b"u64", b"u128", b"usize", b"i8", b"i16", b"i32", b"i64", b"i128",
         b"isize", b"f32", b"f64",
     ];
-    digits > 0 && value.get(digits..).is_some_and(|rest| types.contains(&rest))
+    let rest = number.get(digits..).unwrap_or_default();
+    let alone = hex.is_some() && rest.is_empty() && (digits <= 16 || number.contains(&b'_'));
+    digits > 0 && (alone || types.contains(&rest))
 }
 
 /// The guess for the value of an assignment.

@@ -138,7 +138,12 @@ pub(super) fn look_around(
 pub(super) fn bare(text: &str, span: &Range<usize>) -> Option<Filling> {
     let value = text.get(span.clone())?;
     let before = slice(text, span.start.saturating_sub(NEAR)..span.start).as_bytes();
-    let cue = HINTS.in_text(last_line(before));
+    let line = last_line(before);
+    // Keys of a key ring are named by their fingerprints, which are public.
+    if Words::new(&["--recv-key", "gpg --"]).in_text(line) {
+        return None;
+    }
+    let cue = HINTS.in_text(line);
     if !cue && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
         return None;
     }

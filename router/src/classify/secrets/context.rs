@@ -20,7 +20,7 @@ enum Follows {
     Pair,
     /// A flag's name, then its value, when the name is a cue.
     Flag,
-    /// Like `Word`, when a login name stands on the same line or the one before.
+    /// Like `Word`, when `login` and one name stand before it.
     AfterLogin,
     /// Like `Word`, when the word is no plain English.
     Sentence,
@@ -104,8 +104,8 @@ fn value_after(text: &str, begin: usize, end: usize, follows: Follows) -> Option
         Follows::Flag => flag_value(text, end),
         Follows::AfterLogin => {
             let before = slice(text, begin.saturating_sub(80)..begin);
-            let noun = value.strip_suffix('.').is_some_and(is_wordy);
-            (before.contains("login ") && !noun).then_some((start, value))
+            let name = before.rsplit_once("login ").map_or("", |(_, name)| name);
+            (name.split_ascii_whitespace().count() == 1).then_some((start, value))
         }
         Follows::Sentence => {
             let odd = quoted
