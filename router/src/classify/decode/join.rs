@@ -1,12 +1,33 @@
-//! Values in pieces: string concatenation, wrapped lines, letters with spaces between them, addresses in words.
+//! Values in pieces: string concatenation, wrapped lines, letters with spaces between them, addresses in words, halves
+//! that are announced as such.
 
 use super::{line_around, view::View};
 use crate::classify::{candidates::Candidates, scan_phrases::Phrases};
 
 /// What stands where two pieces meet.
-pub(super) const TRIGGERS: [&str; 16] = [
-    "\" +", "' +", "\"+", "'+", "\" .", "' .", "\" &", "\\\n", "\" \"", "' '", " dot ", "[dot]",
-    "(dot)", " DOT ", "{dot}", "` +",
+pub(super) const TRIGGERS: [&str; 22] = [
+    "\" +",
+    "' +",
+    "\"+",
+    "'+",
+    "\" .",
+    "' .",
+    "\" &",
+    "\\\n",
+    "\" \"",
+    "' '",
+    " dot ",
+    "[dot]",
+    "(dot)",
+    " DOT ",
+    "{dot}",
+    "` +",
+    "econd half",
+    "econd part",
+    "nd half",
+    "nd part",
+    "art 2",
+    "art two",
 ];
 
 /// Bytes before and after a trigger that are joined with it.
@@ -26,6 +47,10 @@ pub(super) fn views(text: &str, triggers: &Phrases, read: &mut impl FnMut(View))
             let window = line_around(text, hit.start, 80, 80);
             done = window.end.max(hit.end);
             words(text, window.start, window.end, read);
+            return;
+        }
+        if text.as_bytes().get(hit.start).is_some_and(u8::is_ascii_alphabetic) {
+            halves(text, hit.start, hit.end, read);
             return;
         }
         if joint(text, hit.start).is_none() {
@@ -101,6 +126,27 @@ fn joint(text: &str, at: usize) -> Option<usize> {
         return None;
     }
     (rest.get(end) == Some(&quote)).then_some(end + 1)
+}
+
+/// Joins the last word before the line of an announcement such as `second half:` to the first word after it.
+fn halves(text: &str, start: usize, end: usize, read: &mut impl FnMut(View)) {
+    let in_half = |c: char| c.is_ascii_graphic() && !"\"'`,;()<>".contains(c);
+    let line = line_around(text, start, 80, 0).start;
+    let low = text.floor_char_boundary(line.saturating_sub(BEFORE));
+    let before = text.get(low..line).unwrap_or_default().trim_end_matches(|c| !in_half(c));
+    let first = before.rsplit(|c| !in_half(c)).next().unwrap_or_default();
+    let high = text.ceil_char_boundary((end + BEFORE).min(text.len()));
+    let after = text.get(end..high).unwrap_or_default();
+    let rest = after.trim_start_matches(|c: char| c.is_whitespace() || ":=\"'`".contains(c));
+    let second = rest.split(|c| !in_half(c)).next().unwrap_or_default();
+    if first.len() < 4 || second.len() < 4 {
+        return;
+    }
+    let from = low + before.len() - first.len();
+    let mut view = View::at(from);
+    view.copy(first, from);
+    view.copy(second, end + after.len() - rest.len());
+    read(view);
 }
 
 /// Writes `name [at] host dot com` as an address.

@@ -51,6 +51,8 @@ fn hidden_tokens_are_found_at_the_place_where_they_are_hidden() {
         format!("k = \"{left}\" + \"{right}\";"),
         format!("k = '{left}' +\n    '{right}'"),
         format!("{left}\n{right}\n"),
+        format!("first half: {left}\nsecond half: {right}\n"),
+        format!("- part 1 is `{left}`\n- part 2 = `{right}`, done"),
         format!("q={}%3D%3D", percent(&token)),
         format!("dump {hex} end"),
     ];
