@@ -16,12 +16,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backends::outcome::{self, Blame, Verdict};
+use backends::{
+    outcome::{self, Blame, Verdict},
+    spoken,
+    translate::Omitted,
+};
 use http::{HeaderMap, header};
 
 use self::{
     lost::{Losses, Lost},
     opening::{Content, open},
+    request::Built,
     upstream_answer::Upstream,
 };
 use crate::{
@@ -52,6 +57,8 @@ pub(crate) struct Won {
     pub(crate) headers: HeaderMap,
     /// What it answers.
     pub(crate) content: Content,
+    /// What its dialect had no words for.
+    pub(crate) omitted: Omitted,
 }
 
 /// Tries one candidate after the other.
@@ -137,14 +144,14 @@ impl Try<'_> {
         let Some(route) = self.route() else {
             return (Err(Lost::Failed), none("no_dialect", Sign::Nothing));
         };
-        let (request, translation) =
-            match request::build(self.snapshot, self.asked, self.place, self.candidate, route) {
-                Ok(built) => built,
-                Err(failure) => {
-                    let lost = Lost::Untranslatable(failure);
-                    return (Err(lost), none("untranslatable", Sign::Nothing));
-                }
-            };
+        let built = request::build(self.snapshot, self.asked, self.place, self.candidate, route);
+        let Built { request, translation, omitted } = match built {
+            Ok(built) => built,
+            Err(failure) => {
+                let lost = Lost::Untranslatable(failure);
+                return (Err(lost), none("untranslatable", Sign::Nothing));
+            }
+        };
         let first_byte = self.snapshot.configuration.timeouts.first_byte;
         let sent = attempt::attempt(&reach.pool, &reach.target, &request, first_byte).await;
         let upstream = match sent {
@@ -158,7 +165,8 @@ impl Try<'_> {
                 let timeouts = self.snapshot.configuration.timeouts;
                 match open(upstream, self.asked, route.dialect, translation, timeouts).await {
                     Ok((headers, content)) => {
-                        let won = Won { candidate: self.candidate, status, headers, content };
+                        let candidate = self.candidate;
+                        let won = Won { candidate, status, headers, content, omitted };
                         (Ok(won), "answered", Sign::Well)
                     }
                     Err((word, lost)) => (Err(lost), word, Sign::Ill),
@@ -186,11 +194,9 @@ impl Try<'_> {
 
     /// The route in the caller's own dialect, else the first one that the request can be translated to.
     fn route(&self) -> Option<&Route> {
-        let routes = self.snapshot.routes(self.candidate);
-        let own = routes.iter().find(|route| route.dialect == self.asked.dialect);
-        own.or_else(|| {
-            routes.iter().find(|route| request::translatable(self.asked.dialect, route.dialect))
-        })
+        let candidate = self.snapshot.engine.settings().candidates.get(self.candidate)?;
+        let dialect = spoken::dialect(candidate, self.asked.dialect)?;
+        self.snapshot.routes(self.candidate).iter().find(|route| route.dialect == dialect)
     }
 }
 

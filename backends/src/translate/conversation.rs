@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::translate::omitted::Omitted;
+
 /// What the caller asks for.
 #[derive(Debug, Default)]
 pub(crate) struct Conversation<'a> {
@@ -23,6 +25,12 @@ pub(crate) struct Conversation<'a> {
     pub(crate) format: Option<Format<'a>>,
     pub(crate) effort: Option<Effort>,
     pub(crate) knobs: Vec<Knob<'a>>,
+    /// The field by which the caller asks that its prompt be cached, without saying up to where.
+    pub(crate) cached: Option<&'static str>,
+    /// Names and types of tools that only another provider runs.
+    pub(crate) hosted: Vec<Cow<'a, str>>,
+    /// What was left out.
+    pub(crate) omitted: Omitted,
     pub(crate) paths: Paths,
 }
 
@@ -100,6 +108,8 @@ pub(crate) enum Block<'a> {
     File(Media<'a>),
     Call(Call<'a>),
     Result(ToolResult<'a>),
+    /// The prompt up to here may be cached. JSON as written.
+    CacheUntil(&'a str),
 }
 
 /// A picture or a document.
@@ -196,6 +206,8 @@ pub(crate) struct Tool<'a> {
     /// JSON schema as written; `None` takes no argument.
     pub(crate) schema: Option<&'a str>,
     pub(crate) strict: Option<bool>,
+    /// The tools up to this one may be cached. JSON as written.
+    pub(crate) cache: Option<&'a str>,
 }
 
 /// Which tool must be called.
