@@ -14,6 +14,7 @@
 //! | `metadata`, `user`, `safety_identifier`, `client_metadata`, `user_profile_id`, `workspace_id` | who asks; another backend must not learn it |
 //! | `service_tier`, `speed`, `diagnostics`, `eager_input_streaming`, `stream_options.include_obfuscation`, `prediction` | when and how fast the same answer comes |
 //! | `store: true` | nothing is kept for a later request; one that refers to it is an error |
+//! | the effort of reasoning, for a model that does not reason | it answers all the same |
 //! | `include`, `reasoning.summary`, `thinking.display`, `thinking` without a budget, `verbosity`, `detail` of a picture | how reasoning and answer are shown, how closely a picture is looked at |
 //! | reasoning of earlier turns, in any form | signed or encrypted for the backend that made it; another refuses it |
 //! | `context_management`, `truncation` | what a provider does when the prompt grows too long; a backend that it is too long for says so |
@@ -24,7 +25,7 @@
 //! `logprobs: false`, zero penalties, medium verbosity), ids of items, `annotations` of earlier answers, and the `name` of
 //! an assistant's or a tool's message, which repeats the role or the call.
 //!
-//! Changed without an error: a temperature above 1 becomes 1 for Anthropic; the result of a failed tool is marked in its
+//! Changed without an error: a limit of the answer above what the model can write becomes that; a temperature above 1 becomes 1 for Anthropic; the result of a failed tool is marked in its
 //! text for dialects without a flag; tool ids and names are rewritten where their alphabet or length is refused.
 //!
 //! Invariant: a stream that the backend did not end is never ended here.
@@ -37,6 +38,7 @@ mod event;
 mod failure;
 mod foreign;
 mod json;
+mod late;
 mod names;
 mod omitted;
 mod read;
@@ -50,6 +52,7 @@ use router::wire::Dialect;
 
 pub use failure::{ErrorFacts, read_error};
 pub use foreign::strip_foreign;
+pub use late::late_system_edits;
 pub use omitted::Omitted;
 pub use stream::StreamTranslator;
 
@@ -113,7 +116,7 @@ pub enum ReasoningStyle {
 /// What becomes of a system message that is not at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LateSystem {
-    /// Stays in its place, inside `<system>` tags in the user's turn. Templates of many open models take no other way.
+    /// Stays in its place, inside `<system>` tags in the user's turn. Templates of many open models refuse it otherwise.
     AsUser,
     /// Stays in its place with its role; in the Anthropic dialect that needs the beta `mid-conversation-system-2026-04-07`.
     InPlace,
@@ -138,6 +141,11 @@ pub struct RequestOptions<'a> {
     pub model: &'a str,
     /// Most tokens of an answer when the caller sets no limit; the Anthropic dialect requires one.
     pub output_max_default: u64,
+    /// Most tokens that the model can write, if that is known; a larger limit of the caller becomes this one, because
+    /// backends refuse it.
+    pub output_max: Option<u64>,
+    /// Whether the model reasons when asked to; others refuse to be asked.
+    pub reasons: bool,
     /// Longest tool name that the backend takes, bytes; at least 16.
     pub tool_name_bytes_max: usize,
     /// How reasoning is asked for.
@@ -158,6 +166,8 @@ impl<'a> RequestOptions<'a> {
         Self {
             model,
             output_max_default: 4096,
+            output_max: None,
+            reasons: true,
             tool_name_bytes_max: 64,
             reasoning: ReasoningStyle::default(),
             late_system: None,
@@ -266,6 +276,7 @@ pub fn request_with_names(
     let tool_names = names::flatten(&mut conversation, options.tool_name_bytes_max);
     place_late_system(&mut conversation, to, options);
     conversation.join_assistant_turns();
+    conversation.join_result_turns();
     if to == Dialect::AnthropicMessages {
         names::restrict_ids(&mut conversation);
     }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::translate::omitted::Omitted;
+use crate::translate::{late, omitted::Omitted};
 
 /// What the caller asks for.
 #[derive(Debug, Default)]
@@ -46,17 +46,22 @@ impl Conversation<'_> {
     /// Gives the user what the system says after the start, in tags that say who spoke.
     pub(crate) fn late_system_as_user(&mut self) {
         let starts = self.system_turns();
-        for turn in self.turns.iter_mut().skip(starts) {
-            if turn.speaker != Speaker::System {
-                continue;
+        let rest = self.turns.split_off(starts);
+        let mut was_late = false;
+        for mut turn in rest {
+            let is_late = turn.speaker == Speaker::System;
+            if is_late {
+                turn.speaker = Speaker::User;
+                turn.blocks.iter_mut().for_each(tag);
             }
-            turn.speaker = Speaker::User;
-            for block in &mut turn.blocks {
-                if let Block::Text(text) = block
-                    && !text.is_empty()
-                {
-                    *text = format!("<system>\n{text}\n</system>").into();
+            let other = self.turns.len() > starts && (is_late || was_late);
+            was_late = is_late;
+            // Templates that refuse a late system message often want speakers to take turns as well.
+            match self.turns.last_mut() {
+                Some(last) if other && last.speaker == turn.speaker => {
+                    last.blocks.append(&mut turn.blocks);
                 }
+                _ => self.turns.push(turn),
             }
         }
     }
@@ -81,6 +86,30 @@ impl Conversation<'_> {
             }
             joins
         });
+    }
+
+    /// Joins consecutive turns of results: all calls of a turn are answered before anything else is said, such as a
+    /// picture that one of the results holds.
+    pub(crate) fn join_result_turns(&mut self) {
+        let only_results = |turn: &Turn<'_>| {
+            let is_result = |block: &Block<'_>| matches!(block, Block::Result(_));
+            turn.speaker == Speaker::User && turn.blocks.iter().all(is_result)
+        };
+        self.turns.dedup_by(|next, kept| {
+            let joins = only_results(next) && only_results(kept);
+            if joins {
+                kept.blocks.append(&mut next.blocks);
+            }
+            joins
+        });
+    }
+}
+
+fn tag(block: &mut Block<'_>) {
+    if let Block::Text(text) = block
+        && !text.is_empty()
+    {
+        *text = format!("{}{text}{}", late::BEGIN, late::END).into();
     }
 }
 

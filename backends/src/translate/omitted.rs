@@ -88,6 +88,13 @@ pub(crate) fn settle(
         Dialect::OpenAiChat => options.cache_control && turn != Speaker::Assistant,
         _ => false,
     };
+    if !options.reasons && conversation.effort.take().is_some() {
+        conversation.omitted.add(conversation.paths.effort);
+    }
+    conversation.output_max = match (conversation.output_max, options.output_max) {
+        (Some(asked), Some(most)) => Some(asked.min(most)),
+        (asked, _) => asked,
+    };
     let mut seen = false;
     for turn in &mut conversation.turns {
         seen |= without_breakpoints(turn, carries(turn.speaker), to);

@@ -119,6 +119,53 @@ fn a_hosted_tool_is_left_out_unless_it_is_forced() {
 }
 
 #[test]
+fn a_model_is_not_asked_for_what_it_cannot_do() {
+    let mut options = RequestOptions::new("m");
+    (options.reasons, options.output_max) = (false, Some(16_384));
+    let cases = [
+        (
+            AnthropicMessages,
+            json!({"model": "m", "max_tokens": 32_000, "output_config": {"effort": "high"},
+            "messages": [{"role": "user", "content": "x"}]}),
+            "output_config.effort",
+        ),
+        (
+            AnthropicMessages,
+            json!({"model": "m", "max_tokens": 32_000, "thinking": {"type": "enabled", "budget_tokens": 31_999},
+            "messages": [{"role": "user", "content": "x"}]}),
+            "thinking",
+        ),
+        (
+            OpenAiResponses,
+            json!({"model": "m", "max_output_tokens": 32_000, "reasoning": {"effort": "high"}, "input": "x"}),
+            "reasoning.effort",
+        ),
+    ];
+    for (from, body, omitted) in cases {
+        let made = translated(from, OpenAiChat, &body, &options);
+        assert_eq!(made.omitted.to_string(), omitted);
+        let sent = read(&made);
+        assert_eq!(sent["max_completion_tokens"], 16_384, "{sent}");
+        assert!(sent.get("reasoning_effort").is_none(), "{sent}");
+    }
+}
+
+#[test]
+fn every_call_is_answered_before_a_picture_follows() {
+    let body = json!({"model": "m", "input": [
+        {"role": "user", "content": "x"},
+        {"type": "function_call", "call_id": "c1", "name": "view", "arguments": "{}"},
+        {"type": "function_call", "call_id": "c2", "name": "view", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": [
+            {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "high"}]},
+        {"type": "function_call_output", "call_id": "c2", "output": "two"}]});
+    let sent = read(&translated(OpenAiResponses, OpenAiChat, &body, &RequestOptions::new("m")));
+    let roles: Vec<&str> =
+        sent["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["user", "assistant", "tool", "tool", "user"], "{sent}");
+}
+
+#[test]
 fn breakpoints_stay_where_the_target_knows_them() {
     let mark = json!({"type": "ephemeral", "ttl": "1h"});
     let body = json!({"model": "m", "max_tokens": 9,

@@ -43,7 +43,9 @@ pub(super) fn build(
     route: &Route,
 ) -> Result<Built, Failure> {
     let (body, translation, omitted) = if route.dialect == asked.dialect {
-        (asked.spliced(place), None, Omitted::default())
+        let configuration = &snapshot.configuration;
+        let own = spoken::edits(configuration, candidate, asked.dialect, &asked.body);
+        (asked.spliced(place, own), None, Omitted::default())
     } else {
         translated(snapshot, asked, (place, candidate), route.dialect)?
     };
@@ -63,7 +65,7 @@ fn translated(
     (place, candidate): (usize, usize),
     to: Dialect,
 ) -> Result<(Vec<Bytes>, Translation, Omitted), Failure> {
-    let body = asked.spliced(place).concat();
+    let body = asked.spliced(place, Vec::new()).concat();
     let options = spoken::options(&snapshot.configuration, candidate).ok_or(Failure::Internal)?;
     let written = translate::request_with_names(asked.dialect, to, &body, &options);
     let written = written.map_err(|error| Failure::Untranslatable {

@@ -127,6 +127,7 @@ fn output_config<'a>(
     object.only(&["effort", "format"])?;
     if let Some(node) = object.get("effort") {
         to.effort = Some(effort(&node)?);
+        to.paths.effort = "output_config.effort";
     }
     if let Some(node) = object.get("format") {
         let format = node.object()?;
