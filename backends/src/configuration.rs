@@ -8,7 +8,10 @@ use std::{net::IpAddr, time::Duration};
 use domain::{BackendName, ModelName, Zone, limits};
 use router::decide::Settings;
 
-use crate::provider::{Placement, Provider};
+use crate::{
+    provider::{Placement, Provider},
+    translate::LateSystem,
+};
 
 /// A whole router file. Immutable; a reload makes a new one.
 #[derive(Clone, Debug)]
@@ -70,6 +73,8 @@ pub struct Backend {
     pub headers: Vec<(String, String)>,
     /// A file with certificate authorities to trust instead of the built-in ones.
     pub ca_file: Option<String>,
+    /// Where what the system says in the middle of a conversation goes; `None` is the provider's own way.
+    pub late_system: Option<LateSystem>,
 }
 
 /// One model of a backend; what choosing knows of it is in its candidate.

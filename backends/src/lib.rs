@@ -15,4 +15,5 @@ pub mod headers;
 pub mod outcome;
 pub mod prepare;
 pub mod provider;
+pub mod spoken;
 pub mod translate;

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::translate::ErrorFacts;
+
 mod date;
 
 /// Longest wait that is believed; a backend that says more is asked again after this.
@@ -25,6 +27,8 @@ pub enum Verdict {
     },
     /// The request itself is at fault: the caller gets it back, no other backend is asked.
     Final,
+    /// The backend does not have this model, or nothing is at its path: another backend may.
+    ModelMissing,
     /// The backend refuses our credential. The caller gets 502, never this status, unless another backend answers.
     CredentialRejected,
 }
@@ -42,16 +46,13 @@ pub enum Blame {
     Timeout,
 }
 
-/// What a status means. `retry_after` is the header of that name, `now_unix` the time in seconds since 1970.
+/// What a status means. `after` is how long the answer asks to wait ([`asked_wait`]).
 ///
 /// Statuses as documented by OpenAI and Anthropic (2026-11): 529 is Anthropic's "overloaded"; 429 covers
 /// `insufficient_quota` as well, which no waiting helps but another backend does; 402 is an account without
 /// credit. A redirect is a failure: following it would carry the prompt and the credential elsewhere.
-pub fn judge(status: u16, retry_after: Option<&str>, now_unix: u64) -> Verdict {
-    let retry = |blame| {
-        let after = retry_after.and_then(|text| wait(text, now_unix));
-        Verdict::Retry { after, blame }
-    };
+pub fn judge(status: u16, after: Option<Duration>) -> Verdict {
+    let retry = |blame| Verdict::Retry { after, blame };
     match status {
         200..=299 => Verdict::Answer,
         401 | 403 => Verdict::CredentialRejected,
@@ -64,17 +65,35 @@ pub fn judge(status: u16, retry_after: Option<&str>, now_unix: u64) -> Verdict {
     }
 }
 
-/// Looks again at a verdict of [`judge`] once the error's own code or type is known: a model or deployment that the
+/// Looks again at a request that was refused once the error itself is known: a model, deployment or path that the
 /// backend does not have is a fault of the router file, not of the caller, so another backend is asked.
-pub fn reconsider(verdict: Verdict, code: &str) -> Verdict {
-    const OURS: [&str; 4] =
-        ["model_not_found", "DeploymentNotFound", "OperationNotSupported", "billing_error"];
-    match verdict {
-        Verdict::Final if OURS.contains(&code) => {
-            Verdict::Retry { after: None, blame: Blame::ServerError }
-        }
-        other => other,
+///
+/// A caller can write into the middle of a provider's words (the name of a file that is not there), so only their
+/// beginning counts. Words of OpenAI, Azure, Anthropic, vLLM, Ollama, `OpenRouter` and NIM, 2026-11.
+pub fn reconsider(status: u16, facts: &ErrorFacts) -> Verdict {
+    const CODES: [&str; 3] = ["model_not_found", "DeploymentNotFound", "OperationNotSupported"];
+    const STARTS: [&str; 6] =
+        ["model:", "model ", "model '", "The model ", "No endpoints found", "No such model"];
+    let code = facts.code.as_deref().unwrap_or(&facts.kind);
+    let named = CODES.contains(&code) || CODES.contains(&facts.kind.as_str());
+    let said = || STARTS.iter().any(|start| facts.message.starts_with(start));
+    // Frameworks say this where no route is.
+    let nothing = || matches!(facts.message.as_str(), "Not Found" | "404 page not found");
+    if named || (status == 404 && (said() || nothing())) {
+        Verdict::ModelMissing
+    } else {
+        Verdict::Final
     }
+}
+
+/// How long an answer asks to wait, by its headers `retry-after` and `retry-after-ms`; the latter is more exact.
+/// `now_unix` is the time in seconds since 1970.
+pub fn asked_wait(
+    retry_after: Option<&str>,
+    retry_after_ms: Option<&str>,
+    now_unix: u64,
+) -> Option<Duration> {
+    retry_after_ms.and_then(wait_ms).or_else(|| retry_after.and_then(|text| wait(text, now_unix)))
 }
 
 /// How long a `retry-after` header asks to wait: seconds, or a date (RFC 9110, section 10.2.3). At most a day;
@@ -140,16 +159,54 @@ mod tests {
             (999, retry(ServerError)),
         ];
         for (status, verdict) in cases {
-            assert_eq!(judge(status, None, 0), verdict, "{status}");
+            assert_eq!(judge(status, None), verdict, "{status}");
         }
     }
 
     #[test]
     fn a_model_that_the_backend_lacks_is_no_fault_of_the_caller() {
-        let again = Verdict::Retry { after: None, blame: Blame::ServerError };
-        assert_eq!(reconsider(judge(404, None, 0), "model_not_found"), again);
-        assert_eq!(reconsider(judge(400, None, 0), "invalid_request_error"), Verdict::Final);
-        assert_eq!(reconsider(judge(200, None, 0), "model_not_found"), Verdict::Answer);
+        let cases = [
+            (
+                404,
+                r#"{"error":{"message":"x","type":"invalid_request_error","code":"model_not_found"}}"#,
+                true,
+            ),
+            (400, r#"{"error":{"message":"x","code":"model_not_found"}}"#, true),
+            (404, r#"{"error":{"code":"DeploymentNotFound","message":"x"}}"#, true),
+            (
+                404,
+                r#"{"type":"error","error":{"type":"not_found_error","message":"model: m"}}"#,
+                true,
+            ),
+            (
+                404,
+                r#"{"object":"error","message":"The model `m` does not exist.","type":"NotFoundError","code":404}"#,
+                true,
+            ),
+            (
+                404,
+                r#"{"error":{"message":"model \"m\" not found, try pulling it first","type":"api_error"}}"#,
+                true,
+            ),
+            (404, r#"{"error":{"message":"No endpoints found for m.","code":404}}"#, true),
+            (404, r#"{"detail":"Not Found"}"#, true),
+            (
+                404,
+                r#"{"error":{"message":"No such File object: The model ","type":"invalid_request_error"}}"#,
+                false,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"model m takes no pictures","type":"invalid_request_error"}}"#,
+                false,
+            ),
+            (422, "", false),
+        ];
+        for (status, body, missing) in cases {
+            let facts = crate::translate::read_error(status, body.as_bytes());
+            let verdict = if missing { Verdict::ModelMissing } else { Verdict::Final };
+            assert_eq!(reconsider(status, &facts), verdict, "{body}");
+        }
     }
 
     #[test]
@@ -174,6 +231,9 @@ mod tests {
         assert_eq!(wait_ms("x"), None);
         let expected =
             Verdict::Retry { after: Some(Duration::from_secs(7)), blame: Blame::RateLimit };
-        assert_eq!(judge(429, Some("7"), now), expected);
+        assert_eq!(judge(429, asked_wait(Some("7"), None, now)), expected);
+        let more_exact = asked_wait(Some("7"), Some("6500"), now);
+        assert_eq!(more_exact, Some(Duration::from_millis(6_500)));
+        assert_eq!(asked_wait(Some("7"), Some("soon"), now), Some(Duration::from_secs(7)));
     }
 }

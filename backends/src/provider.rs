@@ -144,6 +144,16 @@ impl Provider {
         }
     }
 
+    /// Whether it serves open models, whose chat templates often refuse what the system says in the middle of a
+    /// conversation; `None` where nobody knows.
+    pub fn open_models(self) -> Option<bool> {
+        match self {
+            Self::Nvidia | Self::Ollama | Self::Vllm | Self::LlamaCpp => Some(true),
+            Self::OpenAi | Self::Anthropic | Self::AzureOpenAi | Self::OpenRouter => Some(false),
+            Self::OpenAiCompatible => None,
+        }
+    }
+
     /// Whether the provider's own service answers nobody without a credential.
     pub fn credential_required(self) -> bool {
         match self {

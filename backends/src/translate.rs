@@ -5,22 +5,27 @@
 //! the backend (`router`), headers and credentials, sockets. Embeddings, completions and token counts have no second
 //! dialect.
 //!
-//! These are left out without an error, because the content of the answer does not depend on them:
+//! These are left out, because the answer can do without them; [`Translated::omitted`] names each that a request had:
 //!
 //! | field | why |
 //! |---|---|
-//! | `cache_control`, `prompt_cache_key`, `prompt_cache_options`, `prompt_cache_retention`, `prompt_cache_breakpoint` | where a provider may cache |
-//! | `metadata`, `user`, `safety_identifier`, `client_metadata`, `user_profile_id`, `workspace_id`, item ids | who asks; another backend must not learn it |
+//! | tools that only the provider of the caller's dialect runs (`tools.web_search`), `mcp_servers` | the model may call them or not; one that `tool_choice` forces is an error |
+//! | `cache_control` where the target knows none, `prompt_cache_key`, `prompt_cache_options`, `prompt_cache_retention`, `prompt_cache_breakpoint` | where a provider may cache; for the Anthropic dialect a `prompt_cache_key` becomes a `cache_control` |
+//! | `metadata`, `user`, `safety_identifier`, `client_metadata`, `user_profile_id`, `workspace_id` | who asks; another backend must not learn it |
 //! | `service_tier`, `speed`, `diagnostics`, `eager_input_streaming`, `stream_options.include_obfuscation`, `prediction` | when and how fast the same answer comes |
-//! | `store: false`, `background: false`, `truncation: "disabled"`, `n: 1`, `logprobs: false`, zero penalties, medium verbosity | the default of the other side |
-//! | `include: ["reasoning.encrypted_content"]`, `reasoning.summary`, `thinking.display`, `detail` of a picture | how reasoning is shown, how closely a picture is looked at |
-//! | reasoning of earlier turns, in any form, with the item ids that pair with it | signed or encrypted for the backend that made it; another refuses it |
-//! | `context_management` that only clears thinking | there is no thinking left to clear |
-//! | `defer_loading`, `citations` and `annotations` of earlier answers | the tool is simply loaded; the text stays |
-//! | `name` of an assistant's or a tool's message | repeats the role or the call |
-//! | `max_tool_calls` | limits hosted tools, and those are refused |
+//! | `store: true` | nothing is kept for a later request; one that refers to it is an error |
+//! | the effort of reasoning, for a model that does not reason | it answers all the same |
+//! | `include`, `reasoning.summary`, `thinking.display`, `thinking` without a budget, `verbosity`, `detail` of a picture | how reasoning and answer are shown, how closely a picture is looked at |
+//! | reasoning of earlier turns, in any form | signed or encrypted for the backend that made it; another refuses it |
+//! | `context_management`, `truncation` | what a provider does when the prompt grows too long; a backend that it is too long for says so |
+//! | `defer_loading`, `citations` of earlier answers | the tool is simply loaded; the text stays |
+//! | `max_tool_calls` | limits hosted tools, and those are left out |
 //!
-//! Changed without an error: a temperature above 1 becomes 1 for Anthropic; the result of a failed tool is marked in its
+//! Not named, because nothing is lost: what is the default of the other side (`store: false`, `background: false`, `n: 1`,
+//! `logprobs: false`, zero penalties, medium verbosity), ids of items, `annotations` of earlier answers, and the `name` of
+//! an assistant's or a tool's message, which repeats the role or the call.
+//!
+//! Changed without an error: a limit of the answer above what the model can write becomes that; a temperature above 1 becomes 1 for Anthropic; the result of a failed tool is marked in its
 //! text for dialects without a flag; tool ids and names are rewritten where their alphabet or length is refused.
 //!
 //! Invariant: a stream that the backend did not end is never ended here.
@@ -33,7 +38,9 @@ mod event;
 mod failure;
 mod foreign;
 mod json;
+mod late;
 mod names;
+mod omitted;
 mod read;
 mod stream;
 mod usage;
@@ -45,6 +52,8 @@ use router::wire::Dialect;
 
 pub use failure::{ErrorFacts, read_error};
 pub use foreign::strip_foreign;
+pub use late::late_system_edits;
+pub use omitted::Omitted;
 pub use stream::StreamTranslator;
 
 /// The signature of thinking that no Anthropic model signed, in answers of the Anthropic dialect. Such a block must not
@@ -107,7 +116,7 @@ pub enum ReasoningStyle {
 /// What becomes of a system message that is not at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LateSystem {
-    /// Stays in its place, inside `<system>` tags in the user's turn. Templates of many open models take no other way.
+    /// Stays in its place, inside `<system>` tags in the user's turn. Templates of many open models refuse it otherwise.
     AsUser,
     /// Stays in its place with its role; in the Anthropic dialect that needs the beta `mid-conversation-system-2026-04-07`.
     InPlace,
@@ -125,16 +134,6 @@ pub enum OutputLimit {
     MaxTokens,
 }
 
-/// What becomes of tools that the provider would run, such as web search.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HostedTools {
-    /// The request is refused.
-    #[default]
-    Refuse,
-    /// The operator accepts that the model works without them.
-    Omit,
-}
-
 /// How a request is written for its backend.
 #[derive(Clone, Debug)]
 pub struct RequestOptions<'a> {
@@ -142,6 +141,11 @@ pub struct RequestOptions<'a> {
     pub model: &'a str,
     /// Most tokens of an answer when the caller sets no limit; the Anthropic dialect requires one.
     pub output_max_default: u64,
+    /// Most tokens that the model can write, if that is known; a larger limit of the caller becomes this one, because
+    /// backends refuse it.
+    pub output_max: Option<u64>,
+    /// Whether the model reasons when asked to; others refuse to be asked.
+    pub reasons: bool,
     /// Longest tool name that the backend takes, bytes; at least 16.
     pub tool_name_bytes_max: usize,
     /// How reasoning is asked for.
@@ -151,8 +155,8 @@ pub struct RequestOptions<'a> {
     pub late_system: Option<LateSystem>,
     /// How the chat dialect limits the answer.
     pub output_limit: OutputLimit,
-    /// What to do about hosted tools.
-    pub hosted_tools: HostedTools,
+    /// Whether the backend takes `cache_control` on text in the chat dialect, as OpenRouter does.
+    pub cache_control: bool,
 }
 
 impl<'a> RequestOptions<'a> {
@@ -162,11 +166,13 @@ impl<'a> RequestOptions<'a> {
         Self {
             model,
             output_max_default: 4096,
+            output_max: None,
+            reasons: true,
             tool_name_bytes_max: 64,
             reasoning: ReasoningStyle::default(),
             late_system: None,
             output_limit: OutputLimit::default(),
-            hosted_tools: HostedTools::default(),
+            cache_control: false,
         }
     }
 }
@@ -214,12 +220,14 @@ pub struct AnswerContext {
 }
 
 /// A translated request and what its answer needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Translated {
     /// The body for the backend.
     pub body: Vec<u8>,
     /// Goes into [`AnswerContext::tool_names`].
     pub tool_names: ToolNames,
+    /// What the other dialect has no words for.
+    pub omitted: Omitted,
 }
 
 /// Writes a request of the dialect `from` in the dialect `to`; with equal dialects only the model's name changes.
@@ -235,7 +243,7 @@ pub fn request(
     request_with_names(from, to, body, options).map(|translated| translated.body)
 }
 
-/// As [`request`], with the tool names that were rewritten.
+/// As [`request`], with the tool names that were rewritten and the fields that were left out.
 ///
 /// # Errors
 /// As [`request`].
@@ -248,7 +256,7 @@ pub fn request_with_names(
     let root = json::document(body)?;
     if from == to {
         let body = write::with_model(&root.object()?, options.model);
-        return Ok(Translated { body, tool_names: ToolNames::default() });
+        return Ok(Translated { body, ..Translated::default() });
     }
     let reader = match from {
         Dialect::OpenAiChat => read::chat,
@@ -263,15 +271,17 @@ pub fn request_with_names(
         _ => return Err(TranslateError::dialect(from, to)),
     };
     let object = root.object()?;
-    let mut conversation = reader(&object, options.hosted_tools)?;
+    let mut conversation = reader(&object)?;
+    omitted::settle(&mut conversation, to, options)?;
     let tool_names = names::flatten(&mut conversation, options.tool_name_bytes_max);
     place_late_system(&mut conversation, to, options);
     conversation.join_assistant_turns();
+    conversation.join_result_turns();
     if to == Dialect::AnthropicMessages {
         names::restrict_ids(&mut conversation);
     }
     let body = writer(&conversation, options)?;
-    Ok(Translated { body, tool_names })
+    Ok(Translated { body, tool_names, omitted: conversation.omitted })
 }
 
 fn place_late_system(

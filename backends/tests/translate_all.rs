@@ -11,6 +11,9 @@ mod golden;
 #[path = "translate_all/laws.rs"]
 mod laws;
 #[cfg(test)]
+#[path = "translate_all/omitted.rs"]
+mod omitted;
+#[cfg(test)]
 #[path = "translate_all/streams.rs"]
 mod streams;
 #[cfg(test)]

@@ -77,7 +77,17 @@ impl Admin {
         });
         let (usable, all) = (usable.count(), snapshot.reaches.len());
         let status = if usable == 0 { 503 } else { 200 };
-        let text = format!("{usable} of {all} backends, configuration {}\n", snapshot.revision);
+        let mut text = format!("{usable} of {all} backends, configuration {}\n", snapshot.revision);
+        for (backend, reach) in snapshot.configuration.backends.iter().zip(&snapshot.reaches) {
+            if let Some(missing) = &reach.missing {
+                text.push_str(&format!("{}: {missing}\n", backend.name));
+            }
+        }
+        for out in self.router.health.out(now_ms) {
+            let model = out.model.map(|model| format!("/{model}")).unwrap_or_default();
+            let (words, seconds) = (out.cause.words(), out.left.as_secs().saturating_add(1));
+            text.push_str(&format!("{}{model}: {words}; next try in {seconds} s\n", out.backend));
+        }
         (status, "text/plain", text)
     }
 }

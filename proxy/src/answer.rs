@@ -50,7 +50,8 @@ pub(crate) async fn give(
         call.record.zone = Some(candidate.zone);
     }
     call.bill.candidate = Some(won.candidate);
-    let Won { status, headers, content, .. } = won;
+    let Won { status, headers, content, omitted, .. } = won;
+    call.record.omitted = omitted;
     match content {
         Content::Whole(body, observed, hits) => {
             let masked = &call.router.metrics.credentials_masked;

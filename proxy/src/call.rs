@@ -129,6 +129,9 @@ impl Call {
         if !record.reason.is_empty() {
             put("x-openshell-reason", &ascii(&record.reason));
         }
+        if !record.omitted.is_empty() {
+            put("x-openshell-omitted", &record.omitted.to_string());
+        }
         if let Some(cost) = record.cost {
             put("x-openshell-cost-usd", &cost.to_string());
         }

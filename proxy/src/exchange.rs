@@ -221,13 +221,14 @@ fn word(dialect: Dialect) -> &'static str {
 }
 
 impl Asked {
-    /// The pieces of the body for the attempt at `place`, in the caller's own dialect.
-    pub(crate) fn spliced(&self, place: usize) -> Vec<Bytes> {
+    /// The pieces of the body for the attempt at `place`, in the caller's own dialect. `own` are edits for this attempt alone.
+    pub(crate) fn spliced(&self, place: usize, own: Vec<Edit>) -> Vec<Bytes> {
         let foreign = self.attempts.get(place).is_some_and(|attempt| attempt.foreign);
         let other = self.foreign_edits.as_ref().filter(|_| foreign);
         let mut edits = other.unwrap_or(&self.edits).clone();
         edits.extend(self.models.get(place).cloned());
         edits.extend(self.usage_edit.clone());
+        edits.extend(own);
         wire::splice(&self.body, edits)
     }
 }

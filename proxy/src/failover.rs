@@ -16,12 +16,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backends::outcome::{self, Blame, Verdict};
-use http::{HeaderMap, header};
+use backends::{
+    configuration::Timeouts,
+    outcome::{self, Blame, Verdict},
+    spoken,
+    translate::Omitted,
+};
+use http::{HeaderMap, HeaderName, header};
 
 use self::{
     lost::{Losses, Lost},
     opening::{Content, open},
+    request::Built,
     upstream_answer::Upstream,
 };
 use crate::{
@@ -52,6 +58,8 @@ pub(crate) struct Won {
     pub(crate) headers: HeaderMap,
     /// What it answers.
     pub(crate) content: Content,
+    /// What its dialect had no words for.
+    pub(crate) omitted: Omitted,
 }
 
 /// Tries one candidate after the other.
@@ -104,11 +112,13 @@ impl Try<'_> {
             return Err(Lost::Failed);
         };
         let backend = backend.name.as_str();
-        if reach.missing.is_some() || !self.router.health.admit(backend, now_ms()) {
+        let model = self.snapshot.model(self.candidate).unwrap_or_default();
+        let health = &self.router.health;
+        let serves = health.serves(backend, model, now_ms());
+        if reach.missing.is_some() || !serves || !health.admit(backend, now_ms()) {
             return Err(Lost::Failed);
         }
         let trial = Trial { router: self.router, backend, sign: Sign::Nothing };
-        let model = self.snapshot.model(self.candidate).unwrap_or_default();
         tried.records.push(AttemptRecord {
             backend: backend.to_owned(),
             model: model.to_owned(),
@@ -137,28 +147,34 @@ impl Try<'_> {
         let Some(route) = self.route() else {
             return (Err(Lost::Failed), none("no_dialect", Sign::Nothing));
         };
-        let (request, translation) =
-            match request::build(self.snapshot, self.asked, self.place, self.candidate, route) {
-                Ok(built) => built,
-                Err(failure) => {
-                    let lost = Lost::Untranslatable(failure);
-                    return (Err(lost), none("untranslatable", Sign::Nothing));
-                }
-            };
-        let first_byte = self.snapshot.configuration.timeouts.first_byte;
+        let built = request::build(self.snapshot, self.asked, self.place, self.candidate, route);
+        let Built { request, translation, omitted } = match built {
+            Ok(built) => built,
+            Err(failure) => {
+                let lost = Lost::Untranslatable(failure);
+                return (Err(lost), none("untranslatable", Sign::Nothing));
+            }
+        };
+        let timeouts = self.timeouts();
+        let first_byte = timeouts.first_byte;
         let sent = attempt::attempt(&reach.pool, &reach.target, &request, first_byte).await;
         let upstream = match sent {
             Ok(session) => Upstream::new(session, reach),
             Err(error) => return (Err(unreached(error)), none(error.as_str(), Sign::Ill)),
         };
         let status = upstream.status();
-        let verdict = outcome::judge(status, upstream.text(header::RETRY_AFTER), now_ms() / 1_000);
+        let wait = outcome::asked_wait(
+            upstream.text(header::RETRY_AFTER),
+            upstream.text(HeaderName::from_static("retry-after-ms")),
+            now_ms() / 1_000,
+        );
+        let verdict = outcome::judge(status, wait);
         let (result, word, sign) = match verdict {
             Verdict::Answer => {
-                let timeouts = self.snapshot.configuration.timeouts;
                 match open(upstream, self.asked, route.dialect, translation, timeouts).await {
                     Ok((headers, content)) => {
-                        let won = Won { candidate: self.candidate, status, headers, content };
+                        let candidate = self.candidate;
+                        let won = Won { candidate, status, headers, content, omitted };
                         (Ok(won), "answered", Sign::Well)
                     }
                     Err((word, lost)) => (Err(lost), word, Sign::Ill),
@@ -172,25 +188,46 @@ impl Try<'_> {
                 refused(after, blame, status)
             }
             Verdict::CredentialRejected => {
-                tracing::error!(backend = %reach.target, status, "a backend refuses our credential");
                 upstream.discard().await;
-                (Err(Lost::Credential), "credential_rejected", Sign::Well)
+                let sign = if status == 401 { Sign::Unauthorized } else { Sign::Forbidden };
+                (Err(Lost::Credential), "credential_rejected", sign)
             }
-            Verdict::Final => {
-                let failure = upstream.refusal(self.asked).await;
-                (Err(Lost::Final(failure)), "refused", Sign::Well)
+            Verdict::Final | Verdict::ModelMissing => {
+                let (failure, facts) = upstream.refusal(self.asked).await;
+                match outcome::reconsider(status, &facts) {
+                    Verdict::ModelMissing => {
+                        self.lacks(reach);
+                        (Err(Lost::Missing(failure)), "model_missing", Sign::Well)
+                    }
+                    _ => (Err(Lost::Final(failure)), "refused", Sign::Well),
+                }
             }
         };
         (result, Outcome { word, status: Some(status), sign })
     }
 
+    /// The time limits of this call. The first byte of an answer that is no stream comes when all of it is there, so only
+    /// the limit of the whole call says how long that may take.
+    fn timeouts(&self) -> Timeouts {
+        let timeouts = self.snapshot.configuration.timeouts;
+        if self.asked.stream {
+            return timeouts;
+        }
+        Timeouts { first_byte: timeouts.total, idle: timeouts.total, ..timeouts }
+    }
+
+    /// Leaves the model alone that its backend does not have.
+    fn lacks(&self, reach: &Reach) {
+        let model = self.snapshot.model(self.candidate).unwrap_or_default();
+        tracing::error!(backend = %reach.target, model, "the backend does not have this model");
+        self.router.health.lacks(reach.target.name(), model, now_ms());
+    }
+
     /// The route in the caller's own dialect, else the first one that the request can be translated to.
     fn route(&self) -> Option<&Route> {
-        let routes = self.snapshot.routes(self.candidate);
-        let own = routes.iter().find(|route| route.dialect == self.asked.dialect);
-        own.or_else(|| {
-            routes.iter().find(|route| request::translatable(self.asked.dialect, route.dialect))
-        })
+        let candidate = self.snapshot.engine.settings().candidates.get(self.candidate)?;
+        let dialect = spoken::dialect(candidate, self.asked.dialect)?;
+        self.snapshot.routes(self.candidate).iter().find(|route| route.dialect == dialect)
     }
 }
 
@@ -225,6 +262,11 @@ struct Trial<'a> {
 
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
-        self.router.health.record(self.backend, self.sign, now_ms());
+        if self.router.health.record(self.backend, self.sign, now_ms()) {
+            tracing::error!(
+                backend = self.backend,
+                "the backend refuses this router's credential and is left alone for a while; renew it"
+            );
+        }
     }
 }

@@ -13,6 +13,8 @@ use std::{
 use domain::Cost;
 use parking_lot::Mutex;
 
+use crate::health::Out;
+
 /// Upper bounds of the duration buckets, milliseconds.
 const BUCKETS_MS: [u64; 14] =
     [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000];
@@ -146,6 +148,8 @@ pub(crate) struct Gauges {
     pub(crate) in_flight: usize,
     /// State of the breaker of each backend: 0 closed, 1 half open, 2 open.
     pub(crate) breakers: Vec<(String, u8)>,
+    /// What is not asked for now.
+    pub(crate) out: Vec<Out>,
 }
 
 impl Metrics {
@@ -206,6 +210,18 @@ impl Metrics {
         head(&mut out, breaker, "gauge", "0 closed, 1 half open, 2 open");
         for (backend, state) in &gauges.breakers {
             line(&mut out, format_args!("{breaker}{{backend=\"{}\"}} {state}", Escaped(backend)));
+        }
+        let unusable = "openshell_router_unusable";
+        head(&mut out, unusable, "gauge", "Backends and models that are not asked now, by cause");
+        for one in &gauges.out {
+            let (backend, model) = (Escaped(&one.backend), one.model.as_deref().unwrap_or("*"));
+            let (model, cause) = (Escaped(model), one.cause.as_str());
+            line(
+                &mut out,
+                format_args!(
+                    "{unusable}{{backend=\"{backend}\",model=\"{model}\",cause=\"{cause}\"}} 1"
+                ),
+            );
         }
         out
     }

@@ -137,7 +137,8 @@ fn refused(router: &Router, snapshot: &Snapshot, refusal: Refusal, now_ms: u64) 
 /// Whether a candidate can be asked at all: its credential is there and its breaker lets calls pass.
 fn usable(router: &Router, snapshot: &Snapshot, candidate: usize, now_ms: u64) -> bool {
     snapshot.place(candidate).is_some_and(|(backend, reach)| {
-        reach.missing.is_none() && router.health.usable(backend.name.as_str(), now_ms)
+        let model = snapshot.model(candidate).unwrap_or_default();
+        reach.missing.is_none() && router.health.serves(backend.name.as_str(), model, now_ms)
     })
 }
 

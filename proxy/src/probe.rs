@@ -1,7 +1,8 @@
 //! Looks whether a backend whose breaker is open has come back, so that no caller has to be the one to try.
 //!
 //! A probe is a `GET` of a fixed path and carries nothing of any prompt. It goes only where the breaker is open, and a
-//! backend answers it in time with a status below 500 or stays closed out.
+//! backend answers it in time with a status below 500 or stays closed out. It carries our credential: one that is refused
+//! keeps the backend closed out as well.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,16 +30,15 @@ pub(crate) async fn run(router: Arc<Router>) {
         for (backend, reach) in snapshot.configuration.backends.iter().zip(&snapshot.reaches) {
             let name = backend.name.as_str();
             if router.health.due(name, now_ms()) && router.health.admit(name, now_ms()) {
-                let well = probe(reach).await;
-                tracing::info!(backend = name, well, "backend probed");
-                let sign = if well { Sign::Well } else { Sign::Ill };
+                let sign = probe(reach).await;
+                tracing::info!(backend = name, well = sign == Sign::Well, "backend probed");
                 router.health.record(name, sign, now_ms());
             }
         }
     }
 }
 
-async fn probe(reach: &Reach) -> bool {
+async fn probe(reach: &Reach) -> Sign {
     let request = Outgoing {
         method: Method::GET,
         path: reach.probe.path.clone(),
@@ -48,11 +48,16 @@ async fn probe(reach: &Reach) -> bool {
     match attempt::attempt(&reach.pool, &reach.target, &request, ANSWER).await {
         Ok(session) => {
             let upstream = Upstream::new(session, reach);
-            let well = (200..500).contains(&upstream.status());
+            let status = upstream.status();
             upstream.discard().await;
-            well
+            match status {
+                // It is up, and no call that carries the same credential would fare better.
+                401 if reach.credential.is_some() => Sign::Unauthorized,
+                200..=499 => Sign::Well,
+                _ => Sign::Ill,
+            }
         }
-        Err(_) => false,
+        Err(_) => Sign::Ill,
     }
 }
 

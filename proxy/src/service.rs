@@ -99,7 +99,7 @@ impl Router {
         let named = |name: &str| {
             snapshot.configuration.backends.iter().any(|backend| backend.name.as_str() == name)
         };
-        self.health.retain(named);
+        self.health.reloaded(named);
         self.snapshot.store(Arc::new(snapshot));
         Ok(())
     }
@@ -125,7 +125,8 @@ impl Router {
         };
         let conditions = self.health.conditions().into_iter();
         let breakers = conditions.map(|(name, condition)| (name, state(condition))).collect();
-        self.metrics.render(&Gauges { in_flight: self.flights.count(), breakers })
+        let out = self.health.out(now_ms());
+        self.metrics.render(&Gauges { in_flight: self.flights.count(), breakers, out })
     }
 }
 

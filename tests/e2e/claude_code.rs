@@ -69,6 +69,15 @@ fn says_hello() {
         assert_eq!(ended.stdout.trim(), "Good morning to you, too.", "{provider}");
         let journal = stage.mock.journal().to_string();
         assert_absent("caller-key-of-claude", journal.as_bytes(), "the mock's journal");
+        let events = stage.world.wait_for_audit(1, |event| event["status_id"] == 1);
+        let omitted = events
+            .iter()
+            .map(|event| event["unmapped"]["openshell"]["omitted"].to_string())
+            .collect::<String>();
+        let translated = provider != "anthropic";
+        for field in ["cache_control", "metadata"] {
+            assert_eq!(omitted.contains(field), translated, "{provider}: {omitted}");
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use openshell_tests::{
     dialect::{DIALECTS, Dialect},
     echo::{self, Cut},
+    http::Ask,
     script::{Script, Step},
     upstream::{ScriptedUpstream, dead_address},
     wire,
-    world::{Backend, Config},
+    world::{Backend, Config, World},
 };
 
 /// The cheap backend fails in the way of the test, the dear one answers.
@@ -50,9 +51,11 @@ fn to_the_next_backend_on_everything_that_may_pass() {
     for (name, script) in failing() {
         let (first, second) = (ScriptedUpstream::always(script), echo::upstream(Cut::NONE));
         let world = config(&first.url(), &second).start();
+        // An answer that is no stream may take as long as the whole call.
+        let forms: &[bool] = if name == "silence" { &[true] } else { &[false, true] };
         for dialect in DIALECTS {
-            for stream in [false, true] {
-                let reply = world.post(dialect.target(), &dialect.ask("hello", stream));
+            for stream in forms {
+                let reply = world.post(dialect.target(), &dialect.ask("hello", *stream));
                 assert_eq!(reply.status, 200, "{name}: {}", reply.text());
                 assert_eq!(dialect.text(&reply), "you said: hello", "{name}");
                 assert_eq!(reply.header("x-openshell-route"), Some("second/dear"), "{name}");
@@ -109,12 +112,125 @@ fn the_caller_waits_for_the_time_limit_and_no_longer() {
     let first = ScriptedUpstream::always(Script::raw(vec![Step::Stall]));
     let second = echo::upstream(Cut::NONE);
     let world = config(&first.url(), &second).start();
-    let reply = world.chat("hello").expect(200);
+    let body = Dialect::Chat.ask("hello", true);
+    let reply = world.post(Dialect::Chat.target(), &body).expect(200);
     assert!(
         reply.took > Duration::from_millis(900) && reply.took < Duration::from_secs(5),
         "{:?}",
         reply.took
     );
+}
+
+#[test]
+fn the_first_byte_of_an_answer_that_is_no_stream_may_take_as_long_as_the_call() {
+    let mut steps = vec![Step::Pause(Duration::from_millis(1_500))];
+    steps.extend(Script::json(200, &wire::chat("I thought for long")).steps().iter().cloned());
+    let first = ScriptedUpstream::always(Script::raw(steps));
+    let second = echo::upstream(Cut::NONE);
+    let world = config(&first.url(), &second).start();
+    let reply = world.chat("hello").expect(200);
+    assert_eq!(Dialect::Chat.text(&reply), "I thought for long");
+    let body = Dialect::Chat.ask("hello", true);
+    let reply = world.post(Dialect::Chat.target(), &body).expect(200);
+    assert_eq!(reply.header("x-openshell-route"), Some("second/dear"), "a stream begins sooner");
+}
+
+/// How often the first of two backends is asked in `calls` calls, and what operators see afterwards.
+fn left_alone(script: Script, calls: usize) -> (usize, World) {
+    let (first, second) = (ScriptedUpstream::always(script), echo::upstream(Cut::NONE));
+    let world = config(&first.url(), &second).start();
+    for _ in 0..calls {
+        let reply = world.chat("hello").expect(200);
+        assert_eq!(reply.header("x-openshell-route"), Some("second/dear"));
+    }
+    (first.count(), world)
+}
+
+#[test]
+fn a_backend_that_refuses_our_credential_is_left_alone_and_its_operator_told() {
+    for (status, asked) in [(401, 1), (403, 3)] {
+        let script = Script::json(status, &wire::error("bad key", "authentication_error"));
+        let (count, world) = left_alone(script, 6);
+        assert_eq!(count, asked, "{status}");
+        let ready = Ask::get("/readyz").send(world.admin()).expect(200).text();
+        assert!(ready.contains("first: it refuses this router's credential; renew it"), "{ready}");
+        let labels = ["backend=\"first\"", "model=\"*\"", "cause=\"credential\""];
+        assert!((world.metric("openshell_router_unusable", &labels) - 1.0).abs() < 0.1);
+        assert!(world.log().contains("the backend refuses this router's credential"));
+    }
+}
+
+#[test]
+fn a_reload_forgives_a_refused_credential() {
+    let refused = Script::json(401, &wire::error("bad key", "authentication_error"));
+    let scripts = vec![refused, Script::json(200, &wire::chat("I know you"))];
+    let (first, second) = (ScriptedUpstream::in_turn(scripts), echo::upstream(Cut::NONE));
+    let config = config(&first.url(), &second);
+    let world = config.start();
+    let _ = world.chat("hello").expect(200);
+    world.write_config(&config.section("unknown_model: auto"));
+    openshell_tests::wait::until(
+        "the first backend to be asked again",
+        Duration::from_secs(30),
+        || {
+            let reply = world.chat("hello").expect(200);
+            (reply.header("x-openshell-route") == Some("first/cheap")).then_some(())
+        },
+    );
+}
+
+#[test]
+fn a_model_that_its_backend_lacks_is_left_alone_and_the_others_are_not() {
+    let first = ScriptedUpstream::start(|seen, _| match seen.json()["model"].as_str() {
+        Some("gone") => {
+            Script::json(404, &wire::error("The model `gone` does not exist", "model_not_found"))
+        }
+        _ => Script::json(200, &wire::chat("here I am")),
+    });
+    let second = echo::upstream(Cut::NONE);
+    let world = Config::new([
+        Backend::new("first", &first.url()).priced("gone", 0.1, 0.1).priced("there", 1.0, 1.0),
+        Backend::new("second", &second.url()).priced("dear", 5.0, 5.0),
+    ])
+    .start();
+    for _ in 0..3 {
+        let reply = world.chat("hello").expect(200);
+        assert_eq!(reply.header("x-openshell-route"), Some("first/there"));
+    }
+    let asked = first.seen().iter().filter(|seen| seen.json()["model"] == "gone").count();
+    assert_eq!(asked, 1);
+    let ready = Ask::get("/readyz").send(world.admin()).expect(200).text();
+    assert!(ready.contains("first/gone: it does not have this model"), "{ready}");
+}
+
+#[test]
+fn a_404_about_something_else_is_the_callers() {
+    let script =
+        Script::json(404, &wire::error("No such File object: file-1", "invalid_request_error"));
+    let (first, second) = (ScriptedUpstream::always(script), echo::upstream(Cut::NONE));
+    let world = config(&first.url(), &second).start();
+    let _ = world.chat("hello").expect(404);
+    assert_eq!((first.count(), second.count()), (1, 0));
+}
+
+#[test]
+fn a_wait_is_seconds_milliseconds_or_a_date() {
+    let cases: [&[(&str, &str)]; 4] = [
+        &[("retry-after", "60")],
+        &[("retry-after", "Wed, 31 Dec 2098 23:59:59 GMT")],
+        // The more exact one counts.
+        &[("retry-after", "0"), ("retry-after-ms", "60000")],
+        &[("retry-after-ms", "99999999999999999999")],
+    ];
+    for (status, headers) in cases.iter().flat_map(|headers| [(429, headers), (529, headers)]) {
+        let body = wire::error("slow down", "rate_limit_exceeded").to_string();
+        let all: Vec<(&str, &str)> =
+            headers.iter().copied().chain([("content-type", "application/json")]).collect();
+        let (count, world) = left_alone(Script::whole(status, &all, body.as_bytes()), 3);
+        assert_eq!(count, 1, "{status} {headers:?}");
+        let labels = ["backend=\"first\"", "cause=\"resting\""];
+        assert!((world.metric("openshell_router_unusable", &labels) - 1.0).abs() < 0.1);
+    }
 }
 
 #[test]

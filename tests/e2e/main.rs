@@ -23,6 +23,7 @@ mod commands;
 mod demo;
 mod dialects;
 mod failover;
+mod late_system;
 mod limits;
 mod reload;
 mod tls_h2;

@@ -5,9 +5,10 @@ use openshell_tests::{
     echo::{self, Cut},
     http::Event,
     script::Script,
+    text::assert_absent,
     upstream::ScriptedUpstream,
     wire,
-    world::{Backend, Config, World},
+    world::{Backend, Config, World, command},
 };
 use serde_json::{Value, json};
 
@@ -154,6 +155,50 @@ fn a_chat_caller_reaches_a_messages_backend() {
     let arguments = message["tool_calls"][0]["function"]["arguments"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(arguments).unwrap(), json!({"path": "b.txt"}));
     assert_eq!(reply["choices"][0]["finish_reason"], "tool_calls");
+}
+
+#[test]
+fn what_a_backend_has_no_words_for_is_said() {
+    let body = json!({"model": "auto", "max_tokens": 100, "metadata": {"user_id": "who-asks"},
+        "system": [{"type": "text", "text": "you are brief", "cache_control": {"type": "ephemeral"}}],
+        "tools": [{"type": "web_search_20250305", "name": "web_search"}],
+        "messages": [{"role": "user", "content": "hi"}]});
+    let expected = "cache_control, metadata, tools.web_search";
+    for stream in [false, true] {
+        let upstream = echo::upstream(Cut::NONE);
+        let world = world(&upstream, Dialect::Chat);
+        let mut body = body.clone();
+        body["stream"] = json!(stream);
+        let reply = world.post("/v1/messages", &body).expect(200);
+        assert_eq!(reply.header("x-openshell-omitted"), Some(expected));
+        assert_absent("who-asks", &upstream.only().everything(), "the backend's request");
+        let event = world.wait_for_audit(1, |_| true).remove(0);
+        let omitted = event["unmapped"]["openshell"]["omitted"].clone();
+        assert_eq!(omitted, json!(expected.split(", ").collect::<Vec<_>>()));
+
+        let file = world.folder().join("request.json");
+        std::fs::write(&file, body.to_string()).unwrap();
+        let config = world.config_path();
+        let (config, file) = (config.to_str().unwrap(), file.to_str().unwrap());
+        let args = ["route", "explain", "--config", config, "-f", file];
+        let said = command(&args).expect(0).stdout;
+        let line = format!("only/m is asked in the dialect chat: leaves out {expected}");
+        assert!(said.contains(&line), "{said}");
+    }
+    let upstream = echo::upstream(Cut::NONE);
+    let reply = world(&upstream, Dialect::Messages).post("/v1/messages", &body).expect(200);
+    assert_eq!(reply.header("x-openshell-omitted"), None, "its own dialect has words for all");
+}
+
+#[test]
+fn a_hosted_tool_that_is_forced_is_refused_by_name() {
+    let upstream = echo::upstream(Cut::NONE);
+    let world = world(&upstream, Dialect::Chat);
+    let body = json!({"model": "auto", "input": "hi", "store": false,
+        "tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}});
+    let reply = world.post("/v1/responses", &body).expect(400).json();
+    assert_eq!(reply["error"]["param"], "tool_choice.type", "{reply}");
+    assert_eq!(upstream.count(), 0);
 }
 
 #[test]

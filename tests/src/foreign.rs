@@ -126,6 +126,11 @@ pub struct LlamaServer {
 impl LlamaServer {
     /// Starts it; only `key` opens it.
     pub fn start(client: &Client, key: &str) -> Self {
+        Self::start_with(client, key, &[])
+    }
+
+    /// Starts it with more words on its command line.
+    pub fn start_with(client: &Client, key: &str, words: &[&str]) -> Self {
         let address = free_address();
         let model = model(client);
         let mut command = bare(&client.python_program("llama-server-vulkan"));
@@ -133,6 +138,7 @@ impl LlamaServer {
         command.args(["--host", "127.0.0.1", "--port", &address.port().to_string()]);
         command.args(["-t", "2", "-c", "8192", "--parallel", "2", "--alias", "smollm2"]);
         command.args(["--embeddings", "--pooling", "mean", "--api-key", key]);
+        command.args(words);
         let server = start("llama-server", &mut command, address);
         wait::until("the model to be loaded", START_TIME_MAX, || {
             let reply = Ask::get("/health").try_send(address).ok()?;
@@ -144,6 +150,11 @@ impl LlamaServer {
     /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

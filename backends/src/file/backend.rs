@@ -15,6 +15,7 @@ use crate::{
     configuration::{Backend, BaseUrl, CredentialSource},
     headers,
     provider::{DIALECTS, NOT_YET, Placement, Provider, dialect_word, subset},
+    translate::LateSystem,
 };
 
 const FIELDS: &[&str] = &[
@@ -28,6 +29,7 @@ const FIELDS: &[&str] = &[
     "api_version",
     "headers",
     "tls",
+    "late_system",
 ];
 
 /// Most backends of one file.
@@ -97,6 +99,7 @@ fn backend(table: &Table<'_>, report: &mut Report) -> Option<(Backend, Vec<Candi
     let api_version = api_version(table, provider, report);
     let headers = fixed_headers(table, report);
     let ca_file = ca_file(table, report);
+    let late_system = late_system(table, report);
     let home = Home { name: name.as_ref(), provider, zone, dialects };
     let (models, candidates) = model::read(table, &home, report);
     let provider = provider?;
@@ -115,6 +118,7 @@ fn backend(table: &Table<'_>, report: &mut Report) -> Option<(Backend, Vec<Candi
         api_version,
         headers,
         ca_file,
+        late_system,
     };
     Some((backend, candidates))
 }
@@ -286,6 +290,12 @@ fn fixed_headers(table: &Table<'_>, report: &mut Report) -> Vec<(String, String)
         }
     }
     fixed
+}
+
+fn late_system(table: &Table<'_>, report: &mut Report) -> Option<LateSystem> {
+    let words =
+        [("user", LateSystem::AsUser), ("keep", LateSystem::InPlace), ("start", LateSystem::Hoist)];
+    table.take("late_system")?.word(&words, report)
 }
 
 fn ca_file(table: &Table<'_>, report: &mut Report) -> Option<String> {

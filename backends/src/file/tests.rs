@@ -395,3 +395,23 @@ fn dialects_follow_the_model() {
         assert_eq!(of(backend, id), expected, "{backend} {id}");
     }
 }
+
+#[test]
+fn late_system_messages_go_where_the_operator_says() {
+    use crate::translate::LateSystem;
+    let file = |field: &str| {
+        format!(
+            "version: 1\nbackends:\n  - {{name: b, provider: vllm, zone: local, {field} models: [{{id: m, context: 1}}]}}\n"
+        )
+    };
+    let cases = [
+        ("", None),
+        ("late_system: user,", Some(LateSystem::AsUser)),
+        ("late_system: keep,", Some(LateSystem::InPlace)),
+        ("late_system: start,", Some(LateSystem::Hoist)),
+    ];
+    for (field, expected) in cases {
+        assert_eq!(sound(&file(field)).backends[0].late_system, expected, "{field}");
+    }
+    assert!(faults(&file("late_system: usr,")).contains("user"), "the words are suggested");
+}

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::translate::{late, omitted::Omitted};
+
 /// What the caller asks for.
 #[derive(Debug, Default)]
 pub(crate) struct Conversation<'a> {
@@ -23,6 +25,12 @@ pub(crate) struct Conversation<'a> {
     pub(crate) format: Option<Format<'a>>,
     pub(crate) effort: Option<Effort>,
     pub(crate) knobs: Vec<Knob<'a>>,
+    /// The field by which the caller asks that its prompt be cached, without saying up to where.
+    pub(crate) cached: Option<&'static str>,
+    /// Names and types of tools that only another provider runs.
+    pub(crate) hosted: Vec<Cow<'a, str>>,
+    /// What was left out.
+    pub(crate) omitted: Omitted,
     pub(crate) paths: Paths,
 }
 
@@ -38,17 +46,22 @@ impl Conversation<'_> {
     /// Gives the user what the system says after the start, in tags that say who spoke.
     pub(crate) fn late_system_as_user(&mut self) {
         let starts = self.system_turns();
-        for turn in self.turns.iter_mut().skip(starts) {
-            if turn.speaker != Speaker::System {
-                continue;
+        let rest = self.turns.split_off(starts);
+        let mut was_late = false;
+        for mut turn in rest {
+            let is_late = turn.speaker == Speaker::System;
+            if is_late {
+                turn.speaker = Speaker::User;
+                turn.blocks.iter_mut().for_each(tag);
             }
-            turn.speaker = Speaker::User;
-            for block in &mut turn.blocks {
-                if let Block::Text(text) = block
-                    && !text.is_empty()
-                {
-                    *text = format!("<system>\n{text}\n</system>").into();
+            let other = self.turns.len() > starts && (is_late || was_late);
+            was_late = is_late;
+            // Templates that refuse a late system message often want speakers to take turns as well.
+            match self.turns.last_mut() {
+                Some(last) if other && last.speaker == turn.speaker => {
+                    last.blocks.append(&mut turn.blocks);
                 }
+                _ => self.turns.push(turn),
             }
         }
     }
@@ -73,6 +86,30 @@ impl Conversation<'_> {
             }
             joins
         });
+    }
+
+    /// Joins consecutive turns of results: all calls of a turn are answered before anything else is said, such as a
+    /// picture that one of the results holds.
+    pub(crate) fn join_result_turns(&mut self) {
+        let only_results = |turn: &Turn<'_>| {
+            let is_result = |block: &Block<'_>| matches!(block, Block::Result(_));
+            turn.speaker == Speaker::User && turn.blocks.iter().all(is_result)
+        };
+        self.turns.dedup_by(|next, kept| {
+            let joins = only_results(next) && only_results(kept);
+            if joins {
+                kept.blocks.append(&mut next.blocks);
+            }
+            joins
+        });
+    }
+}
+
+fn tag(block: &mut Block<'_>) {
+    if let Block::Text(text) = block
+        && !text.is_empty()
+    {
+        *text = format!("{}{text}{}", late::BEGIN, late::END).into();
     }
 }
 
@@ -100,6 +137,8 @@ pub(crate) enum Block<'a> {
     File(Media<'a>),
     Call(Call<'a>),
     Result(ToolResult<'a>),
+    /// The prompt up to here may be cached. JSON as written.
+    CacheUntil(&'a str),
 }
 
 /// A picture or a document.
@@ -196,6 +235,8 @@ pub(crate) struct Tool<'a> {
     /// JSON schema as written; `None` takes no argument.
     pub(crate) schema: Option<&'a str>,
     pub(crate) strict: Option<bool>,
+    /// The tools up to this one may be cached. JSON as written.
+    pub(crate) cache: Option<&'a str>,
 }
 
 /// Which tool must be called.

@@ -7,9 +7,10 @@ mod responses;
 use std::borrow::Cow;
 
 use crate::translate::{
-    HostedTools, TranslateError,
-    conversation::{Conversation, Effort, Knob, KnobKind},
+    TranslateError,
+    conversation::{Block, Conversation, Effort, Knob, KnobKind},
     json::{Node, Object},
+    omitted::{self, Omitted},
 };
 
 pub(crate) use chat::read as chat;
@@ -58,12 +59,29 @@ fn knob<'a>(
     conversation.knobs.push(Knob { kind, path, value: node.text });
 }
 
-/// Refuses a hosted tool, unless the operator lets it go.
-fn hosted(node: &Node<'_, '_>, tools: HostedTools) -> Result<(), TranslateError> {
-    match tools {
-        HostedTools::Omit => Ok(()),
-        HostedTools::Refuse => Err(node.unsupported("a tool of this type runs at the provider")),
-    }
+/// Leaves out a tool that only the provider of the caller's dialect runs. The model may call it or not, so it can do
+/// without; whether the caller forces it is looked at later.
+fn hosted<'a>(to: &mut Conversation<'a>, tool: &Object<'a, '_>) -> Result<(), TranslateError> {
+    let kind = kind(tool)?;
+    to.omitted.add(omitted::hosted(&kind));
+    to.hosted.extend(text(tool, "name")?);
+    to.hosted.push(kind);
+    Ok(())
+}
+
+/// The place up to which the prompt may be cached, if an object says so.
+fn cache<'a>(object: &Object<'a, '_>) -> Option<&'a str> {
+    object.get("cache_control").map(|node| node.text)
+}
+
+/// Adds that place behind the blocks that it ends.
+fn cache_until<'a>(object: &Object<'a, '_>, blocks: &mut Vec<Block<'a>>) {
+    blocks.extend(cache(object).map(Block::CacheUntil));
+}
+
+/// Notes the members that are left out, by their own names.
+fn leave_out(object: &Object<'_, '_>, names: &[&'static str], omitted: &mut Omitted) {
+    names.iter().filter(|name| object.get(name).is_some()).for_each(|name| omitted.add(name));
 }
 
 /// The `type` of an object, or an error that names it.

@@ -44,6 +44,7 @@ fn system_text(turns: &[Turn<'_>]) -> Result<String, TranslateError> {
                 }
                 text.push_str(part);
             }
+            Block::CacheUntil(_) => {}
             other => return Err(misplaced(other)),
         }
     }
@@ -55,9 +56,56 @@ fn misplaced(block: &Block<'_>) -> TranslateError {
     let path = match block {
         Block::Image(media) | Block::File(media) => media.path.as_str(),
         Block::Call(call) => call.path.as_str(),
-        Block::Text(_) | Block::Refusal(_) | Block::Result(_) => "",
+        Block::Text(_) | Block::Refusal(_) | Block::Result(_) | Block::CacheUntil(_) => "",
     };
     TranslateError::field(path, "has no place in this speaker's messages")
+}
+
+/// Blocks, each with the breakpoint behind it.
+fn with_breakpoints<'b, 'a>(
+    blocks: &'b [Block<'a>],
+) -> impl Iterator<Item = (&'b Block<'a>, Option<&'a str>)> {
+    let next = blocks.iter().skip(1).map(Some).chain(std::iter::once(None));
+    let pairs = blocks.iter().zip(next).map(|(block, next)| match next {
+        Some(Block::CacheUntil(cache)) => (block, Some(*cache)),
+        _ => (block, None),
+    });
+    pairs.filter(|(block, _)| !matches!(block, Block::CacheUntil(_)))
+}
+
+/// Whether a prompt says up to where it may be cached.
+fn has_breakpoint(turns: &[Turn<'_>]) -> bool {
+    let is_breakpoint = |block: &Block<'_>| matches!(block, Block::CacheUntil(_));
+    turns.iter().flat_map(|turn| &turn.blocks).any(is_breakpoint)
+}
+
+/// The texts of system turns as blocks of their own, with their breakpoints; chat and Anthropic write them alike.
+fn system_blocks(w: &mut Writer, turns: &[Turn<'_>]) -> Result<(), TranslateError> {
+    w.array(|w| {
+        for (block, cache) in turns.iter().flat_map(|turn| with_breakpoints(&turn.blocks)) {
+            match block {
+                Block::Text(text) | Block::Refusal(text) if text.trim().is_empty() => {}
+                Block::Text(text) | Block::Refusal(text) => text_block(w, text, cache),
+                other => return Err(misplaced(other)),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A block of text of the chat and Anthropic dialects.
+fn text_block(w: &mut Writer, text: &str, cache: Option<&str>) {
+    w.object(|w| {
+        w.field("type", "text");
+        w.field("text", text);
+        cache_control(w, cache);
+    });
+}
+
+fn cache_control(w: &mut Writer, cache: Option<&str>) {
+    if let Some(cache) = cache {
+        w.key("cache_control").raw(cache);
+    }
 }
 
 /// Splits the system turns at the start from the rest.

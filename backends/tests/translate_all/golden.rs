@@ -153,26 +153,20 @@ fn later_system_messages_go_where_the_operator_says() {
         let made: Value = serde_json::from_slice(&made).unwrap();
         let list = made["messages"].as_array().unwrap().clone();
         let shown = list.iter().map(|message| {
-            format!(
-                "{}: {}",
-                message["role"].as_str().unwrap(),
-                message["content"].as_str().unwrap()
-            )
+            let parts = message["content"].as_array().cloned().unwrap_or_default();
+            let texts = parts.iter().map(|part| part["text"].as_str().unwrap().to_owned());
+            let text = message["content"].as_str().map(str::to_owned);
+            let text = text.unwrap_or_else(|| texts.collect::<Vec<String>>().join(" | "));
+            format!("{}: {text}", message["role"].as_str().unwrap())
         });
         shown.collect::<Vec<String>>()
     };
     let in_place = ["system: First.", "user: Hi", "system: Later.", "user: Go on."];
-    let cases = [
-        (None, in_place),
-        (Some(LateSystem::InPlace), in_place),
-        (
-            Some(LateSystem::AsUser),
-            ["system: First.", "user: Hi", "user: <system>\nLater.\n</system>", "user: Go on."],
-        ),
-    ];
-    for (late_system, expected) in cases {
-        assert_eq!(messages(late_system), expected, "{late_system:?}");
+    for late_system in [None, Some(LateSystem::InPlace)] {
+        assert_eq!(messages(late_system), in_place, "{late_system:?}");
     }
+    let one_turn = ["system: First.", "user: Hi | <system>\nLater.\n</system> | Go on."];
+    assert_eq!(messages(Some(LateSystem::AsUser)), one_turn, "speakers take turns");
     let hoisted = messages(Some(LateSystem::Hoist));
     assert_eq!(hoisted, ["system: First.\n\nLater.", "user: Hi", "user: Go on."]);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::BufReader,
+    io::{BufReader, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -86,20 +86,22 @@ fn rotated(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Reads whole lines until the end; an unfinished last line is left for later by not being an event.
+/// Reads whole lines until the end; an unfinished last line is left for later by not being an event. A line that is too
+/// long or no text is passed over, and never held whole.
 pub(crate) fn read(
     reader: &mut impl std::io::BufRead,
     take: &mut impl FnMut(Event),
 ) -> Result<(), Failure> {
-    let mut line = String::new();
+    let most = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut line = Vec::new();
+    let mut too_long = false;
     loop {
         line.clear();
-        if reader.read_line(&mut line)? == 0 {
+        if std::io::BufRead::read_until(&mut reader.by_ref().take(most), b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        if line.len() <= LINE_BYTES_MAX
-            && let Some(event) = Event::parse(&line)
-        {
+        let continues = std::mem::replace(&mut too_long, line.last() != Some(&b'\n'));
+        if !continues && let Some(event) = std::str::from_utf8(&line).ok().and_then(Event::parse) {
             take(event);
         }
     }
@@ -140,5 +142,16 @@ mod tests {
         let mut times = Vec::new();
         read(&mut text.as_bytes(), &mut |event| times.push(event.time_ms())).unwrap();
         assert_eq!(times, [5, 7]);
+    }
+
+    #[test]
+    fn lines_of_any_bytes_hide_no_other_and_are_never_held_whole() {
+        let event = b"{\"class_uid\":6003,\"time\":5}\n";
+        let long = vec![b'x'; 3 * LINE_BYTES_MAX];
+        // What begins in the middle of a line is no event, even when it looks like one.
+        let file = [&b"\xff\xfe\n"[..], event, &long, event, event].concat();
+        let mut times = Vec::new();
+        read(&mut std::io::Cursor::new(file), &mut |event| times.push(event.time_ms())).unwrap();
+        assert_eq!(times, [5, 5]);
     }
 }

@@ -3,6 +3,7 @@
 use std::{io::Read as _, process::ExitCode};
 
 use anyhow::Context as _;
+use backends::{configuration::Configuration, provider::dialect_word, spoken, translate};
 use domain::{Cost, Tenant};
 use router::{
     decide::{Located, Plan, Question, Refusal, Settings},
@@ -51,6 +52,20 @@ struct CandidateLine {
     quality: u8,
     expected_cost_usd: Option<f64>,
     dropped: Option<String>,
+    /// The dialect in which it would be asked, if that is not the caller's.
+    translated_to: Option<&'static str>,
+    /// What that dialect has no words for.
+    omitted: Vec<&'static str>,
+    /// The field that its dialect cannot say, and why; the next candidate would be asked.
+    untranslatable: Option<String>,
+}
+
+/// A request as it came.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    dialect: Dialect,
+    body: &'a [u8],
+    configuration: &'a Configuration,
 }
 
 /// Explains a request.
@@ -91,7 +106,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     };
     let code = match decided {
         Ok(plan) => {
-            report.plan(engine.settings(), &plan);
+            let asked = Asked { dialect, body: &body, configuration: &configuration };
+            report.plan(engine.settings(), &plan, asked);
             ExitCode::SUCCESS
         }
         Err(refusal) => {
@@ -160,15 +176,19 @@ fn finding((located, path): (&Located, String)) -> FindingLine {
 }
 
 impl Report {
-    fn plan(&mut self, settings: &Settings, plan: &Plan) {
+    fn plan(&mut self, settings: &Settings, plan: &Plan, asked: Asked<'_>) {
         self.sensitivity = plan.sensitivity.to_string();
         self.input_tokens = Some(plan.input.tokens.0);
         self.input_tokens_exact = Some(plan.input.exact);
         self.reason.clone_from(&plan.reason);
         for attempt in &plan.attempts {
             self.candidate(settings, attempt.candidate, Some(attempt.expected), None);
+            if let Some(line) = self.candidates.last_mut() {
+                line.translate(settings, attempt.candidate, asked);
+            }
         }
-        self.winner = self.candidates.first().map(|line| line.candidate.clone());
+        let mut able = self.candidates.iter().filter(|line| line.untranslatable.is_none());
+        self.winner = able.next().map(|line| line.candidate.clone());
         for dropped in &plan.dropped {
             self.candidate(settings, dropped.candidate, None, Some(dropped.why.to_string()));
         }
@@ -188,12 +208,34 @@ impl Report {
                 quality: candidate.quality,
                 expected_cost_usd: expected.map(Cost::usd),
                 dropped,
+                translated_to: None,
+                omitted: Vec::new(),
+                untranslatable: None,
             });
         }
     }
 
     fn refused(&mut self, refusal: &Refusal) {
         self.reason = format!("refused with {} {}: {refusal}", refusal.status(), refusal.code());
+    }
+}
+
+impl CandidateLine {
+    /// Says what becomes of the request on the way to this candidate. The placeholders of redaction change no field.
+    fn translate(&mut self, settings: &Settings, index: usize, asked: Asked<'_>) {
+        let to =
+            settings.candidates.get(index).and_then(|facts| spoken::dialect(facts, asked.dialect));
+        let (Some(to), Some(options)) = (to, spoken::options(asked.configuration, index)) else {
+            return;
+        };
+        if to == asked.dialect {
+            return;
+        }
+        self.translated_to = Some(dialect_word(to));
+        match translate::request_with_names(asked.dialect, to, asked.body, &options) {
+            Ok(translated) => self.omitted = translated.omitted.iter().collect(),
+            Err(error) => self.untranslatable = Some(error.to_string()),
+        }
     }
 }
 
@@ -226,6 +268,15 @@ fn table(report: &Report) -> String {
         ));
         let rows: Vec<Vec<String>> = report.candidates.iter().map(candidate_row).collect();
         parts.push(columns(&["CANDIDATE", "ZONE", "QUALITY", "EXPECTED USD", "DROPPED"], &rows));
+    }
+    for line in &report.candidates {
+        let Some(dialect) = line.translated_to else { continue };
+        let rest = match &line.untranslatable {
+            Some(error) => format!("cannot: {error}"),
+            None if line.omitted.is_empty() => "nothing is left out".to_owned(),
+            None => format!("leaves out {}", line.omitted.join(", ")),
+        };
+        parts.push(format!("{} is asked in the dialect {dialect}: {rest}", line.candidate));
     }
     if let Some(winner) = &report.winner {
         parts.push(format!("winner: {winner}"));

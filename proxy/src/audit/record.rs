@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use backends::translate::Omitted;
 use domain::{Cost, Sensitivity, Zone};
 use serde_json::{Map, Value, json};
 
@@ -51,6 +52,8 @@ pub(crate) struct Record {
     pub(crate) attempts: Vec<AttemptRecord>,
     /// Every candidate that was not asked, with the reason.
     pub(crate) dropped: Vec<DroppedRecord>,
+    /// What the backend's dialect had no words for.
+    pub(crate) omitted: Omitted,
     /// Tokens: prompt, of these cached, answer.
     pub(crate) tokens: Option<[u64; 3]>,
     /// Whether the tokens are the provider's own numbers.
@@ -161,6 +164,7 @@ impl Record {
         let found = self.found.iter();
         let labels = found.map(|f| json!({"label": f.label, "count": f.count, "action": f.action}));
         put("labels", labels.collect());
+        put("omitted", self.omitted.iter().collect());
         if let Some([input, cached, output]) = self.tokens {
             let reported = self.tokens_reported;
             put(

@@ -17,6 +17,8 @@ pub(super) enum Lost {
     Failed,
     /// It took too long.
     Timeout,
+    /// It does not have the model.
+    Missing(Failure),
     /// It refuses our credential.
     Credential,
     /// Its answer broke before the first content byte.
@@ -27,6 +29,7 @@ pub(super) enum Lost {
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     untranslatable: Option<Failure>,
+    missing: Option<Failure>,
     busy: bool,
     /// The earliest time that one of the busy ones named.
     after: Option<Duration>,
@@ -42,6 +45,9 @@ impl Losses {
         match lost {
             Lost::Final(failure) | Lost::Untranslatable(failure) => {
                 self.untranslatable.get_or_insert(failure);
+            }
+            Lost::Missing(failure) => {
+                self.missing.get_or_insert(failure);
             }
             Lost::Busy(after) => {
                 self.busy = true;
@@ -65,7 +71,9 @@ impl Losses {
             Self { broke: true, .. } => Failure::Answer,
             Self { failed: true, .. } => Failure::Backends,
             Self { credential: true, .. } => Failure::Credential,
-            Self { untranslatable: Some(failure), .. } => failure,
+            Self { untranslatable: Some(failure), .. } | Self { missing: Some(failure), .. } => {
+                failure
+            }
             Self { .. } => Failure::Backends,
         }
     }

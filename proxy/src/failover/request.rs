@@ -4,8 +4,8 @@
 //! body is the caller's bytes but for the edits.
 
 use backends::{
-    provider::Provider,
-    translate::{self, AnswerContext, OutputLimit, RequestOptions},
+    spoken,
+    translate::{self, AnswerContext, Omitted},
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
@@ -22,15 +22,13 @@ use crate::{
 /// What the translation of an answer needs to know of the request; `None` where there is no translation.
 pub(crate) type Translation = Option<AnswerContext>;
 
-/// Whether a request of dialect `from` can be said in dialect `to` at all.
-pub(crate) fn translatable(from: Dialect, to: Dialect) -> bool {
-    let talks = |dialect| {
-        matches!(
-            dialect,
-            Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::AnthropicMessages
-        )
-    };
-    from == to || (talks(from) && talks(to))
+/// A request that is ready to be sent, and what its answer needs.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) request: Outgoing,
+    pub(super) translation: Translation,
+    /// What the backend's dialect has no words for.
+    pub(super) omitted: Omitted,
 }
 
 /// Builds the request for the attempt at `place` in the plan.
@@ -43,9 +41,11 @@ pub(super) fn build(
     place: usize,
     candidate: usize,
     route: &Route,
-) -> Result<(Outgoing, Translation), Failure> {
-    let (body, translation) = if route.dialect == asked.dialect {
-        (asked.spliced(place), None)
+) -> Result<Built, Failure> {
+    let (body, translation, omitted) = if route.dialect == asked.dialect {
+        let configuration = &snapshot.configuration;
+        let own = spoken::edits(configuration, candidate, asked.dialect, &asked.body);
+        (asked.spliced(place, own), None, Omitted::default())
     } else {
         translated(snapshot, asked, (place, candidate), route.dialect)?
     };
@@ -55,7 +55,7 @@ pub(super) fn build(
         headers: headers(asked, route),
         body,
     };
-    Ok((request, translation))
+    Ok(Built { request, translation, omitted })
 }
 
 /// The body in the dialect `to`: the edits first, then the translation, so that nothing hidden is ever translated.
@@ -64,33 +64,25 @@ fn translated(
     asked: &Asked,
     (place, candidate): (usize, usize),
     to: Dialect,
-) -> Result<(Vec<Bytes>, Translation), Failure> {
-    let body = asked.spliced(place).concat();
-    let model = snapshot.model(candidate).unwrap_or_default();
-    let facts = snapshot.engine.settings().candidates.get(candidate);
-    let mut options = RequestOptions::new(model);
-    if let Some(most) = facts.and_then(|facts| facts.output_max) {
-        options.output_max_default = most.0;
-    }
-    options.output_limit = match snapshot.place(candidate).map(|(backend, _)| backend.provider) {
-        Some(Provider::OpenAi | Provider::AzureOpenAi) | None => OutputLimit::MaxCompletionTokens,
-        Some(_) => OutputLimit::MaxTokens,
-    };
+) -> Result<(Vec<Bytes>, Translation, Omitted), Failure> {
+    let body = asked.spliced(place, Vec::new()).concat();
+    let options = spoken::options(&snapshot.configuration, candidate).ok_or(Failure::Internal)?;
     let written = translate::request_with_names(asked.dialect, to, &body, &options);
     let written = written.map_err(|error| Failure::Untranslatable {
         param: error.param,
         message: error.message,
         code: error.code,
     })?;
+    let facts = snapshot.engine.settings().candidates.get(candidate);
     let context = AnswerContext {
-        model: facts.map_or(model, |facts| facts.model.as_str()).to_owned(),
+        model: facts.map_or(options.model, |facts| facts.model.as_str()).to_owned(),
         created: now_ms() / 1_000,
         id: uuid::Uuid::new_v4().simple().to_string(),
         // The report is needed here; a caller that did not ask for it does not see it.
         include_usage: true,
         tool_names: written.tool_names,
     };
-    Ok((vec![written.body.into()], Some(context)))
+    Ok((vec![written.body.into()], Some(context), written.omitted))
 }
 
 /// The caller's headers that may pass, below them the router's own, above them the operator's and the credential.

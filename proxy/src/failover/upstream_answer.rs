@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use backends::translate::read_error;
+use backends::translate::{ErrorFacts, read_error};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, header};
 use pingora::{connectors::http::Connector, protocols::http::client::HttpSession};
@@ -141,8 +141,8 @@ impl Upstream {
         }
     }
 
-    /// The backend's fault with the request, in words that the caller may see.
-    pub(super) async fn refusal(mut self, asked: &Asked) -> Failure {
+    /// The backend's fault with the request: in words that the caller may see, and as it was read.
+    pub(super) async fn refusal(mut self, asked: &Asked) -> (Failure, ErrorFacts) {
         let status = self.status();
         let body = timeout(ERROR_TIME, self.whole(ERROR_BYTES_MAX, ERROR_TIME)).await;
         let body = match body {
@@ -154,12 +154,14 @@ impl Upstream {
         clean.extend_from_slice(&mask.finish());
         let facts = read_error(status, &clean);
         let message = restore_text(&asked.vault, &facts.message, Escape::None);
-        Failure::Provider {
+        let code = facts.code.as_ref().unwrap_or(&facts.kind);
+        let failure = Failure::Provider {
             status,
-            code: facts.code.or(Some(facts.kind)).filter(|code| is_code(code)),
+            code: Some(code.clone()).filter(|code| is_code(code)),
             message: message.chars().take(ERROR_CHARS_MAX).collect(),
-            param: facts.param.filter(|param| is_code(param)),
-        }
+            param: facts.param.clone().filter(|param| is_code(param)),
+        };
+        (failure, facts)
     }
 
     /// The whole body, decoded.

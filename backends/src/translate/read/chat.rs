@@ -3,35 +3,36 @@
 use std::borrow::Cow;
 
 use crate::translate::{
-    HostedTools, TranslateError,
+    TranslateError,
     conversation::{
         Block, Call, Choice, Conversation, Format, KnobKind, Media, Name, Paths, Source, Speaker,
         Tool, ToolResult, Turn,
     },
     json::{Node, Object},
-    read::{effort, empty, hosted, kind, knob, nonzero, number, off, strict, text, unknown_kind},
+    omitted::Omitted,
+    read::{
+        cache, cache_until, effort, empty, hosted, kind, knob, leave_out, nonzero, number, off,
+        strict, text, unknown_kind,
+    },
 };
 
 /// Reads a request of the chat dialect.
 ///
 /// # Errors
 /// The first field without a counterpart in the other dialects.
-pub(crate) fn read<'a>(
-    root: &Object<'a, '_>,
-    hosted_tools: HostedTools,
-) -> Result<Conversation<'a>, TranslateError> {
+pub(crate) fn read<'a>(root: &Object<'a, '_>) -> Result<Conversation<'a>, TranslateError> {
     let paths = Paths { turns: "messages", stop: "stop", effort: "reasoning_effort" };
     let mut conversation = Conversation { paths, ..Conversation::default() };
     root.need("model")?;
     for (key, node) in root.iter() {
         if key == "tools" {
-            conversation.tools = tools(&node, hosted_tools)?;
+            tools(&mut conversation, &node)?;
         } else {
             setting(&mut conversation, key, &node)?;
         }
     }
     for message in root.need("messages")?.array()?.iter() {
-        conversation.turns.push(turn(&message)?);
+        conversation.turns.push(turn(&message, &mut conversation.omitted)?);
     }
     Ok(conversation)
 }
@@ -44,7 +45,13 @@ fn setting<'a>(
     match key {
         "model" | "messages" => {}
         "stream" => to.stream = node.bool()?,
-        "stream_options" => node.object()?.only(&["include_usage", "include_obfuscation"])?,
+        "stream_options" => {
+            let options = node.object()?;
+            options.only(&["include_usage", "include_obfuscation"])?;
+            if options.get("include_obfuscation").is_some() {
+                to.omitted.add("stream_options.include_obfuscation");
+            }
+        }
         "max_completion_tokens" => to.output_max = Some(node.u64()?),
         "max_tokens" => to.output_max = to.output_max.or(Some(node.u64()?)),
         "stop" => to.stop = stops(node)?,
@@ -67,20 +74,38 @@ fn setting<'a>(
         "frequency_penalty" | "presence_penalty" => {}
         "n" if node.text == "1" => {}
         "n" => return Err(node.unsupported("only one answer can be translated")),
-        "logprobs" | "store" => off(node)?,
+        "logprobs" => off(node)?,
         "top_logprobs" if node.text == "0" => {}
         "modalities" => only_text(node)?,
         "functions" => empty(node)?,
-        // Hints; the module doc of `translate` says why.
-        "metadata"
-        | "user"
-        | "safety_identifier"
-        | "prompt_cache_key"
-        | "prompt_cache_options"
-        | "prompt_cache_retention"
-        | "service_tier"
-        | "prediction" => {}
-        _ => return Err(node.unknown()),
+        _ => hint(to, key, node)?,
+    }
+    Ok(())
+}
+
+/// Hints; the module doc of `translate` says why they can go.
+fn hint<'a>(
+    to: &mut Conversation<'a>,
+    key: &str,
+    node: &Node<'a, '_>,
+) -> Result<(), TranslateError> {
+    const HINTS: [&str; 7] = [
+        "metadata",
+        "user",
+        "safety_identifier",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "service_tier",
+        "prediction",
+    ];
+    match key {
+        "store" if !node.bool()? => {}
+        "store" => to.omitted.add("store"),
+        "prompt_cache_key" => to.cached = Some("prompt_cache_key"),
+        _ => match HINTS.into_iter().find(|hint| *hint == key) {
+            Some(name) => to.omitted.add(name),
+            None => return Err(node.unknown()),
+        },
     }
     Ok(())
 }
@@ -101,24 +126,22 @@ fn only_text(node: &Node<'_, '_>) -> Result<(), TranslateError> {
     Ok(())
 }
 
-fn tools<'a>(
-    node: &Node<'a, '_>,
-    hosted_tools: HostedTools,
-) -> Result<Vec<Tool<'a>>, TranslateError> {
-    let mut tools = Vec::new();
+fn tools<'a>(to: &mut Conversation<'a>, node: &Node<'a, '_>) -> Result<(), TranslateError> {
     for item in node.array()?.iter() {
         let item = item.object()?;
         // Mistral's clients leave the type out.
         match text(&item, "type")?.as_deref().unwrap_or("function") {
             "function" => {
                 item.only(&["type", "function", "cache_control", "eager_input_streaming"])?;
-                tools.push(function(&item.need("function")?.object()?)?);
+                leave_out(&item, &["eager_input_streaming"], &mut to.omitted);
+                let tool = function(&item.need("function")?.object()?)?;
+                to.tools.push(Tool { cache: cache(&item), ..tool });
             }
             "custom" => return Err(unknown_kind(&item)),
-            _ => hosted(&item.need("type")?, hosted_tools)?,
+            _ => hosted(to, &item)?,
         }
     }
-    Ok(tools)
+    Ok(())
 }
 
 fn function<'a>(object: &Object<'a, '_>) -> Result<Tool<'a>, TranslateError> {
@@ -128,6 +151,7 @@ fn function<'a>(object: &Object<'a, '_>) -> Result<Tool<'a>, TranslateError> {
         description: text(object, "description")?,
         schema: object.get("parameters").map(|node| node.text),
         strict: object.get("strict").map(|node| node.bool()).transpose()?,
+        cache: None,
     })
 }
 
@@ -171,21 +195,25 @@ fn format<'a>(node: &Node<'a, '_>) -> Result<Option<Format<'a>>, TranslateError>
     }
 }
 
-fn turn<'a>(node: &Node<'a, '_>) -> Result<Turn<'a>, TranslateError> {
+fn turn<'a>(node: &Node<'a, '_>, omitted: &mut Omitted) -> Result<Turn<'a>, TranslateError> {
     let message = node.object()?;
     let role = message.need("role")?;
-    let (speaker, blocks) = match role.string()?.as_ref() {
-        "system" | "developer" => (Speaker::System, plain(&message)?),
-        "user" => (Speaker::User, plain(&message)?),
-        "assistant" => (Speaker::Assistant, assistant(&message)?),
-        "tool" => (Speaker::User, vec![result(&message)?]),
+    let (speaker, mut blocks) = match role.string()?.as_ref() {
+        "system" | "developer" => (Speaker::System, plain(&message, omitted)?),
+        "user" => (Speaker::User, plain(&message, omitted)?),
+        "assistant" => (Speaker::Assistant, assistant(&message, omitted)?),
+        "tool" => (Speaker::User, vec![result(&message, omitted)?]),
         _ => return Err(role.unsupported("this role cannot be translated")),
     };
+    cache_until(&message, &mut blocks);
     Ok(Turn { speaker, blocks })
 }
 
 /// The content of a message that has nothing else.
-fn plain<'a>(message: &Object<'a, '_>) -> Result<Vec<Block<'a>>, TranslateError> {
+fn plain<'a>(
+    message: &Object<'a, '_>,
+    omitted: &mut Omitted,
+) -> Result<Vec<Block<'a>>, TranslateError> {
     for (key, node) in message.iter() {
         match key {
             "role" | "content" | "cache_control" => {}
@@ -193,22 +221,27 @@ fn plain<'a>(message: &Object<'a, '_>) -> Result<Vec<Block<'a>>, TranslateError>
             _ => return Err(node.unknown()),
         }
     }
-    content(message.get("content"))
+    content(message.get("content"), omitted)
 }
 
-fn assistant<'a>(message: &Object<'a, '_>) -> Result<Vec<Block<'a>>, TranslateError> {
+fn assistant<'a>(
+    message: &Object<'a, '_>,
+    omitted: &mut Omitted,
+) -> Result<Vec<Block<'a>>, TranslateError> {
     for (key, node) in message.iter() {
         match key {
             "role" | "content" | "refusal" | "tool_calls" | "annotations" | "cache_control" => {}
             // Bound to the backend that made it.
-            "reasoning" | "reasoning_content" | "reasoning_details" => {}
+            "reasoning" | "reasoning_content" | "reasoning_details" => {
+                omitted.add("messages.reasoning");
+            }
             // Repeats the role; LangChain for JavaScript always sends one.
             "name" => {}
             "prefix" => off(&node)?,
             _ => return Err(node.unknown()),
         }
     }
-    let mut blocks = content(message.get("content"))?;
+    let mut blocks = content(message.get("content"), omitted)?;
     if let Some(refusal) = message.get("refusal") {
         blocks.push(Block::Refusal(refusal.string()?));
     }
@@ -236,17 +269,23 @@ fn call<'a>(node: &Node<'a, '_>) -> Result<Call<'a>, TranslateError> {
     })
 }
 
-fn result<'a>(message: &Object<'a, '_>) -> Result<Block<'a>, TranslateError> {
+fn result<'a>(
+    message: &Object<'a, '_>,
+    omitted: &mut Omitted,
+) -> Result<Block<'a>, TranslateError> {
     // `name` repeats the function's name.
     message.only(&["role", "content", "tool_call_id", "name", "cache_control"])?;
     Ok(Block::Result(ToolResult {
         id: message.need("tool_call_id")?.string()?,
-        blocks: content(message.get("content"))?,
+        blocks: content(message.get("content"), omitted)?,
         failed: false,
     }))
 }
 
-fn content<'a>(node: Option<Node<'a, '_>>) -> Result<Vec<Block<'a>>, TranslateError> {
+fn content<'a>(
+    node: Option<Node<'a, '_>>,
+    omitted: &mut Omitted,
+) -> Result<Vec<Block<'a>>, TranslateError> {
     let Some(node) = node else { return Ok(Vec::new()) };
     if node.is_string() {
         return Ok(vec![Block::Text(node.string()?)]);
@@ -263,9 +302,11 @@ fn content<'a>(node: Option<Node<'a, '_>>) -> Result<Vec<Block<'a>>, TranslateEr
             "image_url" => blocks.push(Block::Image(image(&part)?)),
             "file" => blocks.push(Block::File(file(&part)?)),
             // Mistral's reasoning; bound to the backend that made it.
-            "thinking" => {}
+            "thinking" => omitted.add("messages.reasoning"),
             _ => return Err(unknown_kind(&part)),
         }
+        leave_out(&part, &["prompt_cache_breakpoint"], omitted);
+        cache_until(&part, &mut blocks);
     }
     Ok(blocks)
 }

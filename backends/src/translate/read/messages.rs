@@ -3,33 +3,34 @@
 use std::borrow::Cow;
 
 use crate::translate::{
-    HostedTools, TranslateError,
+    TranslateError,
     conversation::{
         Block, Call, Choice, Conversation, Effort, Format, KnobKind, Media, Name, Paths, Source,
         Speaker, Tool, ToolResult, Turn,
     },
     json::{Node, Object},
-    read::{effort, empty, hosted, kind, knob, number, off, text, unknown_kind},
+    omitted::Omitted,
+    read::{
+        cache, cache_until, effort, empty, hosted, kind, knob, leave_out, number, off, text,
+        unknown_kind,
+    },
 };
 
 /// Reads a request of the Anthropic dialect.
 ///
 /// # Errors
 /// The first field without a counterpart in the other dialects.
-pub(crate) fn read<'a>(
-    root: &Object<'a, '_>,
-    hosted_tools: HostedTools,
-) -> Result<Conversation<'a>, TranslateError> {
+pub(crate) fn read<'a>(root: &Object<'a, '_>) -> Result<Conversation<'a>, TranslateError> {
     let paths = Paths { turns: "messages", stop: "stop_sequences", effort: "thinking" };
     let mut conversation = Conversation { paths, ..Conversation::default() };
     root.need("model")?;
     if let Some(system) = root.get("system") {
-        let blocks = content(Speaker::System, Some(system))?;
+        let blocks = content(Speaker::System, Some(system), &mut conversation.omitted)?;
         conversation.turns.push(Turn { speaker: Speaker::System, blocks });
     }
     for (key, node) in root.iter() {
         if key == "tools" {
-            conversation.tools = tools(&node, hosted_tools)?;
+            tools(&mut conversation, &node)?;
         } else {
             setting(&mut conversation, key, &node)?;
         }
@@ -61,15 +62,27 @@ fn setting<'a>(
         "top_k" => knob(to, KnobKind::TopK, "top_k", node),
         "tool_choice" => choice(to, &node.object()?)?,
         "thinking" => thinking(to, &node.object()?)?,
-        "context_management" => only_clears_thinking(&node.object()?)?,
-        "mcp_servers" => empty(node)?,
-        // Hints; the module doc of `translate` says why.
-        "metadata" | "service_tier" | "speed" | "cache_control" | "diagnostics"
-        | "user_profile_id" | "workspace_id" => {}
-        _ => return Err(node.unknown()),
+        "cache_control" => to.cached = Some("cache_control"),
+        "mcp_servers" if empty(node).is_ok() => {}
+        _ => match HINTS.into_iter().find(|hint| *hint == key) {
+            Some(name) => to.omitted.add(name),
+            None => return Err(node.unknown()),
+        },
     }
     Ok(())
 }
+
+/// Hints; the module doc of `translate` says why they can go.
+const HINTS: [&str; 8] = [
+    "context_management",
+    "mcp_servers",
+    "metadata",
+    "service_tier",
+    "speed",
+    "diagnostics",
+    "user_profile_id",
+    "workspace_id",
+];
 
 fn choice<'a>(to: &mut Conversation<'a>, object: &Object<'a, '_>) -> Result<(), TranslateError> {
     object.only(&["type", "name", "disable_parallel_tool_use"])?;
@@ -89,9 +102,12 @@ fn choice<'a>(to: &mut Conversation<'a>, object: &Object<'a, '_>) -> Result<(), 
 /// A budget becomes an effort; an explicit `output_config.effort` wins, because it is read later.
 fn thinking(to: &mut Conversation<'_>, object: &Object<'_, '_>) -> Result<(), TranslateError> {
     object.only(&["type", "budget_tokens", "display"])?;
+    if object.get("display").is_some() {
+        to.omitted.add("thinking.display");
+    }
     match kind(object)?.as_ref() {
         // How models of other providers behave when nothing is said.
-        "adaptive" | "disabled" => {}
+        "adaptive" | "disabled" => to.omitted.add("thinking"),
         "enabled" => {
             to.effort = Some(match object.need("budget_tokens")?.u64()? {
                 0..=2048 => Effort::Low,
@@ -104,18 +120,6 @@ fn thinking(to: &mut Conversation<'_>, object: &Object<'_, '_>) -> Result<(), Tr
     Ok(())
 }
 
-fn only_clears_thinking(object: &Object<'_, '_>) -> Result<(), TranslateError> {
-    object.only(&["edits"])?;
-    let Some(edits) = object.get("edits") else { return Ok(()) };
-    for edit in edits.array()?.iter() {
-        let edit = edit.object()?;
-        if !kind(&edit)?.starts_with("clear_thinking_") {
-            return Err(unknown_kind(&edit));
-        }
-    }
-    Ok(())
-}
-
 fn output_config<'a>(
     to: &mut Conversation<'a>,
     object: &Object<'a, '_>,
@@ -123,6 +127,7 @@ fn output_config<'a>(
     object.only(&["effort", "format"])?;
     if let Some(node) = object.get("effort") {
         to.effort = Some(effort(&node)?);
+        to.paths.effort = "output_config.effort";
     }
     if let Some(node) = object.get("format") {
         let format = node.object()?;
@@ -136,27 +141,25 @@ fn output_config<'a>(
     Ok(())
 }
 
-fn tools<'a>(
-    node: &Node<'a, '_>,
-    hosted_tools: HostedTools,
-) -> Result<Vec<Tool<'a>>, TranslateError> {
-    let mut tools = Vec::new();
+fn tools<'a>(to: &mut Conversation<'a>, node: &Node<'a, '_>) -> Result<(), TranslateError> {
     for item in node.array()?.iter() {
         let item = item.object()?;
         if item.get("type").is_some() && kind(&item)? != "custom" {
-            hosted(&item.need("type")?, hosted_tools)?;
+            hosted(to, &item)?;
         } else {
-            tools.push(tool(&item)?);
+            to.tools.push(tool(&item, &mut to.omitted)?);
         }
     }
-    Ok(tools)
+    Ok(())
 }
 
-fn tool<'a>(item: &Object<'a, '_>) -> Result<Tool<'a>, TranslateError> {
+fn tool<'a>(item: &Object<'a, '_>, omitted: &mut Omitted) -> Result<Tool<'a>, TranslateError> {
     for (key, node) in item.iter() {
         match key {
             "type" | "name" | "description" | "input_schema" | "strict" => {}
-            "cache_control" | "defer_loading" | "eager_input_streaming" => {}
+            "cache_control" => {}
+            "defer_loading" => omitted.add("tools.defer_loading"),
+            "eager_input_streaming" => omitted.add("tools.eager_input_streaming"),
             "input_examples" => empty(&node)?,
             _ => return Err(node.unknown()),
         }
@@ -166,6 +169,7 @@ fn tool<'a>(item: &Object<'a, '_>) -> Result<Tool<'a>, TranslateError> {
         description: text(item, "description")?,
         schema: item.get("input_schema").map(|node| node.text),
         strict: item.get("strict").map(|node| node.bool()).transpose()?,
+        cache: cache(item),
     })
 }
 
@@ -190,12 +194,13 @@ fn turn<'a>(to: &mut Conversation<'a>, node: &Node<'a, '_>) -> Result<Turn<'a>, 
         output.only(&["effort"])?;
         output_config(to, &output)?;
     }
-    Ok(Turn { speaker, blocks: content(speaker, message.get("content"))? })
+    Ok(Turn { speaker, blocks: content(speaker, message.get("content"), &mut to.omitted)? })
 }
 
 fn content<'a>(
     speaker: Speaker,
     node: Option<Node<'a, '_>>,
+    omitted: &mut Omitted,
 ) -> Result<Vec<Block<'a>>, TranslateError> {
     let Some(node) = node else { return Ok(Vec::new()) };
     if node.is_string() {
@@ -206,20 +211,28 @@ fn content<'a>(
         let item = item.object()?;
         match (kind(&item)?.as_ref(), speaker) {
             ("tool_use", Speaker::Assistant) => blocks.push(Block::Call(call(&item)?)),
-            ("tool_result", Speaker::User) => blocks.push(Block::Result(result(&item)?)),
+            ("tool_result", Speaker::User) => blocks.push(Block::Result(result(&item, omitted)?)),
             // Bound to the backend that made it.
-            ("thinking" | "redacted_thinking", Speaker::Assistant) => {}
-            _ => leaf(&item, &mut blocks)?,
+            ("thinking" | "redacted_thinking", Speaker::Assistant) => {
+                omitted.add("messages.thinking");
+            }
+            _ => leaf(&item, &mut blocks, omitted)?,
         }
+        cache_until(&item, &mut blocks);
     }
     Ok(blocks)
 }
 
 /// A block that holds no other blocks.
-fn leaf<'a>(item: &Object<'a, '_>, blocks: &mut Vec<Block<'a>>) -> Result<(), TranslateError> {
+fn leaf<'a>(
+    item: &Object<'a, '_>,
+    blocks: &mut Vec<Block<'a>>,
+    omitted: &mut Omitted,
+) -> Result<(), TranslateError> {
     match kind(item)?.as_ref() {
         "text" => {
             item.only(&["type", "text", "cache_control", "citations"])?;
+            leave_out(item, &["citations"], omitted);
             blocks.push(Block::Text(item.need("text")?.string()?));
         }
         "image" => blocks.push(Block::Image(image(item)?)),
@@ -254,7 +267,10 @@ fn direct(caller: &Object<'_, '_>) -> Result<(), TranslateError> {
     if kind(caller)? == "direct" { Ok(()) } else { Err(unknown_kind(caller)) }
 }
 
-fn result<'a>(item: &Object<'a, '_>) -> Result<ToolResult<'a>, TranslateError> {
+fn result<'a>(
+    item: &Object<'a, '_>,
+    omitted: &mut Omitted,
+) -> Result<ToolResult<'a>, TranslateError> {
     item.only(&["type", "tool_use_id", "content", "is_error", "cache_control"])?;
     let mut blocks = Vec::new();
     match item.get("content") {
@@ -262,7 +278,9 @@ fn result<'a>(item: &Object<'a, '_>) -> Result<ToolResult<'a>, TranslateError> {
         Some(text) if text.is_string() => blocks.push(Block::Text(text.string()?)),
         Some(list) => {
             for inner in list.array()?.iter() {
-                leaf(&inner.object()?, &mut blocks)?;
+                let inner = inner.object()?;
+                leaf(&inner, &mut blocks, omitted)?;
+                cache_until(&inner, &mut blocks);
             }
         }
     }

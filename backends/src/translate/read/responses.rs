@@ -3,23 +3,21 @@
 use std::borrow::Cow;
 
 use crate::translate::{
-    HostedTools, TranslateError,
+    TranslateError,
     conversation::{
         Block, Call, Choice, Conversation, Format, KnobKind, Media, Name, Paths, Source, Speaker,
         Tool, ToolResult, Turn,
     },
     json::{Node, Object},
-    read::{effort, hosted, kind, knob, number, off, strict, text, unknown_kind},
+    omitted::Omitted,
+    read::{effort, hosted, kind, knob, leave_out, number, off, strict, text, unknown_kind},
 };
 
 /// Reads a request of the Responses dialect.
 ///
 /// # Errors
 /// The first field without a counterpart in the other dialects; everything that needs state at the provider is one.
-pub(crate) fn read<'a>(
-    root: &Object<'a, '_>,
-    hosted_tools: HostedTools,
-) -> Result<Conversation<'a>, TranslateError> {
+pub(crate) fn read<'a>(root: &Object<'a, '_>) -> Result<Conversation<'a>, TranslateError> {
     let paths = Paths { turns: "input", stop: "stop", effort: "reasoning.effort" };
     let mut conversation = Conversation { paths, ..Conversation::default() };
     root.need("model")?;
@@ -29,7 +27,7 @@ pub(crate) fn read<'a>(
     }
     for (key, node) in root.iter() {
         if key == "tools" {
-            conversation.tools = tools(&node, hosted_tools)?;
+            tools(&mut conversation, &node)?;
         } else {
             setting(&mut conversation, key, &node)?;
         }
@@ -53,31 +51,57 @@ fn setting<'a>(
         "parallel_tool_calls" => to.parallel = Some(node.bool()?),
         "text" => output(to, &node.object()?)?,
         "reasoning" => reasoning(to, &node.object()?)?,
-        "include" => include(node)?,
-        "store" | "background" => off(node)?,
-        "truncation" if node.string()? == "disabled" => {}
+        "include" => include(to, node)?,
+        "background" => off(node)?,
         "top_logprobs" if node.text == "0" => {}
-        // Hints; the module doc of `translate` says why.
-        "metadata"
-        | "user"
-        | "safety_identifier"
-        | "prompt_cache_key"
-        | "prompt_cache_options"
-        | "prompt_cache_retention"
-        | "service_tier"
-        | "client_metadata"
-        | "stream_options"
-        | "max_tool_calls" => {}
-        _ => return Err(node.unknown()),
+        _ => hint(to, key, node)?,
     }
     Ok(())
 }
 
-fn include(node: &Node<'_, '_>) -> Result<(), TranslateError> {
+/// Hints; the module doc of `translate` says why they can go.
+fn hint<'a>(
+    to: &mut Conversation<'a>,
+    key: &str,
+    node: &Node<'a, '_>,
+) -> Result<(), TranslateError> {
+    const HINTS: [&str; 11] = [
+        "metadata",
+        "user",
+        "safety_identifier",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "service_tier",
+        "client_metadata",
+        "stream_options",
+        "max_tool_calls",
+        "context_management",
+        "truncation",
+    ];
+    match key {
+        "store" if !node.bool()? => {}
+        "store" => to.omitted.add("store"),
+        "truncation" if node.string()? == "disabled" => {}
+        "prompt_cache_key" => to.cached = Some("prompt_cache_key"),
+        _ => match HINTS.into_iter().find(|hint| *hint == key) {
+            Some(name) => to.omitted.add(name),
+            None => return Err(node.unknown()),
+        },
+    }
+    Ok(())
+}
+
+fn include(to: &mut Conversation<'_>, node: &Node<'_, '_>) -> Result<(), TranslateError> {
+    // What hosted tools found; they are left out themselves.
+    const OF_TOOLS: [&str; 4] =
+        ["web_search_call.", "file_search_call.", "code_interpreter_call.", "computer_call_"];
     for item in node.array()?.iter() {
-        if item.string()? != "reasoning.encrypted_content" {
+        let name = item.string()?;
+        let of_tool = OF_TOOLS.iter().any(|start| name.starts_with(start));
+        if name != "reasoning.encrypted_content" && !of_tool {
             return Err(item.unknown());
         }
+        to.omitted.add("include");
     }
     Ok(())
 }
@@ -112,31 +136,36 @@ fn format<'a>(object: &Object<'a, '_>) -> Result<Option<Format<'a>>, TranslateEr
 
 fn reasoning(to: &mut Conversation<'_>, object: &Object<'_, '_>) -> Result<(), TranslateError> {
     object.only(&["effort", "summary", "generate_summary", "context"])?;
+    for (name, path) in [
+        ("summary", "reasoning.summary"),
+        ("generate_summary", "reasoning.summary"),
+        ("context", "reasoning.context"),
+    ] {
+        if object.get(name).is_some() {
+            to.omitted.add(path);
+        }
+    }
     if let Some(node) = object.get("effort") {
         to.effort = Some(effort(&node)?);
     }
     Ok(())
 }
 
-fn tools<'a>(
-    node: &Node<'a, '_>,
-    hosted_tools: HostedTools,
-) -> Result<Vec<Tool<'a>>, TranslateError> {
-    let mut tools = Vec::new();
+fn tools<'a>(to: &mut Conversation<'a>, node: &Node<'a, '_>) -> Result<(), TranslateError> {
     for item in node.array()?.iter() {
         let item = item.object()?;
         match kind(&item)?.as_ref() {
-            "function" => tools.push(function(&item, None)?),
-            "namespace" => namespace(&item, &mut tools)?,
+            "function" => to.tools.push(function(&item, None, &mut to.omitted)?),
+            "namespace" => namespace(to, &item)?,
             "custom" => return Err(unknown_kind(&item)),
-            _ => hosted(&item.need("type")?, hosted_tools)?,
+            _ => hosted(to, &item)?,
         }
     }
-    Ok(tools)
+    Ok(())
 }
 
 /// The tools of a namespace; its description only introduces theirs, so it stands before each.
-fn namespace<'a>(item: &Object<'a, '_>, tools: &mut Vec<Tool<'a>>) -> Result<(), TranslateError> {
+fn namespace<'a>(to: &mut Conversation<'a>, item: &Object<'a, '_>) -> Result<(), TranslateError> {
     item.only(&["type", "name", "description", "tools"])?;
     let namespace = item.need("name")?.string()?;
     let introduction = text(item, "description")?.unwrap_or_default();
@@ -145,13 +174,13 @@ fn namespace<'a>(item: &Object<'a, '_>, tools: &mut Vec<Tool<'a>>) -> Result<(),
         if kind(&inner)? != "function" {
             return Err(unknown_kind(&inner));
         }
-        let mut tool = function(&inner, Some(namespace.clone()))?;
+        let mut tool = function(&inner, Some(namespace.clone()), &mut to.omitted)?;
         tool.description = match tool.description {
             Some(own) if introduction.is_empty() || own == introduction => Some(own),
             Some(own) => Some(format!("{introduction}\n\n{own}").into()),
             None => Some(introduction.clone()),
         };
-        tools.push(tool);
+        to.tools.push(tool);
     }
     Ok(())
 }
@@ -159,13 +188,18 @@ fn namespace<'a>(item: &Object<'a, '_>, tools: &mut Vec<Tool<'a>>) -> Result<(),
 fn function<'a>(
     item: &Object<'a, '_>,
     namespace: Option<Cow<'a, str>>,
+    omitted: &mut Omitted,
 ) -> Result<Tool<'a>, TranslateError> {
     item.only(&["type", "name", "description", "parameters", "strict", "defer_loading"])?;
+    if item.get("defer_loading").is_some() {
+        omitted.add("tools.defer_loading");
+    }
     Ok(Tool {
         name: Name { namespace, name: item.need("name")?.string()? },
         description: text(item, "description")?,
         schema: item.get("parameters").map(|node| node.text),
         strict: item.get("strict").map(|node| node.bool()).transpose()?,
+        cache: None,
     })
 }
 
@@ -196,27 +230,35 @@ fn input<'a>(to: &mut Conversation<'a>, node: &Node<'a, '_>) -> Result<(), Trans
         return Ok(());
     }
     for item in node.array()?.iter() {
-        to.turns.extend(turn(&item.object()?)?);
+        to.turns.extend(turn(&item.object()?, &mut to.omitted)?);
     }
     Ok(())
 }
 
 /// One input item; `None` for reasoning, which is bound to the backend that made it.
-fn turn<'a>(item: &Object<'a, '_>) -> Result<Option<Turn<'a>>, TranslateError> {
+fn turn<'a>(
+    item: &Object<'a, '_>,
+    omitted: &mut Omitted,
+) -> Result<Option<Turn<'a>>, TranslateError> {
     let kind = match item.get("type") {
         Some(node) => node.string()?,
         None => "message".into(),
     };
     Ok(Some(match kind.as_ref() {
-        "message" => message(item)?,
+        "message" => message(item, omitted)?,
         "function_call" => Turn { speaker: Speaker::Assistant, blocks: vec![call(item)?] },
-        "function_call_output" => Turn { speaker: Speaker::User, blocks: vec![result(item)?] },
-        "reasoning" => return Ok(None),
+        "function_call_output" => {
+            Turn { speaker: Speaker::User, blocks: vec![result(item, omitted)?] }
+        }
+        "reasoning" => {
+            omitted.add("input.reasoning");
+            return Ok(None);
+        }
         _ => return Err(unknown_kind(item)),
     }))
 }
 
-fn message<'a>(item: &Object<'a, '_>) -> Result<Turn<'a>, TranslateError> {
+fn message<'a>(item: &Object<'a, '_>, omitted: &mut Omitted) -> Result<Turn<'a>, TranslateError> {
     // Ids pair with reasoning that another backend does not have.
     item.only(&["type", "role", "content", "id", "status", "phase", PASSTHROUGH])?;
     let role = item.need("role")?;
@@ -226,7 +268,7 @@ fn message<'a>(item: &Object<'a, '_>) -> Result<Turn<'a>, TranslateError> {
         "assistant" => Speaker::Assistant,
         _ => return Err(role.unsupported("this role cannot be translated")),
     };
-    Ok(Turn { speaker, blocks: content(&item.need("content")?)? })
+    Ok(Turn { speaker, blocks: content(&item.need("content")?, omitted)? })
 }
 
 /// What Codex notes about a message for its own use (seen in its requests, 2026-11).
@@ -242,16 +284,19 @@ fn call<'a>(item: &Object<'a, '_>) -> Result<Block<'a>, TranslateError> {
     }))
 }
 
-fn result<'a>(item: &Object<'a, '_>) -> Result<Block<'a>, TranslateError> {
+fn result<'a>(item: &Object<'a, '_>, omitted: &mut Omitted) -> Result<Block<'a>, TranslateError> {
     item.only(&["type", "id", "call_id", "output", "status", PASSTHROUGH])?;
     Ok(Block::Result(ToolResult {
         id: item.need("call_id")?.string()?,
-        blocks: content(&item.need("output")?)?,
+        blocks: content(&item.need("output")?, omitted)?,
         failed: false,
     }))
 }
 
-fn content<'a>(node: &Node<'a, '_>) -> Result<Vec<Block<'a>>, TranslateError> {
+fn content<'a>(
+    node: &Node<'a, '_>,
+    omitted: &mut Omitted,
+) -> Result<Vec<Block<'a>>, TranslateError> {
     if node.is_string() {
         return Ok(vec![Block::Text(node.string()?)]);
     }
@@ -268,6 +313,7 @@ fn content<'a>(node: &Node<'a, '_>) -> Result<Vec<Block<'a>>, TranslateError> {
             "input_file" => blocks.push(Block::File(file(&part)?)),
             _ => return Err(unknown_kind(&part)),
         }
+        leave_out(&part, &["prompt_cache_breakpoint"], omitted);
     }
     Ok(blocks)
 }

@@ -8,8 +8,8 @@ use crate::translate::{
     },
     json::Writer,
     write::{
-        NO_PARAMETERS, misplaced, openai_effort, result_text, split_system, strict::is_strict,
-        system_text,
+        NO_PARAMETERS, has_breakpoint, misplaced, openai_effort, result_text, split_system,
+        strict::is_strict, system_blocks, system_text, text_block, with_breakpoints,
     },
 };
 
@@ -53,6 +53,12 @@ fn messages(w: &mut Writer, conversation: &Conversation<'_>) -> Result<(), Trans
 
 fn system(w: &mut Writer, turns: &[Turn<'_>]) -> Result<(), TranslateError> {
     let text = system_text(turns)?;
+    if !text.is_empty() && has_breakpoint(turns) {
+        return w.object(|w| {
+            w.field("role", "system");
+            system_blocks(w.key("content"), turns)
+        });
+    }
     if !text.is_empty() {
         w.object(|w| {
             w.field("role", "system");
@@ -64,29 +70,31 @@ fn system(w: &mut Writer, turns: &[Turn<'_>]) -> Result<(), TranslateError> {
 
 /// Results first, because they must follow the calls; then everything else, with the pictures of the results.
 fn user(w: &mut Writer, turn: &Turn<'_>) -> Result<(), TranslateError> {
-    let mut parts: Vec<&Block<'_>> = Vec::new();
+    let mut parts: Vec<(&Block<'_>, Option<&str>)> = Vec::new();
     for block in &turn.blocks {
         if let Block::Result(result) = block {
             tool(w, result);
-            parts.extend(result.blocks.iter().filter(|block| is_media(block)));
+            let media = result.blocks.iter().filter(|block| is_media(block));
+            parts.extend(media.map(|block| (block, None)));
         }
     }
-    let is_part = |block: &&Block<'_>| match block {
+    let is_part = |(block, _): &(&Block<'_>, _)| match block {
         Block::Result(_) => false,
         Block::Text(text) => !text.is_empty(),
         _ => true,
     };
-    parts.extend(turn.blocks.iter().filter(is_part));
+    parts.extend(with_breakpoints(&turn.blocks).filter(is_part));
     if parts.is_empty() {
         return Ok(());
     }
     w.object(|w| {
         w.field("role", "user");
-        if let [Block::Text(text)] = parts.as_slice() {
+        if let [(Block::Text(text), None)] = parts.as_slice() {
             w.field("content", text);
             return Ok(());
         }
-        w.key("content").array(|w| parts.iter().try_for_each(|block| part(w, block)))
+        w.key("content")
+            .array(|w| parts.iter().try_for_each(|(block, cache)| part(w, block, *cache)))
     })
 }
 
@@ -109,13 +117,12 @@ fn tool(w: &mut Writer, result: &ToolResult<'_>) {
     });
 }
 
-fn part(w: &mut Writer, block: &Block<'_>) -> Result<(), TranslateError> {
+fn part(w: &mut Writer, block: &Block<'_>, cache: Option<&str>) -> Result<(), TranslateError> {
     match block {
-        Block::Text(text) => w.object(|w| {
-            w.field("type", "text");
-            w.field("text", text);
+        Block::Text(text) => {
+            text_block(w, text, cache);
             Ok(())
-        }),
+        }
         Block::Image(image) => w.object(|w| {
             w.field("type", "image_url");
             w.key("image_url").object(|w| {

@@ -9,7 +9,10 @@ use crate::translate::{
         ToolResult, Turn,
     },
     json::{Writer, as_object},
-    write::{NO_PARAMETERS, misplaced, split_system, system_text},
+    write::{
+        NO_PARAMETERS, cache_control, has_breakpoint, misplaced, split_system, system_blocks,
+        system_text, text_block, with_breakpoints,
+    },
 };
 
 /// Smallest budget for thinking (Anthropic API reference, extended thinking, 2026-11).
@@ -26,32 +29,45 @@ pub(crate) fn write(
     conversation: &Conversation<'_>,
     options: &RequestOptions<'_>,
 ) -> Result<Vec<u8>, TranslateError> {
-    let (system, messages) = arrange(conversation)?;
+    let (head, messages) = arrange(conversation);
     if messages.last().is_some_and(|message| message.speaker == Speaker::Assistant) {
         let text = "a conversation that ends with the assistant cannot be translated";
         return Err(TranslateError::field(conversation.paths.turns, text));
     }
     let reasoning = reasoning(conversation, &messages, options)?;
+    let breakpoints = has_breakpoint(&conversation.turns)
+        || conversation.tools.iter().any(|tool| tool.cache.is_some());
     let mut w = Writer::default();
     w.object(|w| {
         w.field("model", options.model);
         w.key("max_tokens").number(reasoning.output_max);
-        if !system.is_empty() {
-            w.field("system", &system);
-        }
+        system(w, head)?;
         w.key("messages").array(|w| messages.iter().try_for_each(|turn| message(w, turn)))?;
         tools(w, conversation);
+        // The dialects of OpenAI cache unasked; here the caller must ask, once for the whole prompt or at each place.
+        if conversation.cached.is_some() && !breakpoints {
+            w.key("cache_control").object(|w| w.field("type", "ephemeral"));
+        }
         settings(w, conversation, &reasoning)?;
         output_config(w, conversation, &reasoning)
     })?;
     Ok(w.into_bytes())
 }
 
-/// The system prompt, and the messages as this dialect wants them: the user first, no two of one role in a row, no empty
-/// text, results before everything else.
-fn arrange<'a>(conversation: &Conversation<'a>) -> Result<(String, Vec<Turn<'a>>), TranslateError> {
+fn system(w: &mut Writer, turns: &[Turn<'_>]) -> Result<(), TranslateError> {
+    let text = system_text(turns)?;
+    match text.trim().is_empty() {
+        true => {}
+        false if has_breakpoint(turns) => system_blocks(w.key("system"), turns)?,
+        false => w.field("system", &text),
+    }
+    Ok(())
+}
+
+/// The turns of the system prompt, and the messages as this dialect wants them: the user first, no two of one role in a
+/// row, no empty text, results before everything else.
+fn arrange<'c, 'a>(conversation: &'c Conversation<'a>) -> (&'c [Turn<'a>], Vec<Turn<'a>>) {
     let (head, rest) = split_system(conversation);
-    let system = system_text(head)?;
     let mut messages: Vec<Turn<'a>> = Vec::new();
     for turn in rest {
         append(&mut messages, turn.speaker, turn.blocks.iter().cloned());
@@ -64,7 +80,7 @@ fn arrange<'a>(conversation: &Conversation<'a>) -> Result<(String, Vec<Turn<'a>>
         // Stable, so that the order within each kind stays.
         message.blocks.sort_by_key(|block| !matches!(block, Block::Result(_)));
     }
-    Ok((system, messages))
+    (head, messages)
 }
 
 /// Adds what is not empty to the last message if it is of the same speaker, or else as a new one.
@@ -102,33 +118,38 @@ fn message(w: &mut Writer, turn: &Turn<'_>) -> Result<(), TranslateError> {
             w.field("content", text);
             return Ok(());
         }
-        w.key("content")
-            .array(|w| turn.blocks.iter().try_for_each(|block| content(w, turn.speaker, block)))
+        w.key("content").array(|w| {
+            let mut blocks = with_breakpoints(&turn.blocks);
+            blocks.try_for_each(|(block, cache)| content(w, turn.speaker, block, cache))
+        })
     })
 }
 
-fn content(w: &mut Writer, speaker: Speaker, block: &Block<'_>) -> Result<(), TranslateError> {
+fn content(
+    w: &mut Writer,
+    speaker: Speaker,
+    block: &Block<'_>,
+    cache: Option<&str>,
+) -> Result<(), TranslateError> {
     match (block, speaker) {
         (Block::Text(text) | Block::Refusal(text), _) => {
-            text_block(w, text);
+            text_block(w, text, cache);
             Ok(())
         }
-        (Block::Image(media), Speaker::User) => media_block(w, "image", media),
-        (Block::File(media), Speaker::User) => media_block(w, "document", media),
-        (Block::Result(result), Speaker::User) => tool_result(w, result),
-        (Block::Call(call), Speaker::Assistant) => tool_use(w, call),
+        (Block::Image(media), Speaker::User) => media_block(w, "image", media, cache),
+        (Block::File(media), Speaker::User) => media_block(w, "document", media, cache),
+        (Block::Result(result), Speaker::User) => tool_result(w, result, cache),
+        (Block::Call(call), Speaker::Assistant) => tool_use(w, call, cache),
         (other, _) => Err(misplaced(other)),
     }
 }
 
-fn text_block(w: &mut Writer, text: &str) {
-    w.object(|w| {
-        w.field("type", "text");
-        w.field("text", text);
-    });
-}
-
-fn media_block(w: &mut Writer, kind: &str, media: &Media<'_>) -> Result<(), TranslateError> {
+fn media_block(
+    w: &mut Writer,
+    kind: &str,
+    media: &Media<'_>,
+    cache: Option<&str>,
+) -> Result<(), TranslateError> {
     if let Source::Url(url) = &media.source
         && !url.starts_with("https://")
         && !url.starts_with("http://")
@@ -151,34 +172,39 @@ fn media_block(w: &mut Writer, kind: &str, media: &Media<'_>) -> Result<(), Tran
         if let Some(name) = &media.name {
             w.field("title", name);
         }
+        cache_control(w, cache);
     });
     Ok(())
 }
 
-fn tool_result(w: &mut Writer, result: &ToolResult<'_>) -> Result<(), TranslateError> {
+fn tool_result(
+    w: &mut Writer,
+    result: &ToolResult<'_>,
+    cache: Option<&str>,
+) -> Result<(), TranslateError> {
     w.object(|w| {
         w.field("type", "tool_result");
         w.field("tool_use_id", &result.id);
         if let [Block::Text(text)] = result.blocks.as_slice() {
             w.field("content", text);
         } else {
-            let blocks = result.blocks.iter().filter(|block| match block {
+            let mut blocks = with_breakpoints(&result.blocks).filter(|(block, _)| match block {
                 Block::Text(text) => !text.is_empty(),
                 _ => true,
             });
             w.key("content").array(|w| {
-                let mut blocks = blocks;
-                blocks.try_for_each(|block| content(w, Speaker::User, block))
+                blocks.try_for_each(|(block, cache)| content(w, Speaker::User, block, cache))
             })?;
         }
         if result.failed {
             w.key("is_error").bool(true);
         }
+        cache_control(w, cache);
         Ok(())
     })
 }
 
-fn tool_use(w: &mut Writer, call: &Call<'_>) -> Result<(), TranslateError> {
+fn tool_use(w: &mut Writer, call: &Call<'_>, cache: Option<&str>) -> Result<(), TranslateError> {
     let Some(input) = as_object(&call.arguments) else {
         return Err(TranslateError::field(&call.path, "must hold a JSON object"));
     };
@@ -187,6 +213,7 @@ fn tool_use(w: &mut Writer, call: &Call<'_>) -> Result<(), TranslateError> {
         w.field("id", &call.id);
         w.field("name", &call.name.name);
         w.key("input").raw(input);
+        cache_control(w, cache);
     });
     Ok(())
 }
@@ -233,6 +260,7 @@ fn definition(w: &mut Writer, tool: &Tool<'_>) {
         if tool.strict == Some(true) {
             w.key("strict").bool(true);
         }
+        cache_control(w, tool.cache);
     });
 }
 
