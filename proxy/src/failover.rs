@@ -27,7 +27,6 @@ use self::{
 use crate::{
     attempt::{self, AttemptError},
     audit::AttemptRecord,
-    call::millis,
     exchange::Asked,
     health::Sign,
     reject::Failure,
@@ -109,14 +108,15 @@ impl Try<'_> {
         }
         let trial = Trial { router: self.router, backend, sign: Sign::Nothing };
         let model = self.snapshot.model(self.candidate).unwrap_or_default();
+        let started = Instant::now();
         tried.records.push(AttemptRecord {
             backend: backend.to_owned(),
             model: model.to_owned(),
             outcome: "interrupted",
             status: None,
-            ms: 0,
+            started,
+            took: Duration::ZERO,
         });
-        let started = Instant::now();
         let (result, outcome) = self.ask(reach).await;
         self.note(tried, &outcome, started.elapsed(), trial);
         result
@@ -128,7 +128,7 @@ impl Try<'_> {
         if let Some(record) = tried.records.last_mut() {
             record.outcome = outcome.word;
             record.status = outcome.status;
-            record.ms = millis(took);
+            record.took = took;
         }
     }
 

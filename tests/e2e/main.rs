@@ -25,6 +25,7 @@ mod dialects;
 mod failover;
 mod limits;
 mod reload;
+mod spans;
 mod tls_h2;
 mod translation;
 
