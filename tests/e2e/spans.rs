@@ -21,7 +21,7 @@ const BACKEND_KEY: &str = "sk-backend-9dK2mPq7";
 const CALLER_KEY: &str = "sk-caller-4hT8xWz1";
 const COLLECTOR_KEY: &str = "collector-key-5rB6";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const SPAN: &str = "00f067aa0ba902b7";
+const SPAN: &str = "00f067aa0dd902b7";
 
 fn start(config: Config, collector: &Collector) -> World {
     config.flags(&["--otel-endpoint", &collector.url()]).start()

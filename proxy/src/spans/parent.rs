@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-    const SPAN: &str = "00f067aa0ba902b7";
+    const SPAN: &str = "00f067aa0dd902b7";
 
     #[test]
     fn the_form_of_the_standard_is_read() {
