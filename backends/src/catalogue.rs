@@ -116,6 +116,12 @@ pub fn facts(provider: Provider, model: &str) -> Option<Facts> {
     }
 }
 
+/// Whether some provider's list has a model of exactly this name, or did before it was pinned to a date.
+pub fn is_listed(model: &str) -> bool {
+    let at = |name: &str| Provider::ALL.iter().any(|provider| priced(*provider, name).is_some());
+    at(model) || dateless(model).is_some_and(at)
+}
+
 fn of_family(family: Family) -> Facts {
     Facts {
         kind: if family.abilities.embeddings { Kind::Embedding } else { Kind::Unknown },

@@ -12,7 +12,7 @@ use router::wire::Dialect;
 const FEATURES_BYTES_MAX: usize = 4096;
 
 /// Request headers of the caller that a backend may see. `traceparent` is not among them: it links requests of a
-/// caller with each other; an operator who wants it can add it under `headers`.
+/// caller with each other.
 const FORWARDED: [&str; 6] = [
     "accept",
     "anthropic-beta",

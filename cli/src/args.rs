@@ -76,6 +76,13 @@ pub(crate) struct RunArgs {
     /// Write logs as JSON lines
     #[arg(long)]
     pub(crate) log_json: bool,
+    /// Export OpenTelemetry spans of model calls (OTLP over HTTP, never content), to where the standard variables
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` and `OTEL_EXPORTER_OTLP_HEADERS` say, else to <http://localhost:4318>
+    #[arg(long)]
+    pub(crate) otel: bool,
+    /// Export them to this collector, a base URL such as <http://localhost:4318>; implies --otel
+    #[arg(long, value_name = "URL")]
+    pub(crate) otel_endpoint: Option<String>,
 }
 
 /// The router file.

@@ -86,6 +86,11 @@ impl Cost {
         pico / 1e12
     }
 
+    /// The cost in micro-dollars (10⁻⁶ USD), rounded to the nearest.
+    pub fn micro_usd(self) -> u64 {
+        self.0.saturating_add(500_000) / 1_000_000
+    }
+
     /// This much less, at least nothing.
     #[must_use]
     pub fn less(self, other: Self) -> Self {
@@ -109,7 +114,7 @@ impl Sum for Cost {
 impl fmt::Display for Cost {
     /// USD with six decimals, as in `x-openshell-cost-usd`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micro = self.0.saturating_add(500_000) / 1_000_000;
+        let micro = self.micro_usd();
         write!(f, "{}.{:06}", micro / 1_000_000, micro % 1_000_000)
     }
 }
@@ -123,6 +128,7 @@ mod tests {
         let price = Price::from_usd_per_million(2.5).unwrap();
         assert_eq!(price.of(Tokens(1_000_000)), Cost::from_usd(2.5).unwrap());
         assert_eq!(price.of(Tokens(1_000)).to_string(), "0.002500");
+        assert_eq!(price.of(Tokens(1_000)).micro_usd(), 2_500);
     }
 
     #[test]

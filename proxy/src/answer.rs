@@ -9,10 +9,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::{http::ResponseHeader, protocols::http::ServerSession};
-use router::{
-    answer::{Ended, Observed},
-    wire,
-};
+use router::{answer::Ended, wire};
 
 use crate::{
     call::Call,
@@ -24,7 +21,7 @@ use crate::{
         upstream_answer::{Read, Upstream},
     },
     health::Sign,
-    mask::Guard,
+    mask::{Guard, Needle},
     pass::Pass,
     reject::{Failure, rejection},
     service::now_ms,
@@ -56,12 +53,14 @@ pub(crate) async fn give(
         Content::Whole(body, observed, hits) => {
             let masked = &call.router.metrics.credentials_masked;
             masked.fetch_add(hits.into(), Ordering::Relaxed);
-            whole(session, call, (status, headers), body, &observed).await
+            call.observe(&observed, None);
+            whole(session, call, (status, headers), body).await
         }
         Content::Stream(opening) => {
             let Opening { upstream, pass, text, rest } = *opening;
-            let guard = Guard::new(upstream.needle());
-            let mut stream = Stream { session, call, limit, asked, pass, guard };
+            let needle = upstream.needle();
+            let guard = Guard::new(needle.clone());
+            let mut stream = Stream { session, call, limit, asked, pass, guard, needle };
             stream.begin(status, headers).await?;
             stream.run(upstream, text, rest).await
         }
@@ -73,13 +72,10 @@ async fn whole(
     call: &mut Call,
     (status, headers): (u16, HeaderMap),
     body: Bytes,
-    observed: &Observed,
 ) -> Result<(), Stop> {
     call.first_byte();
     call.record.status = status;
     call.record.ended = "done";
-    call.bill.usage = observed.usage;
-    call.bill.output_bytes = observed.output_text_bytes;
     call.settle();
     let mut list: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(headers.len() + 6);
     list.extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -99,6 +95,7 @@ struct Stream<'a, 'b> {
     asked: &'a Asked,
     pass: Pass,
     guard: Guard,
+    needle: Option<Needle>,
 }
 
 impl Stream<'_, '_> {
@@ -201,9 +198,7 @@ impl Stream<'_, '_> {
 
     /// Takes note of what was seen, so that it is settled however the call ends.
     fn note(&mut self) {
-        let observed = self.pass.observed();
-        self.call.bill.usage = observed.usage;
-        self.call.bill.output_bytes = observed.output_text_bytes;
+        self.call.observe(self.pass.observed(), self.needle.as_ref());
     }
 
     /// The backend has closed its stream, whether or not the answer is whole.

@@ -6,21 +6,23 @@
 use std::{
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use http::{HeaderName, HeaderValue};
 use pingora::protocols::http::ServerSession;
 use router::{
-    answer::Usage,
+    answer::{Observed, Usage},
     decide::{Plan, Spent},
 };
 
 use crate::{
     audit::Record,
+    mask::Needle,
     metrics::{CallFigures, CallLabels},
     service::{Router, now_ms},
     snapshot::Snapshot,
+    spans::{self, Finished, Parent, Spans},
 };
 
 /// Status under which a call is counted whose caller left before there was an answer; nginx made it customary.
@@ -54,6 +56,8 @@ pub(crate) struct Call {
     pub(crate) bill: Bill,
     /// Whether it is about more than a look at the server.
     pub(crate) recorded: bool,
+    /// The caller's span, where spans are made.
+    parent: Option<Parent>,
 }
 
 impl Call {
@@ -71,6 +75,8 @@ impl Call {
             revision: snapshot.revision.clone(),
             ..Record::default()
         };
+        let spans = router.spans.as_ref();
+        let parent = spans.and_then(|_| Parent::of(&session.req_header().headers));
         let router = Arc::clone(router);
         let started = Instant::now();
         Self {
@@ -81,6 +87,7 @@ impl Call {
             plan: None,
             bill: Bill::default(),
             recorded: true,
+            parent,
         }
     }
 
@@ -100,6 +107,18 @@ impl Call {
             self.record.tokens_reported = !settled.estimated;
             self.record.cost = Some(settled.cost);
             self.record.saved = Some(settled.saved);
+        }
+    }
+
+    /// Takes note of what was seen of the answer so far. `needle` is the credential that the backend got.
+    pub(crate) fn observe(&mut self, observed: &Observed, needle: Option<&Needle>) {
+        self.bill.usage = observed.usage;
+        self.bill.output_bytes = observed.output_text_bytes;
+        self.record.finishes = observed.finishes;
+        if self.router.spans.is_some() && self.record.response_id.is_none() {
+            let id = observed.response_id.as_ref();
+            let echo = |id: &&String| needle.is_some_and(|needle| needle.is_in(id.as_bytes()));
+            self.record.response_id = id.filter(|id| !echo(id)).cloned();
         }
     }
 
@@ -167,6 +186,31 @@ impl Drop for Call {
             saved: record.saved.unwrap_or_default(),
         };
         self.router.metrics.call(labels, &figures);
+        let Some(spans) = self.spans(&record) else {
+            return self.record(record);
+        };
+        let record = Arc::new(record);
+        spans.send(Box::new(Finished {
+            record: Arc::clone(&record),
+            snapshot: Arc::clone(&self.snapshot),
+            parent: self.parent,
+            started: self.started,
+            ended: SystemTime::now(),
+            took: duration,
+        }));
+        self.record(record);
+    }
+}
+
+impl Call {
+    /// Where the span of this call goes: only that of a model call whose caller keeps its own.
+    fn spans(&self, record: &Record) -> Option<&Spans> {
+        let wanted = self.parent.is_none_or(|parent| parent.sampled);
+        let spans = self.router.spans.as_ref().filter(|_| wanted)?;
+        spans::operation(record.dialect).map(|_| spans)
+    }
+
+    fn record(&self, record: impl Into<Arc<Record>>) {
         if self.recorded {
             self.router.record(record);
         }

@@ -35,6 +35,11 @@ impl Environment {
     pub fn new(read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
+
+    /// The value of a variable that is no credential.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.0(name)
+    }
 }
 
 impl fmt::Debug for Environment {

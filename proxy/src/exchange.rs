@@ -54,6 +54,8 @@ pub(crate) struct Asked {
     pub(crate) usage_edit: Option<Edit>,
     /// Headers of the caller that a backend might see.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// The model that the caller asked for, as [`Snapshot::known`](crate::snapshot::Snapshot::known) names it.
+    pub(crate) model: Option<Box<str>>,
 }
 
 /// Does the whole exchange.
@@ -87,8 +89,8 @@ pub(crate) async fn run(
     let body = body::read(session, limits(call), &mut room).await.map_err(unreadable)?;
     let headers = forwarded(session);
     let question = plan::Question { dialect, model: model.as_deref(), tenant: &tenant, headers };
-    let (asked, plan) = decide(session, call, &mut limit, question, body).await?;
-    note(call, &asked, &plan);
+    let (mut asked, plan) = decide(session, call, &mut limit, question, body).await?;
+    note(call, &mut asked, &plan);
     let input = plan.input;
     call.plan = Some(plan);
     if dialect == Dialect::AnthropicCountTokens {
@@ -127,8 +129,9 @@ async fn decide(
     };
     router.metrics.decide.observe(started.elapsed());
     asked.map_err(|unanswered| {
-        call.record.found = unanswered.found;
+        call.record.found = unanswered.found.into_vec();
         call.record.sensitivity = unanswered.level;
+        call.record.asked = unanswered.model;
         unanswered.failure.into()
     })
 }
@@ -140,8 +143,9 @@ fn unharmed<T>(work: impl FnOnce() -> Result<T, Unanswered>) -> Result<T, Unansw
 }
 
 /// Takes note of what was decided.
-fn note(call: &mut Call, asked: &Asked, plan: &Plan) {
+fn note(call: &mut Call, asked: &mut Asked, plan: &Plan) {
     let record = &mut call.record;
+    record.asked = asked.model.take();
     record.stream = asked.stream;
     record.sensitivity = Some(plan.sensitivity);
     record.reason.clone_from(&plan.reason);

@@ -33,7 +33,6 @@ use self::{
 use crate::{
     attempt::{self, AttemptError},
     audit::AttemptRecord,
-    call::millis,
     exchange::Asked,
     health::Sign,
     reject::Failure,
@@ -119,14 +118,15 @@ impl Try<'_> {
             return Err(Lost::Failed);
         }
         let trial = Trial { router: self.router, backend, sign: Sign::Nothing };
+        let started = Instant::now();
         tried.records.push(AttemptRecord {
             backend: backend.to_owned(),
             model: model.to_owned(),
             outcome: "interrupted",
             status: None,
-            ms: 0,
+            started,
+            took: Duration::ZERO,
         });
-        let started = Instant::now();
         let (result, outcome) = self.ask(reach).await;
         self.note(tried, &outcome, started.elapsed(), trial);
         result
@@ -138,7 +138,7 @@ impl Try<'_> {
         if let Some(record) = tried.records.last_mut() {
             record.outcome = outcome.word;
             record.status = outcome.status;
-            record.ms = millis(took);
+            record.took = took;
         }
     }
 

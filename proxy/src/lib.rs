@@ -5,7 +5,7 @@
 //! 2. `connection` reads the head of each request and gives it to what its path asks for.
 //! 3. `exchange` is the story of a model call: `body`, `tenant`, the decision of `router`, `failover` over the
 //!    candidates with `attempt`, and `answer` on the way back.
-//! 4. `reject` says how each failure is told to the caller; `audit` and `metrics` say what happened.
+//! 4. `reject` says how each failure is told to the caller; `audit`, `metrics` and `spans` say what happened.
 //!
 //! Not here: which backend may answer (`router`), how a provider is spoken to (`backends`).
 //!
@@ -38,6 +38,7 @@ mod reload;
 pub mod server;
 mod service;
 mod snapshot;
+pub mod spans;
 mod tasks;
 mod tenant;
 mod upstream;

@@ -150,6 +150,10 @@ pub(crate) struct Gauges {
     pub(crate) breakers: Vec<(String, u8)>,
     /// What is not asked for now.
     pub(crate) out: Vec<Out>,
+    /// Spans that the collector took.
+    pub(crate) spans_exported: u64,
+    /// Spans that found no room, or that the collector did not take.
+    pub(crate) spans_dropped: u64,
 }
 
 impl Metrics {
@@ -200,6 +204,15 @@ impl Metrics {
             let name = format!("openshell_router_{name}");
             head(&mut out, &name, "counter", help);
             line(&mut out, format_args!("{name} {}", counter.load(Ordering::Relaxed)));
+        }
+        let spans = [
+            ("spans_exported_total", "Spans sent to the collector", gauges.spans_exported),
+            ("spans_dropped_total", "Spans dropped", gauges.spans_dropped),
+        ];
+        for (name, help, count) in spans {
+            let name = format!("openshell_router_{name}");
+            head(&mut out, &name, "counter", help);
+            line(&mut out, format_args!("{name} {count}"));
         }
         let connections = self.connections.load(Ordering::Relaxed);
         head(&mut out, "openshell_router_connections", "gauge", "Open connections");
@@ -349,7 +362,13 @@ mod tests {
         };
         metrics.call(labels("q\"wen"), &figures);
         metrics.attempt("laptop", "answered");
-        let text = metrics.render(&Gauges { in_flight: 2, breakers: vec![("laptop".into(), 2)] });
+        let gauges = Gauges {
+            in_flight: 2,
+            breakers: vec![("laptop".into(), 2)],
+            spans_dropped: 3,
+            ..Gauges::default()
+        };
+        let text = metrics.render(&gauges);
         for expected in [
             "openshell_router_request_seconds_bucket{dialect=\"openai-chat\",status=\"200\",backend=\"laptop\",model=\"q\\\"wen\",zone=\"local\",sensitivity=\"public\",le=\"0.005\"} 0\n",
             "sensitivity=\"public\",le=\"0.010\"} 1\n",
@@ -358,6 +377,7 @@ mod tests {
             "openshell_router_cost_usd_total{dialect=\"openai-chat\",status=\"200\",backend=\"laptop\",model=\"q\\\"wen\",zone=\"local\",sensitivity=\"public\"} 0.002500\n",
             "openshell_router_attempts_total{backend=\"laptop\",outcome=\"answered\"} 1\n",
             "openshell_router_in_flight 2\n",
+            "openshell_router_spans_dropped_total 3\n",
             "openshell_router_breaker_state{backend=\"laptop\"} 2\n",
         ] {
             assert!(text.contains(expected), "{expected} in {text}");

@@ -53,14 +53,16 @@ pub(crate) struct Unanswered {
     /// What the caller is told.
     pub(crate) failure: Failure,
     /// What was found, for the record.
-    pub(crate) found: Vec<FoundRecord>,
+    pub(crate) found: Box<[FoundRecord]>,
     /// The level of what was found.
     pub(crate) level: Option<Sensitivity>,
+    /// The model that was asked for, where spans are made and the name is known here.
+    pub(crate) model: Option<Box<str>>,
 }
 
 impl From<Failure> for Unanswered {
     fn from(failure: Failure) -> Self {
-        Self { failure, found: Vec::new(), level: None }
+        Self { failure, found: Box::default(), level: None, model: None }
     }
 }
 
@@ -76,6 +78,7 @@ pub(crate) fn ask(
     now_ms: u64,
 ) -> Result<(Asked, Plan), Unanswered> {
     let view = wire::read_for(question.dialect, question.model, &body).map_err(Failure::Read)?;
+    let known = router.spans.as_ref().and_then(|_| snapshot.known(&view.model)).map(Box::from);
     let unhealthy = |candidate| !usable(router, snapshot, candidate, now_ms);
     let asking = decide::Question {
         view: &view,
@@ -91,7 +94,8 @@ pub(crate) fn ask(
         Unanswered {
             failure: refused(router, snapshot, refusal, now_ms),
             level: located.iter().map(|located| located.level).max(),
-            found: counted(&located),
+            found: counted(&located).into(),
+            model: known.clone(),
         }
     })?;
     let name = |attempt: &Attempt| {
@@ -119,6 +123,7 @@ pub(crate) fn ask(
         models,
         usage_edit,
         headers: question.headers,
+        model: known,
     };
     Ok((asked, plan))
 }

@@ -32,6 +32,7 @@ use crate::{
     listen::{self, Bound, Gate},
     probe, reload,
     service::Router,
+    spans::Spans,
     tasks::Tasks,
 };
 pub use crate::{
@@ -39,6 +40,7 @@ pub use crate::{
     credentials::Environment,
     listen::{ListenAddr, ListenAddrError, TlsFiles},
     snapshot::SnapshotError,
+    spans::{SpanError, SpanOptions},
 };
 
 /// After the cut, how long calls get to write their last words.
@@ -64,6 +66,8 @@ pub struct Options {
     pub grace: Option<Duration>,
     /// Where audit lines go; `None` takes what the file says.
     pub audit: Option<AuditOptions>,
+    /// Where spans go; `None` makes none.
+    pub spans: Option<SpanOptions>,
     /// Where credentials are read from.
     pub environment: Environment,
 }
@@ -80,6 +84,7 @@ impl Options {
             threads: 0,
             grace: None,
             audit: None,
+            spans: None,
             environment: Environment::process(),
         }
     }
@@ -112,6 +117,9 @@ pub enum StartError {
     /// The audit file cannot be opened.
     #[error("cannot open the audit file")]
     Audit(#[source] io::Error),
+    /// Spans cannot be sent anywhere.
+    #[error("cannot export spans")]
+    Spans(#[source] SpanError),
     /// Threads, signals or randomness are not to be had.
     #[error("the system gives no {what}")]
     System {
@@ -332,7 +340,11 @@ impl Server {
             }
         }
         let router = Arc::clone(&self.router);
-        if tokio::task::spawn_blocking(move || router.audit.finish()).await.is_err() {
+        let finish = move || {
+            router.audit.finish();
+            router.spans.as_ref().inspect(|spans| spans.finish());
+        };
+        if tokio::task::spawn_blocking(finish).await.is_err() {
             tracing::error!("the last audit lines could not be written");
         }
     }
@@ -363,7 +375,12 @@ fn router(options: &Options) -> Result<Arc<Router>, StartError> {
     };
     let sink = Sink::open(&audit).map_err(StartError::Audit)?;
     let environment = options.environment.clone();
-    Router::new(&text, environment, sink, &key, options.h2c).map(Arc::new).map_err(unusable)
+    let spans = options.spans.as_ref();
+    let spans = spans.map(|spans| Spans::start(spans, &environment)).transpose();
+    let spans = spans.map_err(StartError::Spans)?;
+    Router::new(&text, environment, (sink, spans), &key, options.h2c)
+        .map(Arc::new)
+        .map_err(unusable)
 }
 
 /// What the file says about audit; a file with faults is reported elsewhere.

@@ -3,7 +3,10 @@
 //! Not here: the story of a call (`connection`, `exchange`).
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,6 +21,7 @@ use crate::{
     health::{Condition, Health},
     metrics::{Gauges, Metrics},
     snapshot::{Snapshot, SnapshotError},
+    spans::{SpanCounts, Spans},
     tenant::Naming,
     upstream::Pools,
 };
@@ -40,6 +44,8 @@ pub(crate) struct Router {
     pub(crate) memory: crate::plan::Memory,
     /// Where records go.
     pub(crate) audit: Sink,
+    /// Where spans go; `None` unless the operator asks for them.
+    pub(crate) spans: Option<Spans>,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Names of callers.
@@ -63,7 +69,7 @@ impl Router {
     pub(crate) fn new(
         text: &str,
         environment: Environment,
-        audit: Sink,
+        (audit, spans): (Sink, Option<Spans>),
         key: &[u8; 32],
         h2c: bool,
     ) -> Result<Self, SnapshotError> {
@@ -80,6 +86,7 @@ impl Router {
             health: Health::default(),
             memory: crate::plan::memory(key),
             audit,
+            spans,
             metrics: Metrics::default(),
             naming: Naming::new(key),
             flights: Flights::default(),
@@ -110,9 +117,9 @@ impl Router {
     }
 
     /// Writes a record; one that finds no room is counted.
-    pub(crate) fn record(&self, record: Record) {
+    pub(crate) fn record(&self, record: impl Into<Arc<Record>>) {
         if !self.audit.send(record) {
-            self.metrics.audit_dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.metrics.audit_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -126,7 +133,17 @@ impl Router {
         let conditions = self.health.conditions().into_iter();
         let breakers = conditions.map(|(name, condition)| (name, state(condition))).collect();
         let out = self.health.out(now_ms());
-        self.metrics.render(&Gauges { in_flight: self.flights.count(), breakers, out })
+        let counts = self.spans.as_ref().map(Spans::counts);
+        let count = |of: fn(&SpanCounts) -> &AtomicU64| {
+            counts.map_or(0, |counts| of(counts).load(Ordering::Relaxed))
+        };
+        self.metrics.render(&Gauges {
+            in_flight: self.flights.count(),
+            breakers,
+            out,
+            spans_exported: count(|counts| &counts.exported),
+            spans_dropped: count(|counts| &counts.dropped),
+        })
     }
 }
 

@@ -141,6 +141,19 @@ impl Snapshot {
         Some((self.configuration.backends.get(backend)?, self.reaches.get(backend)?))
     }
 
+    /// `name` if it is an alias, a model of the file, or a model that the catalogue lists. Any other name is text that
+    /// the caller made up, and is not told to anybody.
+    pub(crate) fn known<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let settings = self.engine.settings();
+        let here = settings.aliases.iter().any(|alias| alias.name == name)
+            || settings.candidates.iter().any(|candidate| {
+                let rest = name.strip_prefix(candidate.backend.as_str());
+                let qualified = rest.and_then(|rest| rest.strip_prefix('/'));
+                [Some(name), qualified].contains(&Some(candidate.model.as_str()))
+            });
+        (here || backends::catalogue::is_listed(name)).then_some(name)
+    }
+
     /// The name under which a candidate's backend knows its model.
     pub(crate) fn model(&self, candidate: usize) -> Option<&str> {
         let (backend, model) = self.configuration.indexes(candidate)?;

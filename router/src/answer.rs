@@ -19,6 +19,7 @@ use crate::sse::SseError;
 mod anthropic;
 mod buffered;
 mod chat;
+mod finish;
 mod observe;
 mod responses;
 mod rewrite;
@@ -26,6 +27,7 @@ mod stream;
 mod tape;
 
 pub use buffered::{restore_buffered, restore_buffered_words};
+pub use finish::{Finish, Finishes};
 pub use stream::{StreamOptions, StreamPass};
 
 /// How a stream ended.
@@ -73,6 +75,8 @@ pub struct Observed {
     pub error: Option<ErrorSeen>,
     /// The provider's name for the answer.
     pub response_id: Option<String>,
+    /// Why the model stopped.
+    pub finishes: Finishes,
     /// Bytes of text, reasoning and tool arguments before restoring, to estimate tokens if no usage is reported.
     pub output_text_bytes: u64,
 }

@@ -26,6 +26,7 @@ mod failover;
 mod late_system;
 mod limits;
 mod reload;
+mod spans;
 mod tls_h2;
 mod translation;
 

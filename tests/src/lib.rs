@@ -1,8 +1,8 @@
 //! Harness of the end-to-end tests: a world is one real router process between a client and its upstreams.
 //!
 //! Here: starting the binary (`world`), upstreams that follow a script (`upstream`, `script`) or were written by others
-//! (`foreign`), an HTTP client that sees every byte and its time (`http`), hostile clients (`hostile`), and outside
-//! programs as clients (`clients`). Not here: any test; they are in `e2e/`, one file per promise or feature.
+//! (`foreign`), an HTTP client that sees every byte and its time (`http`), hostile clients (`hostile`), a receiver of spans
+//! (`collector`), and outside programs as clients (`clients`). Not here: any test; they are in `e2e/`, one file per promise or feature.
 //!
 //! Invariant: everything listens on 127.0.0.1 on a port of its own, and every process dies with the value that owns it,
 //! so tests run side by side. Everything blocks and every wait has a limit: a test reads like the story it tells.
@@ -16,6 +16,7 @@
 )]
 
 pub mod clients;
+pub mod collector;
 pub mod dialect;
 pub mod echo;
 pub mod environment;

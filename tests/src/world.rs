@@ -22,12 +22,12 @@ use crate::{
     wait,
 };
 
-/// A file `router.yaml` in the making, with the secrets that it names.
+/// A file `router.yaml` in the making, with the variables that it needs.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     backends: Vec<String>,
     sections: Vec<String>,
-    secrets: BTreeMap<String, String>,
+    variables: BTreeMap<String, String>,
     flags: Vec<String>,
 }
 
@@ -137,7 +137,7 @@ impl Config {
         );
         if let Some(secret) = &backend.credential {
             lines.push_str(&format!("    credential: {{env: {}}}\n", backend.secret_name()));
-            self.secrets.insert(backend.secret_name(), secret.clone());
+            self.variables.insert(backend.secret_name(), secret.clone());
         }
         if let Some(dialect) = &backend.dialects {
             lines.push_str(&format!("    dialects: [{dialect}]\n"));
@@ -161,6 +161,13 @@ impl Config {
     #[must_use]
     pub fn flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
+    }
+
+    /// Sets a variable in the environment of the router.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -211,7 +218,7 @@ impl World {
         // The system picks the ports, so that tests beside each other never take the same one.
         command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         command.args(&config.flags);
-        command.envs(&config.secrets).current_dir(folder.path());
+        command.envs(&config.variables).current_dir(folder.path());
         let mut router = Running::start("openshell router", &mut command);
         let listen = announced(&mut router, "listening on http");
         let admin = announced(&mut router, "metrics and health on http");

@@ -76,6 +76,15 @@ pub(crate) fn install_for(repo: &Repo, filter: Option<&str>) -> anyhow::Result<V
     Ok(install(repo, wanted.collect()))
 }
 
+/// The path of a program that pip installs as part of the client `name`, installed if it is not there yet.
+///
+/// # Errors
+/// When it is not there and cannot be installed.
+pub(crate) fn program(repo: &Repo, name: &str, program: &str) -> anyhow::Result<PathBuf> {
+    install_named(repo, &[name.to_owned()])?;
+    Ok(folder(repo).join(name).join("venv/bin").join(program))
+}
+
 /// Where the programs are installed.
 pub(crate) fn folder(repo: &Repo) -> PathBuf {
     repo.target().join("clients")

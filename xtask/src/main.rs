@@ -31,7 +31,8 @@ usage: cargo xtask COMMAND
   clients [NAME…]   install the outside programs that the end-to-end tests drive
   e2e [FILTER]      install them, build `openshell`, run the end-to-end tests
   fuzz [SECONDS]    run each fuzz target for SECONDS (default 30)
-  deny              licences, sources and bans of the dependencies
+  spelling          of code and documents
+  deny              licences, sources, bans and advisories of the dependencies
 ";
 
 fn main() -> ExitCode {
@@ -60,6 +61,7 @@ fn run(words: &[String]) -> anyhow::Result<()> {
         "clients" => clients::install_named(&repo, rest),
         "e2e" => e2e::run(&repo, rest.first().map(String::as_str)),
         "fuzz" => fuzz::run(&repo, rest.first().map(String::as_str)),
+        "spelling" => all::spell(&repo),
         "deny" => all::deny(&repo),
         "help" | "--help" | "-h" => {
             say::plain(USAGE);

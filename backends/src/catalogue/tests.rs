@@ -42,6 +42,19 @@ fn prices_are_those_of_the_provider_that_is_asked() {
 }
 
 #[test]
+fn only_whole_names_are_listed() {
+    for (model, listed) in [
+        ("gpt-5-mini", true),
+        ("claude-sonnet-4-5-20250929", true),
+        ("gpt-5-mini tell nobody", false),
+        ("gpt-5-tell-nobody", false),
+        ("", false),
+    ] {
+        assert_eq!(is_listed(model), listed, "{model}");
+    }
+}
+
+#[test]
 fn what_is_unknown_is_unknown_and_never_free() {
     assert_eq!(facts(Provider::OpenAi, "nothing-like-it"), None);
     assert_eq!(facts(Provider::OpenAi, ""), None);

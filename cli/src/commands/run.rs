@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use proxy::server::{self, Addresses, Environment, Options, TlsFiles};
+use proxy::server::{self, Addresses, Environment, Options, SpanOptions, TlsFiles};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{args::RunArgs, failure::Failure, output, settings};
@@ -27,6 +27,8 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         threads: args.threads.unwrap_or(0),
         grace: None,
         audit: None,
+        spans: (args.otel || args.otel_endpoint.is_some())
+            .then_some(SpanOptions { endpoint: args.otel_endpoint }),
         environment: Environment::process(),
     };
     let scheme = if options.tls.is_some() { "https" } else { "http" };

@@ -3,11 +3,17 @@
 //! Base fields are those of OCSF 1.6.0, class 6003 (API Activity), as its schema site describes them (2026-11); what
 //! OCSF has no field for is under `unmapped.openshell`.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use backends::translate::Omitted;
 use domain::{Cost, Sensitivity, Zone};
+use router::answer::Finishes;
 use serde_json::{Map, Value, json};
+
+use crate::call::millis;
 
 /// One call, from head to end. Only names, numbers and fixed words.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +54,12 @@ pub(crate) struct Record {
     pub(crate) model: String,
     /// Its zone.
     pub(crate) zone: Option<Zone>,
+    /// The model that the caller asked for, where spans are made and the name is no text of its own.
+    pub(crate) asked: Option<Box<str>>,
+    /// The provider's name for the answer, where spans are made.
+    pub(crate) response_id: Option<String>,
+    /// Why the model stopped.
+    pub(crate) finishes: Finishes,
     /// Every attempt, in order.
     pub(crate) attempts: Vec<AttemptRecord>,
     /// Every candidate that was not asked, with the reason.
@@ -90,8 +102,10 @@ pub(crate) struct AttemptRecord {
     pub(crate) outcome: &'static str,
     /// HTTP status, if there was one.
     pub(crate) status: Option<u16>,
-    /// How long it took until it was decided, milliseconds.
-    pub(crate) ms: u64,
+    /// When it began.
+    pub(crate) started: Instant,
+    /// How long it took until it was decided.
+    pub(crate) took: Duration,
 }
 
 /// A candidate that was not asked.
@@ -176,7 +190,7 @@ impl Record {
         put("saved_usd", json!(self.saved.map(Cost::usd)));
         put("expected_cost_usd", json!(self.expected.map(Cost::usd)));
         let attempts = self.attempts.iter().map(|a| {
-            json!({"backend": a.backend, "model": a.model, "outcome": a.outcome, "status": a.status, "ms": a.ms})
+            json!({"backend": a.backend, "model": a.model, "outcome": a.outcome, "status": a.status, "ms": millis(a.took)})
         });
         put("attempts", attempts.collect());
         let dropped = self.dropped.iter();
@@ -215,7 +229,8 @@ mod tests {
                 model: "m".into(),
                 outcome: "answered",
                 status: Some(200),
-                ms: 7,
+                started: Instant::now(),
+                took: Duration::from_millis(7),
             }],
             ..Record::default()
         };

@@ -37,7 +37,7 @@ const KEEP_DEFAULT: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Sink {
     /// Gone after the end.
-    queue: Mutex<Option<SyncSender<Box<Record>>>>,
+    queue: Mutex<Option<SyncSender<Arc<Record>>>>,
     waiting: Arc<AtomicUsize>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -67,13 +67,12 @@ impl Sink {
     }
 
     /// Puts a record into the queue; false if there was no room.
-    pub(crate) fn send(&self, record: Record) -> bool {
+    pub(crate) fn send(&self, record: impl Into<Arc<Record>>) -> bool {
         let queue = self.queue.lock();
         let Some(queue) = &*queue else { return true };
+        let record = record.into();
         let room = if record.matters() { QUEUE_MAX } else { QUEUE_MAX.saturating_sub(RESERVED) };
-        if self.waiting.fetch_add(1, Ordering::AcqRel) < room
-            && queue.try_send(Box::new(record)).is_ok()
-        {
+        if self.waiting.fetch_add(1, Ordering::AcqRel) < room && queue.try_send(record).is_ok() {
             return true;
         }
         self.waiting.fetch_sub(1, Ordering::AcqRel);
@@ -126,7 +125,7 @@ impl Output {
     }
 }
 
-fn write_all(mut output: Output, records: &Receiver<Box<Record>>, waiting: &AtomicUsize) {
+fn write_all(mut output: Output, records: &Receiver<Arc<Record>>, waiting: &AtomicUsize) {
     let mut dirty = false;
     loop {
         let record = match records.recv_timeout(FLUSH_EVERY) {

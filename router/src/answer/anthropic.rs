@@ -30,7 +30,11 @@ pub(super) fn observe(root: Value<'_>, observed: &mut Observed) {
                 texts(delta).for_each(|text| observed.text(text));
             }
         }
-        "message_delta" => observed.anthropic_usage(root.get("usage")),
+        "message_delta" => {
+            observed.anthropic_usage(root.get("usage"));
+            let reason = root.get("delta").and_then(|delta| delta.get("stop_reason"));
+            observed.finishes.note(0, reason);
+        }
         "message_stop" => observed.terminal = true,
         "error" => observed.fail(root.get("error").unwrap_or(root)),
         _ => {}

@@ -76,6 +76,7 @@ fn observe(dialect: Dialect, root: Value<'_>, observed: &mut Observed) {
     match dialect {
         Dialect::AnthropicMessages => {
             observed.anthropic_usage(root.get("usage"));
+            observed.finishes.note(0, root.get("stop_reason"));
             let blocks = root.get("content").into_iter().flat_map(Value::children);
             for member in blocks.flat_map(Value::children) {
                 match member.key() {
@@ -88,6 +89,7 @@ fn observe(dialect: Dialect, root: Value<'_>, observed: &mut Observed) {
         Dialect::AnthropicCountTokens => {}
         Dialect::OpenAiResponses => {
             observed.openai_usage(root.get("usage"));
+            observed.finishes.note_response(root);
             responses::observe_output(root, observed);
         }
         Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiEmbeddings => {

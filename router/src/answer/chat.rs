@@ -61,7 +61,9 @@ pub(super) fn observe(root: Value<'_>, choices: &mut Choices, observed: &mut Obs
         if let Some(text) = choice.get("text") {
             observed.text(text);
         }
-        if choice.get("finish_reason").is_some_and(Value::is_text) {
+        let reason = choice.get("finish_reason");
+        if reason.is_some_and(Value::is_text) {
+            observed.finishes.note(index_of(choice).unwrap_or(0), reason);
             choices.ended |= bit;
             observed.terminal |= choices.begun & !choices.ended == 0;
         }

@@ -22,6 +22,9 @@ pub(super) fn observe(root: Value<'_>, observed: &mut Observed) {
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
             observed.terminal = true;
             observed.openai_usage(response.and_then(|response| response.get("usage")));
+            if let Some(response) = response {
+                observed.finishes.note_response(response);
+            }
             let error =
                 response.and_then(|response| response.get("error")).filter(|e| e.is_object());
             match error {

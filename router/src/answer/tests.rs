@@ -507,3 +507,49 @@ fn bodies_with_errors_and_garbage_are_told_apart() {
         assert_eq!(restore_buffered(CHAT, garbage, &vault), Err(AnswerError::NotJson));
     }
 }
+
+#[test]
+fn why_the_model_stopped_is_one_word_in_all_dialects() {
+    let none = Arc::new(Vault::default());
+    let bodies = [
+        (
+            CHAT,
+            r#"{"choices":[{"index":1,"finish_reason":"length"},{"index":0,"finish_reason":"tool_calls"}]}"#,
+            vec![Finish::ToolCall, Finish::Length],
+        ),
+        (CHAT, r#"{"choices":[{"finish_reason":"sk-word-of-a-server"}]}"#, vec![Finish::Other]),
+        (CHAT, r#"{"choices":[{"index":99,"finish_reason":"stop"}]}"#, vec![]),
+        (ANTHROPIC, r#"{"content":[],"stop_reason":"refusal"}"#, vec![Finish::ContentFilter]),
+        (RESPONSES, r#"{"output":[],"status":"completed"}"#, vec![Finish::Stop]),
+        (
+            RESPONSES,
+            r#"{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}}"#,
+            vec![Finish::Length],
+        ),
+    ];
+    for (dialect, body, expected) in bodies {
+        let (_, observed) = restore_buffered(dialect, body.as_bytes(), &none).unwrap();
+        assert_eq!(observed.finishes.iter().collect::<Vec<_>>(), expected, "{body}");
+    }
+    let streams = [
+        (
+            CHAT,
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n",
+            Finish::Length,
+        ),
+        (
+            ANTHROPIC,
+            "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"}}\n\n",
+            Finish::ToolCall,
+        ),
+        (
+            RESPONSES,
+            "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"status\":\"completed\"}}\n\n",
+            Finish::Stop,
+        ),
+    ];
+    for (dialect, stream, expected) in streams {
+        let (_, _, observed) = run(|| pass(dialect, &none, false), stream);
+        assert_eq!(observed.finishes.iter().collect::<Vec<_>>(), [expected], "{stream}");
+    }
+}
