@@ -81,10 +81,11 @@ async fn answer(
     Ok(response)
 }
 
-/// How many events the request asks for, if it asks for a stream: one per token.
+/// How many events the request asks for, if it asks for a stream: one per token. The router adds members of its own.
 fn stream(body: &[u8]) -> Option<u32> {
-    let head = std::str::from_utf8(body.get(..body.len().min(128))?).ok()?;
-    let (_, rest) = head.split_once("\"stream\":true,\"max_tokens\":")?;
+    let head = String::from_utf8_lossy(body.get(..body.len().min(256))?);
+    let (_, rest) =
+        head.contains("\"stream\":true").then(|| head.split_once("\"max_tokens\":"))??;
     rest.split(',').next()?.parse().ok()
 }
 
