@@ -77,22 +77,22 @@ enum Output {
 #[derive(Debug, Subcommand)]
 enum Serve {
     /// A model server that answers at once.
-    #[command(hide = true)]
-    ServeModel,
+    #[command(name = "serve-model", hide = true)]
+    Model,
     /// A proxy that only swaps a credential.
-    #[command(hide = true)]
-    ServeBare(serve::BareArgs),
+    #[command(name = "serve-bare", hide = true)]
+    Bare(serve::BareArgs),
     /// The router.
-    #[command(hide = true)]
-    ServeRouter(serve::RouterArgs),
+    #[command(name = "serve-router", hide = true)]
+    Router(serve::RouterArgs),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.serve {
-        Some(Serve::ServeModel) => serve::model(),
-        Some(Serve::ServeBare(args)) => serve::bare(args),
-        Some(Serve::ServeRouter(args)) => serve::router(args),
+        Some(Serve::Model) => serve::model(),
+        Some(Serve::Bare(args)) => serve::bare(args),
+        Some(Serve::Router(args)) => serve::router(args),
         None => measure(&cli),
     };
     match done {

@@ -1,7 +1,7 @@
 //! CPU time, throughput and latency: both proxies in turn, round after round.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
     sync::{
         Arc,
@@ -61,9 +61,9 @@ pub(crate) async fn cpu(bounds: &Bounds, names: &[String]) -> anyhow::Result<Vec
     let bare = Child::bare(model.address, bounds.threads)?;
     let mut routers = HashMap::new();
     for mode in &modes {
-        if !routers.contains_key(&mode.setting) {
+        if let Entry::Vacant(place) = routers.entry(mode.setting) {
             let file = files.write(mode.setting, model.address, "")?;
-            routers.insert(mode.setting, Child::router(&file, bounds.threads)?);
+            place.insert(Child::router(&file, bounds.threads)?);
         }
     }
     let mut rows: Vec<CpuRow> = modes.iter().map(|mode| CpuRow::new(mode.name)).collect();

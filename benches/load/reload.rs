@@ -75,6 +75,7 @@ pub(crate) async fn run(bounds: &Bounds) -> anyhow::Result<Reload> {
         say(&format!("reload: {} of {RELOADS}", reload + 1));
     }
     let border = started + FIRST;
+    let begin = border.checked_sub(WINDOW).unwrap_or(started);
     let (mut before, mut during, mut cut) = (Vec::new(), Vec::new(), 0);
     while let Some(ended) = tasks.join_next().await {
         let Ok(arrivals) = ended? else {
@@ -83,7 +84,7 @@ pub(crate) async fn run(bounds: &Bounds) -> anyhow::Result<Reload> {
         };
         for (earlier, later) in arrivals.iter().zip(arrivals.iter().skip(1)) {
             let gap = later.duration_since(*earlier);
-            if *later < border && *earlier > border - WINDOW {
+            if *later < border && *earlier >= begin {
                 before.push(gap);
             } else if *earlier >= border && *later < border + WINDOW {
                 during.push(gap);
