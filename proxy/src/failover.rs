@@ -41,6 +41,9 @@ use crate::{
     snapshot::{Reach, Route, Snapshot},
 };
 
+/// The outcome of an attempt that has not ended.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
 /// What was tried so far; lives outside the future, so that an interruption does not lose it.
 #[derive(Debug, Default)]
 pub(crate) struct Tried {
@@ -122,7 +125,7 @@ impl Try<'_> {
         tried.records.push(AttemptRecord {
             backend: backend.to_owned(),
             model: model.to_owned(),
-            outcome: "interrupted",
+            outcome: INTERRUPTED,
             status: None,
             ms: 0,
         });

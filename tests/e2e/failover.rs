@@ -135,6 +135,23 @@ fn the_first_byte_of_an_answer_that_is_no_stream_may_take_as_long_as_the_call() 
     assert_eq!(reply.header("x-openshell-route"), Some("second/dear"), "a stream begins sooner");
 }
 
+#[test]
+fn a_backend_that_hangs_without_a_stream_is_left_alone_in_the_end() {
+    let (first, second) =
+        (ScriptedUpstream::always(Script::raw(vec![Step::Stall])), echo::upstream(Cut::NONE));
+    let world = Config::new([
+        Backend::new("first", &first.url()).priced("cheap", 0.1, 0.1),
+        Backend::new("second", &second.url()).priced("dear", 5.0, 5.0),
+    ])
+    .section("timeouts: {connect: 1s, first_byte: 1s, idle: 1s, total: 1s}")
+    .start();
+    for _ in 0..3 {
+        let _ = world.chat("hello").expect(504);
+    }
+    let reply = world.chat("hello").expect(200);
+    assert_eq!(reply.header("x-openshell-route"), Some("second/dear"));
+}
+
 /// How often the first of two backends is asked in `calls` calls, and what operators see afterwards.
 fn left_alone(script: Script, calls: usize) -> (usize, World) {
     let (first, second) = (ScriptedUpstream::always(script), echo::upstream(Cut::NONE));
