@@ -178,6 +178,18 @@ fn a_backend_that_refuses_our_credential_is_left_alone_and_its_operator_told() {
 }
 
 #[test]
+fn when_nobody_takes_our_credential_the_caller_learns_that_waiting_does_not_help() {
+    let script = Script::json(401, &wire::error("bad key", "authentication_error"));
+    let only = ScriptedUpstream::always(script);
+    let world = Config::new([Backend::new("only", &only.url()).model("m")]).start();
+    for _ in 0..3 {
+        let reply = world.chat("hello").expect(502).json();
+        assert_eq!(reply["error"]["code"], "backend_credential", "{reply}");
+    }
+    assert_eq!(only.count(), 1);
+}
+
+#[test]
 fn a_reload_forgives_a_refused_credential() {
     let refused = Script::json(401, &wire::error("bad key", "authentication_error"));
     let scripts = vec![refused, Script::json(200, &wire::chat("I know you"))];
