@@ -142,8 +142,10 @@ pub enum CredentialSource {
 pub struct Timeouts {
     /// TCP and TLS.
     pub connect: Duration,
-    /// From the end of the request to the first byte of the answer.
+    /// From the end of the request to the first byte of a stream.
     pub first_byte: Duration,
+    /// The same for an answer that is no stream: its first byte comes when the model has written all of it.
+    pub answer: Duration,
     /// Between two reads of an answer.
     pub idle: Duration,
     /// From the caller's request to the end of the answer, all attempts together.
@@ -155,6 +157,8 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(5),
             first_byte: Duration::from_mins(1),
+            // What the client libraries of the providers wait for by default.
+            answer: Duration::from_mins(10),
             idle: Duration::from_mins(2),
             total: Duration::from_mins(30),
         }

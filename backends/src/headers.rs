@@ -53,7 +53,8 @@ pub fn forwarded(name: &str) -> bool {
 pub fn forward<'v>(name: &str, value: &'v str, to: Dialect) -> Option<Cow<'v, str>> {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     let anthropic = matches!(to, Dialect::AnthropicMessages | Dialect::AnthropicCountTokens);
-    if !forwarded(name) || value.len() > FEATURES_BYTES_MAX {
+    let in_line = |byte: u8| (b' '..0x7f).contains(&byte) || byte == b'\t';
+    if !forwarded(name) || value.len() > FEATURES_BYTES_MAX || !value.bytes().all(in_line) {
         return None;
     }
     if is("anthropic-beta") {
@@ -136,6 +137,15 @@ pub fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_that_ends_a_line_never_passes() {
+        for value in ["\n..PP", "a\r\nauthorization: b", "a\0", "é"] {
+            for name in FORWARDED {
+                assert_eq!(forward(name, value, Dialect::AnthropicMessages), None, "{name}");
+            }
+        }
+    }
 
     #[test]
     fn credentials_and_identifiers_of_the_caller_never_pass() {

@@ -6,8 +6,8 @@
 #[allow(dead_code)]
 mod failure;
 
+#[path = "../../cli/src/commands"]
 mod commands {
-    #[path = "../../../../cli/src/commands/events.rs"]
     #[allow(dead_code)]
     pub(crate) mod events;
 }

@@ -13,7 +13,7 @@ use pingora::{
 };
 use tokio::time::{Duration, timeout};
 
-use crate::{connection::answer, service::Router};
+use crate::{connection::answer, health::Out, service::Router};
 
 /// Longest time for a head to arrive.
 const HEAD: Duration = Duration::from_secs(10);
@@ -77,17 +77,23 @@ impl Admin {
         });
         let (usable, all) = (usable.count(), snapshot.reaches.len());
         let status = if usable == 0 { 503 } else { 200 };
-        let mut text = format!("{usable} of {all} backends, configuration {}\n", snapshot.revision);
-        for (backend, reach) in snapshot.configuration.backends.iter().zip(&snapshot.reaches) {
-            if let Some(missing) = &reach.missing {
-                text.push_str(&format!("{}: {missing}\n", backend.name));
-            }
-        }
-        for out in self.router.health.out(now_ms) {
-            let model = out.model.map(|model| format!("/{model}")).unwrap_or_default();
-            let (words, seconds) = (out.cause.words(), out.left.as_secs().saturating_add(1));
-            text.push_str(&format!("{}{model}: {words}; next try in {seconds} s\n", out.backend));
-        }
-        (status, "text/plain", text)
+        let mut lines =
+            vec![format!("{usable} of {all} backends, configuration {}\n", snapshot.revision)];
+        let backends = snapshot.configuration.backends.iter().zip(&snapshot.reaches);
+        lines.extend(backends.filter_map(|(backend, reach)| {
+            Some(format!("{}: {}\n", backend.name, reach.missing.as_ref()?))
+        }));
+        lines.extend(self.router.health.out(now_ms).iter().map(unusable));
+        (status, "text/plain", lines.concat())
     }
+}
+
+/// What is not asked now, and why, for the operator.
+fn unusable(out: &Out) -> String {
+    let place = match &out.model {
+        Some(model) => format!("{}/{model}", out.backend),
+        None => out.backend.clone(),
+    };
+    let seconds = out.left.as_secs().saturating_add(1);
+    format!("{place}: {}; next try in {seconds} s\n", out.cause.words())
 }

@@ -21,6 +21,7 @@ use crate::{
     call::Call,
     connection::{Interrupt, Limit, Stop, watched},
     failover::{self, Tried},
+    health::Sign,
     models,
     plan::{self, Unanswered},
     reject::Failure,
@@ -162,7 +163,16 @@ fn interrupted(call: &mut Call, why: Interrupt) -> Stop {
             Stop::BrokenOff
         }
         Interrupt::Cut => Failure::Stopping.into(),
-        Interrupt::Total => Failure::Total.into(),
+        Interrupt::Total => {
+            // Of answers that are no streams, this is the only limit that a backend which hangs can break.
+            if let Some(last) = call.record.attempts.last_mut()
+                && last.outcome == failover::INTERRUPTED
+            {
+                last.outcome = "total_timeout";
+                call.router.health.record(&last.backend, Sign::Ill, now_ms());
+            }
+            Failure::Total.into()
+        }
     }
 }
 

@@ -17,7 +17,6 @@ use std::{
 };
 
 use backends::{
-    configuration::Timeouts,
     outcome::{self, Blame, Verdict},
     spoken,
     translate::Omitted,
@@ -39,6 +38,9 @@ use crate::{
     service::{Router, now_ms},
     snapshot::{Reach, Route, Snapshot},
 };
+
+/// The outcome of an attempt that has not ended.
+pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// What was tried so far; lives outside the future, so that an interruption does not lose it.
 #[derive(Debug, Default)]
@@ -122,7 +124,7 @@ impl Try<'_> {
         tried.records.push(AttemptRecord {
             backend: backend.to_owned(),
             model: model.to_owned(),
-            outcome: "interrupted",
+            outcome: INTERRUPTED,
             status: None,
             started,
             took: Duration::ZERO,
@@ -155,8 +157,8 @@ impl Try<'_> {
                 return (Err(lost), none("untranslatable", Sign::Nothing));
             }
         };
-        let timeouts = self.timeouts();
-        let first_byte = timeouts.first_byte;
+        let timeouts = self.snapshot.configuration.timeouts;
+        let first_byte = if self.asked.stream { timeouts.first_byte } else { timeouts.answer };
         let sent = attempt::attempt(&reach.pool, &reach.target, &request, first_byte).await;
         let upstream = match sent {
             Ok(session) => Upstream::new(session, reach),
@@ -204,16 +206,6 @@ impl Try<'_> {
             }
         };
         (result, Outcome { word, status: Some(status), sign })
-    }
-
-    /// The time limits of this call. The first byte of an answer that is no stream comes when all of it is there, so only
-    /// the limit of the whole call says how long that may take.
-    fn timeouts(&self) -> Timeouts {
-        let timeouts = self.snapshot.configuration.timeouts;
-        if self.asked.stream {
-            return timeouts;
-        }
-        Timeouts { first_byte: timeouts.total, idle: timeouts.total, ..timeouts }
     }
 
     /// Leaves the model alone that its backend does not have.

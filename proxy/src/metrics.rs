@@ -338,6 +338,7 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Cause;
 
     fn labels(model: &str) -> CallLabels {
         CallLabels {
@@ -362,13 +363,23 @@ mod tests {
         };
         metrics.call(labels("q\"wen"), &figures);
         metrics.attempt("laptop", "answered");
-        let gauges = Gauges {
+        let out = Out {
+            backend: "laptop".into(),
+            model: None,
+            cause: Cause::Credential,
+            left: Duration::from_mins(1),
+        };
+        let breakers = vec![("laptop".into(), 2)];
+        let text = metrics.render(&Gauges {
             in_flight: 2,
-            breakers: vec![("laptop".into(), 2)],
+            breakers,
+            out: vec![out],
             spans_dropped: 3,
             ..Gauges::default()
-        };
-        let text = metrics.render(&gauges);
+        });
+        let unusable =
+            "openshell_router_unusable{backend=\"laptop\",model=\"*\",cause=\"credential\"} 1\n";
+        assert!(text.contains(unusable), "{text}");
         for expected in [
             "openshell_router_request_seconds_bucket{dialect=\"openai-chat\",status=\"200\",backend=\"laptop\",model=\"q\\\"wen\",zone=\"local\",sensitivity=\"public\",le=\"0.005\"} 0\n",
             "sensitivity=\"public\",le=\"0.010\"} 1\n",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backends::configuration::Backend;
 use bytes::Bytes;
 use domain::{Sensitivity, Tenant};
 use http::{HeaderName, HeaderValue};
@@ -16,6 +17,7 @@ pub(crate) use router::decide::Memory;
 use crate::{
     audit::{DroppedRecord, FoundRecord},
     exchange::Asked,
+    health::{Cause, Out},
     reject::Failure,
     service::Router,
     snapshot::Snapshot,
@@ -128,15 +130,27 @@ pub(crate) fn ask(
     Ok((asked, plan))
 }
 
-/// The refusal, or that everybody who could answer asked for time: then the caller learns when to come back.
+/// The refusal, or why nobody is left: everybody who could answer asked for time, then the caller learns when to come back;
+/// or nobody takes our credential, and waiting does not help.
 fn refused(router: &Router, snapshot: &Snapshot, refusal: Refusal, now_ms: u64) -> Failure {
     let down = matches!(refusal, Refusal::NoBackend { status: 503, .. });
     let backends = snapshot.configuration.backends.iter().filter(|_| down);
     let left = backends.filter_map(|backend| router.health.resting(backend.name.as_str(), now_ms));
     match left.min() {
         Some(after) => Failure::Busy { after: Some(after) },
+        None if down && locked_out(router, snapshot, now_ms) => Failure::Credential,
         None => Failure::Refused(refusal),
     }
+}
+
+/// Whether every backend refuses our credential.
+fn locked_out(router: &Router, snapshot: &Snapshot, now_ms: u64) -> bool {
+    let out = router.health.out(now_ms);
+    let refuses = |backend: &Backend| {
+        let of = |out: &&Out| out.backend == backend.name.as_str();
+        out.iter().filter(of).any(|out| out.cause == Cause::Credential)
+    };
+    snapshot.configuration.backends.iter().all(refuses)
 }
 
 /// Whether a candidate can be asked at all: its credential is there and its breaker lets calls pass.

@@ -122,17 +122,49 @@ fn the_caller_waits_for_the_time_limit_and_no_longer() {
 }
 
 #[test]
-fn the_first_byte_of_an_answer_that_is_no_stream_may_take_as_long_as_the_call() {
+fn an_answer_that_is_no_stream_has_a_limit_of_its_own() {
     let mut steps = vec![Step::Pause(Duration::from_millis(1_500))];
     steps.extend(Script::json(200, &wire::chat("I thought for long")).steps().iter().cloned());
     let first = ScriptedUpstream::always(Script::raw(steps));
     let second = echo::upstream(Cut::NONE);
-    let world = config(&first.url(), &second).start();
+    let world = Config::new([
+        Backend::new("first", &first.url()).priced("cheap", 0.1, 0.1),
+        Backend::new("second", &second.url()).priced("dear", 5.0, 5.0),
+    ])
+    .section("timeouts: {connect: 1s, first_byte: 1s, answer: 5s, idle: 1s, total: 10s}")
+    .start();
     let reply = world.chat("hello").expect(200);
     assert_eq!(Dialect::Chat.text(&reply), "I thought for long");
     let body = Dialect::Chat.ask("hello", true);
     let reply = world.post(Dialect::Chat.target(), &body).expect(200);
     assert_eq!(reply.header("x-openshell-route"), Some("second/dear"), "a stream begins sooner");
+}
+
+#[test]
+fn a_backend_that_hangs_is_given_up_without_a_stream_too() {
+    let (first, second) =
+        (ScriptedUpstream::always(Script::raw(vec![Step::Stall])), echo::upstream(Cut::NONE));
+    let world = config(&first.url(), &second).start();
+    let reply = world.chat("hello").expect(200);
+    assert_eq!(reply.header("x-openshell-route"), Some("second/dear"));
+    assert!(reply.took < Duration::from_secs(5), "{:?}", reply.took);
+}
+
+#[test]
+fn a_backend_that_hangs_until_the_end_of_the_call_is_left_alone_in_the_end() {
+    let (first, second) =
+        (ScriptedUpstream::always(Script::raw(vec![Step::Stall])), echo::upstream(Cut::NONE));
+    let world = Config::new([
+        Backend::new("first", &first.url()).priced("cheap", 0.1, 0.1),
+        Backend::new("second", &second.url()).priced("dear", 5.0, 5.0),
+    ])
+    .section("timeouts: {connect: 1s, first_byte: 1s, answer: 5s, idle: 1s, total: 1s}")
+    .start();
+    for _ in 0..3 {
+        let _ = world.chat("hello").expect(504);
+    }
+    let reply = world.chat("hello").expect(200);
+    assert_eq!(reply.header("x-openshell-route"), Some("second/dear"));
 }
 
 /// How often the first of two backends is asked in `calls` calls, and what operators see afterwards.
@@ -158,6 +190,18 @@ fn a_backend_that_refuses_our_credential_is_left_alone_and_its_operator_told() {
         assert!((world.metric("openshell_router_unusable", &labels) - 1.0).abs() < 0.1);
         assert!(world.log().contains("the backend refuses this router's credential"));
     }
+}
+
+#[test]
+fn when_nobody_takes_our_credential_the_caller_learns_that_waiting_does_not_help() {
+    let script = Script::json(401, &wire::error("bad key", "authentication_error"));
+    let only = ScriptedUpstream::always(script);
+    let world = Config::new([Backend::new("only", &only.url()).model("m")]).start();
+    for _ in 0..3 {
+        let reply = world.chat("hello").expect(502).json();
+        assert_eq!(reply["error"]["code"], "backend_credential", "{reply}");
+    }
+    assert_eq!(only.count(), 1);
 }
 
 #[test]

@@ -199,6 +199,15 @@ fn a_hosted_tool_that_is_forced_is_refused_by_name() {
     let reply = world.post("/v1/responses", &body).expect(400).json();
     assert_eq!(reply["error"]["param"], "tool_choice.type", "{reply}");
     assert_eq!(upstream.count(), 0);
+    let file = world.folder().join("request.json");
+    std::fs::write(&file, body.to_string()).unwrap();
+    let config = world.config_path();
+    let (config, file) = (config.to_str().unwrap(), file.to_str().unwrap());
+    let said = command(&["route", "explain", "--config", config, "-f", file]).expect(1).stdout;
+    assert!(
+        said.contains("only/m is asked in the dialect chat: cannot: tool_choice.type"),
+        "{said}"
+    );
 }
 
 #[test]

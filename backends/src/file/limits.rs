@@ -67,19 +67,24 @@ fn name(
 /// The time limits.
 pub(super) fn timeouts(table: &Table<'_>, report: &mut Report) -> Timeouts {
     let mut timeouts = Timeouts::default();
-    let known = ["connect", "first_byte", "idle", "total"];
+    let known = ["connect", "first_byte", "answer", "idle", "total"];
     let Some(fields) = table.take("timeouts").and_then(|spot| spot.table(&known, report)) else {
         return timeouts;
     };
     let mut set = |name: &str, value: &mut std::time::Duration| {
-        if let Some(given) = fields.take(name).and_then(|spot| spot.duration(report)) {
-            *value = given;
-        }
+        let given = fields.take(name).and_then(|spot| spot.duration(report));
+        *value = given.unwrap_or(*value);
+        given.is_some()
     };
     set("connect", &mut timeouts.connect);
-    set("first_byte", &mut timeouts.first_byte);
+    // Whoever sets one limit for the beginning of an answer means every answer.
+    if set("first_byte", &mut timeouts.first_byte) {
+        timeouts.answer = timeouts.first_byte;
+    }
+    set("answer", &mut timeouts.answer);
     set("idle", &mut timeouts.idle);
     set("total", &mut timeouts.total);
+    timeouts.answer = timeouts.answer.min(timeouts.total);
     let longest = timeouts.connect.max(timeouts.first_byte).max(timeouts.idle);
     if longest > timeouts.total {
         let message = "`total` is shorter than another limit, which then never acts";

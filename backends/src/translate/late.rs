@@ -25,21 +25,18 @@ pub(crate) const END: &str = "\n</system>";
 /// # Errors
 /// `invalid_json` or `invalid_value` for a body that is no request of its dialect.
 pub fn late_system_edits(dialect: Dialect, body: &[u8]) -> Result<Vec<Edit>, TranslateError> {
-    let at_start = match dialect {
-        Dialect::OpenAiChat => 1,
-        Dialect::AnthropicMessages | Dialect::AnthropicCountTokens => 0,
+    let mut late = match dialect {
+        Dialect::OpenAiChat => false,
+        Dialect::AnthropicMessages | Dialect::AnthropicCountTokens => true,
         _ => return Ok(Vec::new()),
     };
     let text = std::str::from_utf8(body).unwrap_or_default();
-    // A message of the system names its role, whatever white space stands around it.
-    let roles = text.matches("\"system\"").count() + text.matches("\"developer\"").count();
-    if roles <= at_start {
+    if !may_be_late(text, late) {
         return Ok(Vec::new());
     }
     let root = json::document(body)?.object()?;
     let messages = root.need("messages")?.array()?;
     let mut edits = Vec::new();
-    let mut late = at_start == 0;
     for message in messages.iter() {
         let message = message.object()?;
         let Some(role) = message.get("role") else { continue };
@@ -55,6 +52,22 @@ pub fn late_system_edits(dialect: Dialect, body: &[u8]) -> Result<Vec<Edit>, Tra
         }
     }
     Ok(edits)
+}
+
+/// Whether a role of the system stands anywhere but in the first message, without reading the body: text cannot hold such
+/// words, because its quotes are escaped.
+fn may_be_late(body: &str, from_start: bool) -> bool {
+    let mut places = ["\"system\"", "\"developer\""]
+        .into_iter()
+        .flat_map(|role| body.match_indices(role))
+        .filter(|(at, role)| {
+            // A member of that name is no role.
+            let behind = body.get(at.saturating_add(role.len())..).unwrap_or_default();
+            !behind.trim_start().starts_with(':')
+        });
+    let Some((first, _)) = places.next() else { return false };
+    let before = body.get(..first).unwrap_or_default();
+    from_start || places.next().is_some() || before.matches("\"role\"").nth(1).is_some()
 }
 
 /// Puts the tags into a string, or into the texts of a list of parts.
@@ -93,7 +106,9 @@ mod tests {
 
     fn check(dialect: Dialect, body: &str, expected: &str) {
         let mut edited = body.to_owned();
-        for edit in late_system_edits(dialect, body.as_bytes()).unwrap().into_iter().rev() {
+        let mut edits = late_system_edits(dialect, body.as_bytes()).unwrap();
+        edits.sort_by_key(|edit| edit.span.start);
+        for edit in edits.into_iter().rev() {
             edited.replace_range(edit.span, &edit.with);
         }
         assert_eq!(edited, expected);
@@ -110,6 +125,11 @@ mod tests {
             Dialect::OpenAiChat,
             r#"{"messages":[{"role":"developer","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"c"},{"role":"developer","content":[{"type":"text","text":"d"},{"type":"text","text":""}]}]}"#,
             r#"{"messages":[{"role":"developer","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"c"},{"role":"user","content":[{"type":"text","text":"<system>\nd\n</system>"},{"type":"text","text":""}]}]}"#,
+        );
+        check(
+            Dialect::OpenAiChat,
+            r#"{"messages":[{"role":"user","content":"a"},{"content":"b","role":"system"}]}"#,
+            r#"{"messages":[{"role":"user","content":"a"},{"content":"<system>\nb\n</system>","role":"user"}]}"#,
         );
         for untouched in [
             r#"{"messages":[{"role":"system","content":"a"},{"role":"user","content":"\"system\""}]}"#,

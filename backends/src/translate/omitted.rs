@@ -9,7 +9,7 @@ use router::wire::Dialect;
 
 use crate::translate::{
     RequestOptions, TranslateError,
-    conversation::{Block, Choice, Conversation, KnobKind, Speaker, Turn},
+    conversation::{Block, Choice, Conversation, KnobKind, Media, Speaker, Turn},
 };
 
 /// The fields of a request that its translation has no words for, sorted.
@@ -73,7 +73,7 @@ pub(crate) fn hosted(kind: &str) -> &'static str {
     known.map_or("tools.hosted", |(_, name)| name)
 }
 
-/// Takes out of a conversation the hints that the dialect `to` has no words for, and notes them.
+/// Takes out of a conversation the hints that the dialect `to` has no words for, or the model no use, and notes them.
 ///
 /// # Errors
 /// When a tool must be called that was left out.
@@ -83,17 +83,38 @@ pub(crate) fn settle(
     options: &RequestOptions<'_>,
 ) -> Result<(), TranslateError> {
     forced(conversation)?;
-    let carries = |turn: Speaker| match to {
-        Dialect::AnthropicMessages => true,
-        Dialect::OpenAiChat => options.cache_control && turn != Speaker::Assistant,
-        _ => false,
-    };
     if !options.reasons && conversation.effort.take().is_some() {
         conversation.omitted.add(conversation.paths.effort);
     }
     conversation.output_max = match (conversation.output_max, options.output_max) {
         (Some(asked), Some(most)) => Some(asked.min(most)),
         (asked, _) => asked,
+    };
+    breakpoints(conversation, to, options);
+    if to == Dialect::AnthropicMessages {
+        let before = conversation.knobs.len();
+        conversation.knobs.retain(|knob| knob.kind != KnobKind::Verbosity);
+        if conversation.knobs.len() < before {
+            conversation.omitted.add("verbosity");
+        }
+        if conversation.turns.iter().flat_map(|turn| &turn.blocks).any(is_detailed) {
+            conversation.omitted.add("detail");
+        }
+    }
+    Ok(())
+}
+
+fn is_detailed(block: &Block<'_>) -> bool {
+    let Block::Image(Media { detail: Some(detail), .. }) = block else { return false };
+    detail != "auto"
+}
+
+/// Leaves `cache_control` where the backend knows it, and takes it out everywhere else.
+fn breakpoints(conversation: &mut Conversation<'_>, to: Dialect, options: &RequestOptions<'_>) {
+    let carries = |turn: Speaker| match to {
+        Dialect::AnthropicMessages => true,
+        Dialect::OpenAiChat => options.cache_control && turn != Speaker::Assistant,
+        _ => false,
     };
     let mut seen = false;
     for turn in &mut conversation.turns {
@@ -108,18 +129,6 @@ pub(crate) fn settle(
     if seen {
         conversation.omitted.add("cache_control");
     }
-    if to == Dialect::AnthropicMessages {
-        let before = conversation.knobs.len();
-        conversation.knobs.retain(|knob| knob.kind != KnobKind::Verbosity);
-        if conversation.knobs.len() < before {
-            conversation.omitted.add("verbosity");
-        }
-        let detailed = |block: &Block<'_>| matches!(block, Block::Image(media) if media.detail.as_deref().is_some_and(|detail| detail != "auto"));
-        if conversation.turns.iter().flat_map(|turn| &turn.blocks).any(detailed) {
-            conversation.omitted.add("detail");
-        }
-    }
-    Ok(())
 }
 
 /// Removes the breakpoints that cannot stay where they are; whether there were any.

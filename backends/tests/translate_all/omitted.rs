@@ -151,6 +151,22 @@ fn a_model_is_not_asked_for_what_it_cannot_do() {
 }
 
 #[test]
+fn a_schema_is_asked_for_under_both_of_its_names() {
+    let format = json!({"type": "json_schema", "schema": {"type": "object"}});
+    for (key, value) in
+        [("output_format", format.clone()), ("output_config", json!({"format": format}))]
+    {
+        let mut body =
+            json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]});
+        body[key] = value;
+        let sent =
+            read(&translated(AnthropicMessages, OpenAiChat, &body, &RequestOptions::new("m")));
+        let schema = &sent["response_format"]["json_schema"]["schema"];
+        assert_eq!(schema["type"], "object", "{key}: {sent}");
+    }
+}
+
+#[test]
 fn every_call_is_answered_before_a_picture_follows() {
     let body = json!({"model": "m", "input": [
         {"role": "user", "content": "x"},

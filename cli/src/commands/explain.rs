@@ -108,7 +108,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         Ok(plan) => {
             let asked = Asked { dialect, body: &body, configuration: &configuration };
             report.plan(engine.settings(), &plan, asked);
-            ExitCode::SUCCESS
+            if report.winner.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(refusal) => {
             report.refused(&refusal);
@@ -189,6 +189,10 @@ impl Report {
         }
         let mut able = self.candidates.iter().filter(|line| line.untranslatable.is_none());
         self.winner = able.next().map(|line| line.candidate.clone());
+        if self.winner.is_none() {
+            "refused with 400: nobody who may answer speaks a dialect that has words for it"
+                .clone_into(&mut self.reason);
+        }
         for dropped in &plan.dropped {
             self.candidate(settings, dropped.candidate, None, Some(dropped.why.to_string()));
         }

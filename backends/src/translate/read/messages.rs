@@ -62,6 +62,8 @@ fn setting<'a>(
         "top_k" => knob(to, KnobKind::TopK, "top_k", node),
         "tool_choice" => choice(to, &node.object()?)?,
         "thinking" => thinking(to, &node.object()?)?,
+        // The name of `output_config.format` while it was a beta.
+        "output_format" => to.format = Some(output_format(node)?),
         "cache_control" => to.cached = Some("cache_control"),
         "mcp_servers" if empty(node).is_ok() => {}
         _ => match HINTS.into_iter().find(|hint| *hint == key) {
@@ -130,15 +132,19 @@ fn output_config<'a>(
         to.paths.effort = "output_config.effort";
     }
     if let Some(node) = object.get("format") {
-        let format = node.object()?;
-        format.only(&["type", "schema"])?;
-        if kind(&format)? != "json_schema" {
-            return Err(unknown_kind(&format));
-        }
-        let schema = format.need("schema")?.text;
-        to.format = Some(Format::Schema { name: None, schema, strict: None, description: None });
+        to.format = Some(output_format(&node)?);
     }
     Ok(())
+}
+
+fn output_format<'a>(node: &Node<'a, '_>) -> Result<Format<'a>, TranslateError> {
+    let format = node.object()?;
+    format.only(&["type", "schema"])?;
+    if kind(&format)? != "json_schema" {
+        return Err(unknown_kind(&format));
+    }
+    let schema = format.need("schema")?.text;
+    Ok(Format::Schema { name: None, schema, strict: None, description: None })
 }
 
 fn tools<'a>(to: &mut Conversation<'a>, node: &Node<'a, '_>) -> Result<(), TranslateError> {

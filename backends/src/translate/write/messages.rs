@@ -56,11 +56,13 @@ pub(crate) fn write(
 
 fn system(w: &mut Writer, turns: &[Turn<'_>]) -> Result<(), TranslateError> {
     let text = system_text(turns)?;
-    match text.trim().is_empty() {
-        true => {}
-        false if has_breakpoint(turns) => system_blocks(w.key("system"), turns)?,
-        false => w.field("system", &text),
+    if text.trim().is_empty() {
+        return Ok(());
     }
+    if has_breakpoint(turns) {
+        return system_blocks(w.key("system"), turns);
+    }
+    w.field("system", &text);
     Ok(())
 }
 
