@@ -69,12 +69,23 @@ pub(crate) fn each(path: &Path, mut take: impl FnMut(Event)) -> Result<(), Failu
     let mut files: Vec<PathBuf> =
         (1..=64).rev().map(|number| rotated(path, number)).filter(|file| file.exists()).collect();
     files.push(path.to_owned());
+    let mut others = 0;
+    let mut found = false;
+    let mut take = |event| {
+        found = true;
+        take(event);
+    };
     for file in files {
         let open = File::open(&file).with_context(|| format!("cannot read {}", file.display()));
         let open = open.map_err(|error| {
             Failure::from(error).hint("the router writes it once it has answered a request")
         })?;
-        read(&mut BufReader::new(open), &mut take)?;
+        others += read(&mut BufReader::new(open), &mut take)?;
+    }
+    if !found && others > 0 {
+        return Err(Failure::new(format!("{} holds no event of an audit", path.display())).hint(
+            "the audit file is the one that `audit: {file: PATH}` in the router file names",
+        ));
     }
     Ok(())
 }
@@ -86,21 +97,22 @@ fn rotated(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Reads whole lines until the end; an unfinished last line is left for later by not being an event.
+/// Reads whole lines until the end, and says how many of them were no events; an unfinished last line is left for later
+/// by not being an event.
 pub(crate) fn read(
     reader: &mut impl std::io::BufRead,
     take: &mut impl FnMut(Event),
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let mut line = String::new();
+    let mut others = 0_u64;
     loop {
         line.clear();
         if reader.read_line(&mut line)? == 0 {
-            return Ok(());
+            return Ok(others);
         }
-        if line.len() <= LINE_BYTES_MAX
-            && let Some(event) = Event::parse(&line)
-        {
-            take(event);
+        match Event::parse(&line).filter(|_| line.len() <= LINE_BYTES_MAX) {
+            Some(event) => take(event),
+            None => others += u64::from(line.ends_with('\n')),
         }
     }
 }
@@ -138,7 +150,7 @@ mod tests {
         let text =
             "{\"class_uid\":6003,\"time\":5}\nnoise\n{\"a\":1}\n{\"class_uid\":6003,\"time\":7}";
         let mut times = Vec::new();
-        read(&mut text.as_bytes(), &mut |event| times.push(event.time_ms())).unwrap();
-        assert_eq!(times, [5, 7]);
+        let others = read(&mut text.as_bytes(), &mut |event| times.push(event.time_ms())).unwrap();
+        assert_eq!((others, times), (2, vec![5, 7]));
     }
 }
