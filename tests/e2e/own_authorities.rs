@@ -7,6 +7,7 @@ use openshell_tests::{
     text::{assert_absent, contains},
     tls::{Authority, TlsFront},
     upstream::ScriptedUpstream,
+    wait,
     world::{Backend, Config, World, command},
 };
 
@@ -17,7 +18,7 @@ fn backend(front: &TlsFront, host: &str) -> Backend {
 }
 
 fn start(backend: Backend) -> World {
-    Config::new([backend]).section("timeouts: {connect: 5s, total: 20s}").start()
+    Config::new([backend]).start()
 }
 
 #[test]
@@ -45,10 +46,13 @@ fn refused(world: &World, upstream: &ScriptedUpstream, reason: &str) {
     assert_eq!(upstream.count(), 0);
     let event = &world.wait_for_audit(1, |_| true)[0];
     assert_eq!(event["unmapped"]["openshell"]["attempts"][0]["outcome"], "tls", "{event}");
-    let log = world.log();
-    let line = log.lines().find(|line| line.contains("certificate of a backend"));
-    let line = line.unwrap_or_else(|| panic!("no word about the certificate in:\n{log}"));
+    let line = wait::until("a word about the certificate", wait::LONG, || {
+        let log = world.log();
+        let mut lines = log.lines().filter(|line| line.contains("certificate of a backend"));
+        lines.next().map(str::to_owned)
+    });
     assert!(line.contains("WARN") && line.contains("only") && line.contains(reason), "{line}");
+    let log = world.log();
     assert_absent(KEY, log.as_bytes(), "the log");
     assert_absent("purple-giraffe", log.as_bytes(), "the log");
 }
