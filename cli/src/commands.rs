@@ -16,6 +16,7 @@ use clap::CommandFactory as _;
 use crate::{
     args::{Cli, Command, RouteCommand, RouterCommand},
     failure::Failure,
+    output,
 };
 
 /// Runs what was typed.
@@ -29,12 +30,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "openshell",
-                &mut std::io::stdout(),
-            );
+            // Into memory first: the generator panics where a reader such as `head` has gone.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "openshell", &mut script);
+            output::bytes(&script)?;
             Ok(ExitCode::SUCCESS)
         }
     }

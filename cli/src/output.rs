@@ -1,6 +1,6 @@
 //! Writes results: data on standard output, everything else on standard error; a closed pipe is no error.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -35,11 +35,22 @@ pub(crate) fn emit<T: Serialize>(
 
 /// Writes one line, or several, to standard output.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Writes bytes as they are to standard output.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.write_all(b"\n")?;
+    out.write_all(bytes)?;
     out.flush()?;
     Ok(())
+}
+
+/// Says that standard input is read, where a person would otherwise wonder why nothing happens.
+pub(crate) fn awaits(what: &str) {
+    if io::stdin().is_terminal() {
+        complain(&format!("reading {what} from standard input; end it with Ctrl-D"));
+    }
 }
 
 /// Writes a message to standard error. There is nobody left to tell if that fails.

@@ -17,13 +17,7 @@ use crate::{args::AuditFile, failure::Failure, output};
 
 /// A router file with its configuration.
 pub(crate) fn load(path: &Path) -> Result<(Configuration, Vec<Notice>), Failure> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))
-        .map_err(|error| {
-            Failure::from(error)
-                .hint("give the router file with --config FILE, or write one: docs/router.md")
-        })?;
-    parse(&text).map_err(|faults| {
+    parse(&text(path)?).map_err(|faults| {
         for fault in &faults {
             output::complain(&format!("{}:{fault}", path.display()));
         }
@@ -31,6 +25,16 @@ pub(crate) fn load(path: &Path) -> Result<(Configuration, Vec<Notice>), Failure>
         let noun = if count == 1 { "fault" } else { "faults" };
         Failure::new(format!("{} has {count} {noun}", path.display()))
             .hint("docs/router.md describes every field")
+    })
+}
+
+/// The text of a router file.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the router file {}", path.display()));
+    text.map_err(|error| {
+        Failure::from(error)
+            .hint("name your router file, or write one as docs/router.md tells; `openshell demo` needs none")
     })
 }
 
@@ -62,7 +66,15 @@ pub(crate) fn audit_path(wanted: &AuditFile) -> Result<PathBuf, Failure> {
     if let Some(file) = &wanted.file {
         return Ok(file.clone());
     }
-    let (configuration, _) = load(&wanted.config.config)?;
+    let config = &wanted.config.config;
+    if !config.exists() {
+        return Err(Failure::new(format!(
+            "no audit file is named, and there is no {} that could name one",
+            config.display()
+        ))
+        .hint("give the audit file with --file, or the router file that names it with --config"));
+    }
+    let (configuration, _) = load(config)?;
     configuration.audit.file.map(PathBuf::from).ok_or_else(|| {
         Failure::usage("the router file names no audit file")
             .hint("add `audit: {file: PATH}` to it, or give the file with --file")

@@ -50,6 +50,9 @@ pub(crate) enum AttemptError {
     /// No connection in time.
     #[error("connecting took too long")]
     ConnectTimeout,
+    /// The backend is not who it should be, or does not agree on how to speak TLS.
+    #[error("the backend's certificate or TLS is refused")]
+    Tls,
     /// No byte of an answer in time.
     #[error("no answer in time")]
     FirstByteTimeout,
@@ -67,6 +70,7 @@ impl AttemptError {
         match self {
             Self::Connect => "connect",
             Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::Broken => "broken",
             Self::Protocol => "protocol",
@@ -88,7 +92,7 @@ pub(crate) async fn attempt(
 ) -> Result<HttpSession, AttemptError> {
     for _ in 0..STALE_MAX {
         let (session, reused) =
-            pool.get_http_session(target).await.map_err(|error| connecting(&error))?;
+            pool.get_http_session(target).await.map_err(|error| connecting(target, &error))?;
         match send(session, target, request, first_byte).await {
             Ok(session) => return Ok(session),
             Err(Sent::Stale) if reused => {}
@@ -209,8 +213,14 @@ fn h2_head(target: &Target, request: &Outgoing, length: usize) -> pingora::Resul
     Ok(head)
 }
 
-fn connecting(error: &Error) -> AttemptError {
-    tracing::debug!(error = %error, "cannot connect");
+fn connecting(target: &Target, error: &Error) -> AttemptError {
+    match error.etype() {
+        ErrorType::InvalidCert | ErrorType::HandshakeError | ErrorType::TLSHandshakeFailure => {
+            tracing::warn!(backend = %target, error = %error, "the certificate of a backend, or its TLS, is refused");
+            return AttemptError::Tls;
+        }
+        _ => tracing::debug!(backend = %target, error = %error, "cannot connect"),
+    }
     match error.etype() {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
             AttemptError::ConnectTimeout

@@ -75,6 +75,8 @@ enum Inner {
 struct Capped {
     out: BytesMut,
     left: usize,
+    /// Most that may wait to be taken out.
+    piece: usize,
 }
 
 impl Write for Capped {
@@ -82,6 +84,7 @@ impl Write for Capped {
         self.left = self
             .left
             .checked_sub(bytes.len())
+            .filter(|_| self.out.len().saturating_add(bytes.len()) <= self.piece)
             .ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
         self.out.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -104,7 +107,20 @@ impl Decoder {
     /// # Errors
     /// [`DecodeError::Damaged`] if a decoder cannot be made.
     pub(crate) fn new(encoding: Encoding, limit: usize) -> Result<Self, DecodeError> {
-        let sink = Capped { out: BytesMut::new(), left: limit };
+        Self::in_pieces(encoding, limit, limit)
+    }
+
+    /// A decoder that gives at most `limit` bytes, and at most `piece` of them for one chunk: a chunk of some kilobytes
+    /// can hold a gigabyte.
+    ///
+    /// # Errors
+    /// [`DecodeError::Damaged`] if a decoder cannot be made.
+    pub(crate) fn in_pieces(
+        encoding: Encoding,
+        limit: usize,
+        piece: usize,
+    ) -> Result<Self, DecodeError> {
+        let sink = Capped { out: BytesMut::new(), left: limit, piece };
         let inner = match encoding {
             Encoding::Identity => Inner::Identity(limit),
             Encoding::Gzip => Inner::Gzip(flate2::write::MultiGzDecoder::new(sink)),
@@ -277,6 +293,22 @@ mod tests {
             let bytes = encoded(encoding, &zeros);
             let result = decoded(encoding, &bytes, 4096, 1000);
             assert!(matches!(result, Err(DecodeError::Large(1000))), "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn one_chunk_gives_no_more_than_a_piece() {
+        let zeros = vec![0; 1 << 20];
+        for encoding in ENCODED {
+            let mut decoder = Decoder::in_pieces(encoding, usize::MAX, 100_000).unwrap();
+            let result = decoder.push(encoded(encoding, &zeros).into());
+            assert!(matches!(result, Err(DecodeError::Large(_))), "{encoding:?}");
+            let mut decoder = Decoder::in_pieces(encoding, usize::MAX, 100_000).unwrap();
+            let (mut out, part) = (0, encoded(encoding, &zeros[..90_000]));
+            for byte in part {
+                out += decoder.push(Bytes::copy_from_slice(&[byte])).unwrap().len();
+            }
+            assert_eq!(out + decoder.finish().unwrap().len(), 90_000, "{encoding:?}");
         }
     }
 

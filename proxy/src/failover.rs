@@ -226,7 +226,10 @@ impl Try<'_> {
 fn unreached(error: AttemptError) -> Lost {
     match error {
         AttemptError::ConnectTimeout | AttemptError::FirstByteTimeout => Lost::Timeout,
-        AttemptError::Connect | AttemptError::Broken | AttemptError::Protocol => Lost::Failed,
+        AttemptError::Connect
+        | AttemptError::Tls
+        | AttemptError::Broken
+        | AttemptError::Protocol => Lost::Failed,
     }
 }
 

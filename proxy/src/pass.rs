@@ -21,6 +21,10 @@ use crate::{
 /// Most that a stream may decode to, bytes. Reasoning models stream for half an hour; none gets near it.
 const STREAM_BYTES_MAX: usize = 1 << 30;
 
+/// Most that one piece of a stream may decode to, bytes. A piece is read in some kilobytes, and text that a model wrote
+/// compresses to a tenth.
+const PIECE_BYTES_MAX: usize = 4 << 20;
+
 /// Why an answer cannot be passed on. What came out before it may be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PassError {
@@ -67,7 +71,7 @@ impl Pass {
             hide_usage: asked.usage_edit.is_some(),
             model_alias: None,
         };
-        let decoder = Decoder::new(encoding, STREAM_BYTES_MAX)?;
+        let decoder = Decoder::in_pieces(encoding, STREAM_BYTES_MAX, PIECE_BYTES_MAX)?;
         let (restore, dialect) = (StreamPass::new(options), asked.dialect);
         Ok(Self { decoder, translator, restore, dialect, closed: false })
     }

@@ -41,6 +41,7 @@ pub use crate::{
     listen::{ListenAddr, ListenAddrError, TlsFiles},
     snapshot::SnapshotError,
     spans::{SpanError, SpanOptions},
+    upstream::AuthorityError,
 };
 
 /// After the cut, how long calls get to write their last words.

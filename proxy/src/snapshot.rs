@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     credentials::{self, Credential, Environment},
-    upstream::{Pools, Target},
+    upstream::{AuthorityError, Pools, Target},
 };
 
 /// One configuration, ready to be used.
@@ -83,7 +83,7 @@ pub enum SnapshotError {
         backend: String,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: AuthorityError,
     },
 }
 

@@ -5,7 +5,7 @@
 //! Invariant: TLS is always verified against the backend's own name; connections of one backend serve no other one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     net::Ipv4Addr,
@@ -17,12 +17,13 @@ use async_trait::async_trait;
 use backends::configuration::{Backend, BaseUrl};
 use parking_lot::Mutex;
 use pingora::{
-    Error, ErrorType, OrErr, Result,
+    Error, ErrorType, OrErr,
     connectors::{ConnectorOptions, http::Connector, l4::Connect},
     protocols::{
         ALPN,
         l4::{socket::SocketAddr, stream::Stream},
     },
+    tls,
     upstreams::peer::{HttpPeer, Peer, PeerOptions},
 };
 
@@ -48,22 +49,55 @@ impl Pools {
     /// The pool whose connections trust the authorities of `ca_file`, or those of the system.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no certificate.
-    pub(crate) fn of(&self, ca_file: Option<&str>) -> std::io::Result<Arc<Connector>> {
-        if let Some(path) = ca_file {
-            let text = std::fs::read_to_string(path)?;
-            if !text.contains("-----BEGIN CERTIFICATE-----") {
-                return Err(std::io::Error::other("no certificate in PEM format"));
-            }
-        }
+    /// When the file cannot be read, or holds anything else than certificates, or none.
+    pub(crate) fn of(&self, ca_file: Option<&str>) -> Result<Arc<Connector>, AuthorityError> {
         let mut pools = self.by_authorities.lock();
-        let pool = pools.entry(ca_file.map(str::to_owned)).or_insert_with(|| {
-            let mut options = ConnectorOptions::new(IDLE_CONNECTIONS_MAX);
-            options.ca_file = ca_file.map(str::to_owned);
-            Arc::new(Connector::new(Some(options)))
-        });
+        let pool = match pools.entry(ca_file.map(str::to_owned)) {
+            Entry::Occupied(pool) => pool.into_mut(),
+            Entry::Vacant(place) => {
+                vouch(ca_file)?;
+                let mut options = ConnectorOptions::new(IDLE_CONNECTIONS_MAX);
+                options.ca_file = ca_file.map(str::to_owned);
+                place.insert(Arc::new(Connector::new(Some(options))))
+            }
+        };
         Ok(Arc::clone(pool))
     }
+}
+
+/// Why nobody would vouch for a backend.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The file cannot be used.
+    #[error("cannot use {path} as a PEM file of certificates and nothing else")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The file is empty, or is none in PEM format.
+    #[error("{0} holds no certificate in PEM format")]
+    Nobody(String),
+    /// The system's own cannot be used.
+    #[error("cannot use the certificate authorities of the system")]
+    System(#[source] Box<Error>),
+}
+
+/// Checks that a connector can be made: Pingora's own way of doing so panics where it cannot.
+fn vouch(ca_file: Option<&str>) -> Result<(), AuthorityError> {
+    let mut store = tls::RootCertStore::empty();
+    let Some(path) = ca_file else {
+        let loaded = tls::load_platform_certs_incl_env_into_store(&mut store);
+        return loaded.map_err(AuthorityError::System);
+    };
+    tls::load_ca_file_into_store(path, &mut store)
+        .map_err(|source| AuthorityError::File { path: path.to_owned(), source })?;
+    if store.is_empty() {
+        return Err(AuthorityError::Nobody(path.to_owned()));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Pools {
@@ -166,7 +200,7 @@ struct Dial {
 #[async_trait]
 impl Connect for Dial {
     /// Resolves and connects; addresses are tried in the order of the resolver. The peer's total limit bounds it all.
-    async fn connect(&self, _: &SocketAddr) -> Result<Stream> {
+    async fn connect(&self, _: &SocketAddr) -> pingora::Result<Stream> {
         let host = (self.url.host.as_str(), self.url.port);
         let addresses = tokio::net::lookup_host(host)
             .await

@@ -1,6 +1,6 @@
 //! The commands around the router: what they print, and with which code they end.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Stdio};
 
 use openshell_tests::{
     dialect::Dialect,
@@ -173,6 +173,90 @@ fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let script = command(&["completions", shell]).expect(0).stdout;
         assert!(script.contains("openshell") && script.contains("classify"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_early_is_no_error() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = openshell(home.path());
+    command.args(["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    assert_eq!(ended.status.code(), Some(0));
+}
+
+#[test]
+fn every_help_is_plain_text() {
+    for words in [
+        vec![],
+        vec!["router", "run"],
+        vec!["router", "check"],
+        vec!["route", "explain"],
+        vec!["classify"],
+        vec!["cost"],
+        vec!["audit"],
+        vec!["demo"],
+        vec!["completions"],
+    ] {
+        let args: Vec<&str> = words.iter().copied().chain(["--help"]).collect();
+        let help = command(&args).expect(0).stdout;
+        assert!(!help.contains('`') && !help.contains("<http"), "{help}");
+    }
+}
+
+#[test]
+fn reports_are_data_when_asked_for() {
+    let desk = Desk::new(&config());
+    let note = desk.write("note.txt", &format!("mail {EMAIL}\n"));
+    let note = note.to_str().unwrap();
+    let request = desk.write("request.json", &Dialect::Messages.ask("hello", false).to_string());
+    let request = request.to_str().unwrap();
+    for (args, pointer, expected) in [
+        (vec!["router", "check", "router.yaml"], "/sound", json!(true)),
+        (vec!["classify", note], "/0/spans/0/type", json!("pii/email")),
+        (vec!["route", "explain", "-d", "messages", "-f", request], "/dialect", json!("messages")),
+    ] {
+        let with = |format| args.iter().copied().chain(["-o", format]).collect::<Vec<_>>();
+        let out = desk.run(&with("json")).expect(0).stdout;
+        let found: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(found.pointer(pointer), Some(&expected), "{out}");
+        let yaml = desk.run(&with("yaml")).expect(0).stdout;
+        let word = expected.to_string();
+        assert!(!yaml.starts_with(['{', '[']) && yaml.contains(word.trim_matches('"')), "{yaml}");
+    }
+}
+
+#[test]
+fn all_faults_of_a_file_are_data_too() {
+    let desk = Desk::new(&config());
+    let bad = config().yaml().replace("zone: local", "zone: nowhere") + "budgetz: 1\n";
+    let _ = desk.write("bad.yaml", &bad);
+    let out = desk.run(&["router", "check", "bad.yaml", "-o", "json"]).expect(1).stdout;
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["sound"], false);
+    let paths: Vec<&str> = report["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|fault| fault["path"].as_str())
+        .collect();
+    assert!(paths.contains(&"backends[0].zone") && paths.contains(&"budgetz"), "{out}");
+    assert!(report["faults"][0]["line"].as_u64().is_some_and(|line| line > 0), "{out}");
+}
+
+#[test]
+fn what_is_no_audit_file_is_told() {
+    let desk = Desk::new(&config());
+    for command in ["audit", "cost"] {
+        let ended = desk.run(&[command, "--file", "router.yaml"]).expect(1);
+        assert!(ended.stderr.contains("no event of an audit"), "{}", ended.stderr);
+        let ended = desk.run(&[command, "--config", "nothing.yaml"]).expect(1);
+        assert!(ended.stderr.contains("--file"), "{}", ended.stderr);
+        let empty = desk.write("empty.jsonl", "");
+        let _ = desk.run(&[command, "--file", empty.to_str().unwrap()]).expect(0);
     }
 }
 

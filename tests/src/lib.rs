@@ -26,6 +26,7 @@ pub mod http;
 pub mod process;
 pub mod script;
 pub mod text;
+pub mod tls;
 pub mod upstream;
 pub mod wait;
 pub mod wire;

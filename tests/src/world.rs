@@ -40,6 +40,7 @@ pub struct Backend {
     zone: String,
     credential: Option<String>,
     dialects: Option<String>,
+    ca_file: Option<PathBuf>,
     models: Vec<String>,
 }
 
@@ -62,6 +63,7 @@ impl Backend {
             zone: "local".to_owned(),
             credential: None,
             dialects: None,
+            ca_file: None,
             models: Vec::new(),
         }
     }
@@ -78,6 +80,13 @@ impl Backend {
     pub fn speaks(mut self, dialect: Dialect) -> Self {
         self.dialects = Some(dialect.word().to_owned());
         self.provider(dialect.provider())
+    }
+
+    /// Lets only the authorities in this file vouch for it.
+    #[must_use]
+    pub fn ca_file(mut self, file: &Path) -> Self {
+        self.ca_file = Some(file.to_owned());
+        self
     }
 
     /// Sets the zone.
@@ -141,6 +150,9 @@ impl Config {
         }
         if let Some(dialect) = &backend.dialects {
             lines.push_str(&format!("    dialects: [{dialect}]\n"));
+        }
+        if let Some(file) = &backend.ca_file {
+            lines.push_str(&format!("    tls: {{ca_file: {:?}}}\n", file.display().to_string()));
         }
         lines.push_str("    models:\n");
         for model in backend.models {
@@ -345,12 +357,19 @@ impl World {
 
     /// Resident memory of the router in bytes.
     pub fn memory_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it ever was.
+    pub fn memory_peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.router.pid().as_raw_nonzero());
         let status = fs::read_to_string(path).expect("a running process has a status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("it names its memory");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(name)).expect("it names its memory");
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kilobytes * 1024
     }

@@ -272,6 +272,14 @@ mod tests {
     }
 
     #[test]
+    fn the_demonstration_and_the_tests_install_the_same_model() {
+        let repo = Repo::find().unwrap();
+        let text = repo.text("cli/src/commands/demo/real_model.txt").unwrap();
+        let llama = shipped().into_iter().find(|client| client.name == "llama").unwrap();
+        assert_eq!(llama.packages, text.lines().collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_filter_installs_only_what_it_needs() {
         let names = |filter| -> Vec<String> {
             let wanted = shipped().into_iter().filter(|client| client.serves(filter));

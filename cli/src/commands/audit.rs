@@ -116,7 +116,9 @@ fn follow(args: &AuditArgs, path: &std::path::Path, mut at: u64) -> Result<(), F
         for event in fresh {
             match args.output {
                 Format::Table => output::line(&row(&event).join("  "))?,
-                Format::Json | Format::Yaml => output::line(&event.json.to_string())?,
+                Format::Json => output::line(&event.json.to_string())?,
+                // JSON is YAML, and one more entry of the list before.
+                Format::Yaml => output::line(&format!("- {}", event.json))?,
             }
         }
     }

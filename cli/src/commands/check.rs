@@ -2,21 +2,33 @@
 
 use std::process::ExitCode;
 
+use backends::file::Fault;
 use serde::Serialize;
 
 use crate::{
     args::CheckArgs,
     failure::Failure,
-    output::{self, columns},
+    output::{self, Format, columns},
     settings,
 };
 
-/// What a sound file says.
+/// What a file says, or what is wrong with it.
 #[derive(Debug, Serialize)]
 struct Report {
     file: String,
+    sound: bool,
+    faults: Vec<FaultLine>,
     warnings: Vec<String>,
     models: Vec<ModelLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct FaultLine {
+    line: usize,
+    column: usize,
+    path: String,
+    message: String,
+    help: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,6 +45,12 @@ struct ModelLine {
 
 /// Checks the file; faults are a failure.
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    if args.output != Format::Table
+        && let Err(faults) = backends::file::parse(&settings::text(&args.file)?)
+    {
+        output::emit(args.output, &faulty(args, faults), |_| String::new())?;
+        return Ok(ExitCode::FAILURE);
+    }
     let (configuration, notices) = settings::load(&args.file)?;
     // Terms are compiled by the engine; a file whose terms do not compile cannot run.
     settings::engine(&configuration)?;
@@ -50,11 +68,30 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     });
     let report = Report {
         file: args.file.display().to_string(),
+        sound: true,
+        faults: Vec::new(),
         warnings: notices.iter().map(ToString::to_string).collect(),
         models: models.collect(),
     };
     output::emit(args.output, &report, table)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn faulty(args: &CheckArgs, faults: Vec<Fault>) -> Report {
+    let line = |fault: Fault| FaultLine {
+        line: fault.line,
+        column: fault.column,
+        path: fault.path,
+        message: fault.message,
+        help: fault.help,
+    };
+    Report {
+        file: args.file.display().to_string(),
+        sound: false,
+        faults: faults.into_iter().map(line).collect(),
+        warnings: Vec::new(),
+        models: Vec::new(),
+    }
 }
 
 fn table(report: &Report) -> String {

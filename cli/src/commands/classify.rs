@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     args::{ClassifyArgs, ClassifyFormat},
     failure::Failure,
-    output::{self, columns},
+    output::{self, Format, columns},
     settings,
 };
 
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &ClassifyArgs) -> Result<ExitCode, Failure> {
     let judge = judge(args)?;
     let worst = match args.format {
         ClassifyFormat::Ndjson => lines(&judge, &args.files)?,
-        ClassifyFormat::Text | ClassifyFormat::Json => whole(&judge, args)?,
+        ClassifyFormat::Table | ClassifyFormat::Json | ClassifyFormat::Yaml => whole(&judge, args)?,
     };
     let reached = args.fail_on.is_some_and(|level| worst >= Some(level));
     Ok(if reached { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -168,18 +168,22 @@ fn lines(judge: &Judge, files: &[PathBuf]) -> Result<Option<Sensitivity>, Failur
 fn whole(judge: &Judge, args: &ClassifyArgs) -> Result<Option<Sensitivity>, Failure> {
     let mut reports = Vec::new();
     for source in sources(&args.files) {
-        let (id, bytes) = match source {
-            Some(path) => (path.display().to_string(), read(&mut open(path)?)?),
-            None => ("-".to_owned(), read(&mut io::stdin().lock())?),
+        let (id, bytes) = if let Some(path) = source {
+            (path.display().to_string(), read(&mut open(path)?)?)
+        } else {
+            output::awaits("a text");
+            ("-".to_owned(), read(&mut io::stdin().lock())?)
         };
         let text = String::from_utf8_lossy(&bytes);
         reports.push(judge.report(id, &text));
     }
     let worst = reports.iter().map(|report| report.level).max();
-    match args.format {
-        ClassifyFormat::Json => output::line(&serde_json::to_string_pretty(&reports)?)?,
-        ClassifyFormat::Text | ClassifyFormat::Ndjson => output::line(&table(&reports))?,
-    }
+    let format = match args.format {
+        ClassifyFormat::Json => Format::Json,
+        ClassifyFormat::Yaml => Format::Yaml,
+        ClassifyFormat::Table | ClassifyFormat::Ndjson => Format::Table,
+    };
+    output::emit(format, &reports, |reports| table(reports))?;
     Ok(worst)
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn play(args: &DemoArgs) -> Result<(), Failure> {
-    let mut stage = Stage::set(args.real_model).await?;
+    let mut stage = Stage::set(args).await?;
     output::line(&stage.introduction())?;
     harmless(&stage).await?;
     key(&stage).await?;

@@ -69,12 +69,23 @@ pub(crate) fn each(path: &Path, mut take: impl FnMut(Event)) -> Result<(), Failu
     let mut files: Vec<PathBuf> =
         (1..=64).rev().map(|number| rotated(path, number)).filter(|file| file.exists()).collect();
     files.push(path.to_owned());
+    let mut others = 0;
+    let mut found = false;
+    let mut take = |event| {
+        found = true;
+        take(event);
+    };
     for file in files {
         let open = File::open(&file).with_context(|| format!("cannot read {}", file.display()));
         let open = open.map_err(|error| {
             Failure::from(error).hint("the router writes it once it has answered a request")
         })?;
-        read(&mut BufReader::new(open), &mut take)?;
+        others += read(&mut BufReader::new(open), &mut take)?;
+    }
+    if !found && others > 0 {
+        return Err(Failure::new(format!("{} holds no event of an audit", path.display())).hint(
+            "the audit file is the one that `audit: {file: PATH}` in the router file names",
+        ));
     }
     Ok(())
 }
@@ -86,23 +97,27 @@ fn rotated(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Reads whole lines until the end; an unfinished last line is left for later by not being an event. A line that is too
-/// long or no text is passed over, and never held whole.
+/// Reads whole lines until the end, and says how many of them were no events; an unfinished last line is left for later
+/// by not being an event. A line that is too long or no text is passed over, and never held whole.
 pub(crate) fn read(
     reader: &mut impl std::io::BufRead,
     take: &mut impl FnMut(Event),
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let most = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
     let mut line = Vec::new();
     let mut too_long = false;
+    let mut others = 0_u64;
     loop {
         line.clear();
         if std::io::BufRead::read_until(&mut reader.by_ref().take(most), b'\n', &mut line)? == 0 {
-            return Ok(());
+            return Ok(others);
         }
-        let continues = std::mem::replace(&mut too_long, line.last() != Some(&b'\n'));
-        if !continues && let Some(event) = std::str::from_utf8(&line).ok().and_then(Event::parse) {
-            take(event);
+        let ended = line.last() == Some(&b'\n');
+        let continues = std::mem::replace(&mut too_long, !ended);
+        let event = std::str::from_utf8(&line).ok().and_then(Event::parse);
+        match event.filter(|_| !continues) {
+            Some(event) => take(event),
+            None => others += u64::from(ended),
         }
     }
 }
@@ -140,8 +155,8 @@ mod tests {
         let text =
             "{\"class_uid\":6003,\"time\":5}\nnoise\n{\"a\":1}\n{\"class_uid\":6003,\"time\":7}";
         let mut times = Vec::new();
-        read(&mut text.as_bytes(), &mut |event| times.push(event.time_ms())).unwrap();
-        assert_eq!(times, [5, 7]);
+        let others = read(&mut text.as_bytes(), &mut |event| times.push(event.time_ms())).unwrap();
+        assert_eq!((others, times), (2, vec![5, 7]));
     }
 
     #[test]

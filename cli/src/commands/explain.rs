@@ -23,7 +23,7 @@ use crate::{
 /// The decision, on paper.
 #[derive(Debug, Serialize)]
 struct Report {
-    dialect: String,
+    dialect: &'static str,
     model: String,
     sensitivity: String,
     findings: Vec<FindingLine>,
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let findings = engine.findings(&memory, &question);
     let decided = engine.decide(&memory, &question);
     let mut report = Report {
-        dialect: format!("{dialect:?}"),
+        dialect: dialect_word(dialect),
         model: view.model.to_string(),
         sensitivity: String::new(),
         findings: findings.iter().zip(paths(&view, &body, &findings)).map(finding).collect(),
@@ -123,6 +123,7 @@ fn read_body(args: &ExplainArgs) -> Result<Vec<u8>, Failure> {
     if let Some(path) = args.file.as_ref().filter(|path| path.as_os_str() != "-") {
         return Ok(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?);
     }
+    output::awaits("the request's JSON body");
     let mut body = Vec::new();
     let limit = u64::try_from(domain::limits::BODY_BYTES_MAX).unwrap_or(u64::MAX);
     std::io::stdin().lock().take(limit).read_to_end(&mut body)?;
@@ -131,7 +132,10 @@ fn read_body(args: &ExplainArgs) -> Result<Vec<u8>, Failure> {
 
 /// Which format a request is written in, by the fields that only that one has.
 fn guess(body: &[u8]) -> Result<Dialect, Failure> {
-    let value: Value = serde_json::from_slice(body).context("the request is no JSON")?;
+    let value: Value = serde_json::from_slice(body).map_err(|error| {
+        Failure::from(anyhow::Error::new(error).context("the request is no JSON"))
+            .hint("give the body of a request with --file REQUEST.json or on standard input")
+    })?;
     let has = |name: &str| value.get(name).is_some();
     let blocks = |kind: &str| value.to_string().contains(&format!("\"type\":\"{kind}\""));
     if has("messages") {

@@ -17,7 +17,7 @@ use router::restore::{Escape, restore_text};
 use tokio::time::timeout;
 
 use crate::{
-    decode::{Decoder, Encoding},
+    decode::{DecodeError, Decoder, Encoding},
     exchange::Asked,
     mask::{Mask, Needle},
     reject::Failure,
@@ -183,7 +183,7 @@ impl Upstream {
                 Ok(Err(_)) => return Err("broken"),
                 Err(_) => return Err("idle_timeout"),
             };
-            let text = decoder.push(piece).map_err(|_| "damaged")?;
+            let text = decoder.push(piece).map_err(|error| undecoded(&error))?;
             if whole.is_empty() && self.ended() && encoding == Encoding::Identity {
                 return Ok(text);
             }
@@ -192,7 +192,7 @@ impl Upstream {
                 break;
             }
         }
-        whole.extend_from_slice(&decoder.finish().map_err(|_| "damaged")?);
+        whole.extend_from_slice(&decoder.finish().map_err(|error| undecoded(&error))?);
         Ok(whole.freeze())
     }
 
@@ -223,6 +223,15 @@ impl Upstream {
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Upstream").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// One word for a body that cannot be decoded.
+fn undecoded(error: &DecodeError) -> &'static str {
+    match error {
+        DecodeError::Large(_) => "too_large",
+        DecodeError::Unsupported => "encoding",
+        DecodeError::Damaged(_) => "damaged",
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    args::DemoArgs,
     commands::{
         demo::{
             models::{Model, last_message},
@@ -49,11 +50,11 @@ pub(super) struct Reply {
 
 impl Stage {
     /// Starts the models and the router.
-    pub(super) async fn set(real: bool) -> Result<Self, Failure> {
+    pub(super) async fn set(args: &DemoArgs) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let cloud = Model::start("demonstration-cloud").await?;
-        let (laptop, address, provider, model) = if real {
-            let model = RealModel::start().await?;
+        let (laptop, address, provider, model) = if args.real_model {
+            let model = RealModel::start(args.model_dir.as_deref()).await?;
             let address = model.address;
             (Laptop::Real { _model: model }, address, "llamacpp", "smollm2")
         } else {
