@@ -14,7 +14,6 @@ use crate::wire::Part;
 
 pub mod candidates;
 pub mod generic;
-pub mod memo;
 pub mod terms;
 
 mod address;
