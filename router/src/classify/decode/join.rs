@@ -1,13 +1,7 @@
 //! Values in pieces: string concatenation, wrapped lines, letters with spaces between them, addresses in words.
 
 use super::{line_around, view::View};
-use crate::classify::{candidates::Candidates, scan_phrases::Phrases};
-
-/// What stands where two pieces meet.
-pub(super) const TRIGGERS: [&str; 16] = [
-    "\" +", "' +", "\"+", "'+", "\" .", "' .", "\" &", "\\\n", "\" \"", "' '", " dot ", "[dot]",
-    "(dot)", " DOT ", "{dot}", "` +",
-];
+use crate::classify::candidates::Candidates;
 
 /// Bytes before and after a trigger that are joined with it.
 const BEFORE: usize = 256;
@@ -16,26 +10,23 @@ const AFTER: usize = 1024;
 const LINES_MAX: usize = 64;
 
 /// Calls `read` with every window in which pieces are joined.
-pub(super) fn views(text: &str, triggers: &Phrases, read: &mut impl FnMut(View)) {
+pub(super) fn views(text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
     let mut done = 0;
-    triggers.each(text, |_, hit| {
-        if hit.start < done {
-            return;
+    for &hit in &candidates.joints {
+        if hit < done {
+            continue;
         }
-        if hit_is_word(text, hit.start) {
-            let window = line_around(text, hit.start, 80, 80);
-            done = window.end.max(hit.end);
+        if hit_is_word(text, hit) {
+            let window = line_around(text, hit, 80, 80);
+            done = window.end.max(hit + 1);
             words(text, window.start, window.end, read);
-            return;
+        } else if joint(text, hit).is_some() {
+            let start = line_around(text, hit, BEFORE, 0).start;
+            let end = text.floor_char_boundary((hit + AFTER).min(text.len()));
+            done = end.max(hit + 1);
+            pieces(text, start, end, read);
         }
-        if joint(text, hit.start).is_none() {
-            return;
-        }
-        let start = line_around(text, hit.start, BEFORE, 0).start;
-        let end = text.floor_char_boundary((hit.start + AFTER).min(text.len()));
-        done = end.max(hit.end);
-        pieces(text, start, end, read);
-    });
+    }
 }
 
 /// Whether the trigger is a spelled-out dot.
@@ -138,23 +129,24 @@ fn words(text: &str, start: usize, end: usize, read: &mut impl FnMut(View)) {
 /// Joins token runs on neighbouring lines of the same length (the last may be shorter).
 pub(super) fn wrapped(text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
     let bytes = text.as_bytes();
-    let mut runs = candidates.tokens.iter().peekable();
-    while let Some(first) = runs.next() {
-        let mut lines = vec![first.clone()];
-        while let Some(next) = runs.peek() {
-            let last = lines.last().map_or(0, |line| line.end);
-            let gap = bytes.get(last..next.start).unwrap_or_default();
-            let near =
-                gap.len() < 40 && gap.contains(&b'\n') && gap.iter().all(u8::is_ascii_whitespace);
-            if !near || next.len() > first.len() || lines.len() >= LINES_MAX {
+    let mut rest = candidates.tokens.as_slice();
+    while let Some(first) = rest.first() {
+        let mut count = 1;
+        while let (Some(last), Some(next)) = (rest.get(count - 1), rest.get(count)) {
+            if next.start - last.end >= 40
+                || next.len() > first.len()
+                || count >= LINES_MAX
+                || !breaks_line(bytes, last.end, next.start)
+            {
                 break;
             }
-            let full = next.len() == first.len();
-            lines.extend(runs.next().cloned());
-            if !full {
+            count += 1;
+            if next.len() < first.len() {
                 break;
             }
         }
+        let (lines, more) = rest.split_at_checked(count).unwrap_or_default();
+        rest = more;
         if lines.len() < 2 || first.len() > 100 {
             continue;
         }
@@ -162,7 +154,7 @@ pub(super) fn wrapped(text: &str, candidates: &Candidates, read: &mut impl FnMut
         let start = text.floor_char_boundary(from.saturating_sub(48));
         let mut view = View::at(start);
         view.copy(text.get(start..from).unwrap_or_default().trim_end_matches('\n'), start);
-        for line in &lines {
+        for line in lines {
             view.copy(text.get(line.clone()).unwrap_or_default(), line.start);
         }
         let last = lines.last().map_or(0, |line| line.end);
@@ -182,6 +174,12 @@ pub(super) fn wrapped(text: &str, candidates: &Candidates, read: &mut impl FnMut
         }
         read(view);
     }
+}
+
+/// Whether nothing but blanks stands between two offsets, and a line end among them.
+fn breaks_line(bytes: &[u8], from: usize, to: usize) -> bool {
+    let gap = bytes.get(from..to).unwrap_or_default();
+    gap.iter().all(u8::is_ascii_whitespace) && gap.contains(&b'\n')
 }
 
 /// Removes the spaces between single characters.
