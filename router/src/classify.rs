@@ -14,7 +14,6 @@ use crate::wire::Part;
 
 pub mod candidates;
 pub mod generic;
-pub mod memo;
 pub mod terms;
 
 mod address;
@@ -24,14 +23,17 @@ mod decode;
 mod examples;
 mod health;
 mod marking;
+mod masks;
 mod names;
 mod payment;
 mod pii;
+mod reading;
 mod scan_phrases;
 mod scan_words;
 mod secrets;
 
 use candidates::Candidates;
+use reading::Reading;
 pub use terms::{Term, TermError};
 
 /// What kind of text is scanned.
@@ -61,14 +63,13 @@ pub const CONFIDENCE_MIN: u8 = 50;
 type Family = fn(text: &str, candidates: &Candidates, out: &mut Vec<Finding>);
 
 /// Every family that needs nothing but the text.
-const FAMILIES: [Family; 4] = [generic::scan, pii::scan, marking::scan, code::scan];
+const FAMILIES: [Family; 3] = [generic::scan, marking::scan, code::scan];
 
 /// All detectors with the operator's own terms. Immutable; share it between threads.
 #[derive(Debug)]
 pub struct Classifier {
     terms: terms::Terms,
     secrets: secrets::Secrets,
-    decoder: decode::Decoder,
 }
 
 impl Classifier {
@@ -78,27 +79,30 @@ impl Classifier {
     /// When a term cannot be used: see [`TermError`].
     pub fn new(terms: Vec<Term>) -> Result<Self, TermError> {
         let terms = terms::Terms::new(terms)?;
-        Ok(Self { terms, secrets: secrets::Secrets::new(), decoder: decode::Decoder::new() })
+        Ok(Self { terms, secrets: secrets::Secrets::new() })
     }
 
     /// Everything sensitive in `text`. Time and memory are linear in its length.
     pub fn scan(&self, text: &str, _hint: Hint) -> Vec<Finding> {
         let mut found = Vec::new();
-        let candidates = self.scan_plain(text, &mut found);
+        let reading = self.scan_plain(text, &mut found);
         let read = |view: &str, found: &mut Vec<Finding>| self.scan_plain(view, found);
-        self.decoder.scan((text, &candidates), &read, &mut found);
+        decode::scan((text, &reading.candidates), &read, &mut found);
+        reading.recycle();
         settle(text, found)
     }
 
-    /// Runs all families over `text` as it stands, and gives the candidates they read.
-    fn scan_plain(&self, text: &str, out: &mut Vec<Finding>) -> Candidates {
-        let candidates = Candidates::of(text);
-        self.secrets.scan(text, &candidates, out);
+    /// Runs all families over `text` as it stands, and gives what they read.
+    fn scan_plain(&self, text: &str, out: &mut Vec<Finding>) -> Reading {
+        let reading = Reading::of(text);
+        let Reading { candidates, lexed } = &reading;
+        pii::scan(text, (candidates, lexed), out);
+        self.secrets.scan(text, candidates, out);
         for family in FAMILIES {
-            family(text, &candidates, out);
+            family(text, candidates, out);
         }
         self.terms.scan(text, out);
-        candidates
+        reading
     }
 }
 

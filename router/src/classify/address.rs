@@ -7,6 +7,7 @@
 
 mod grow;
 mod keyed;
+mod line;
 mod place;
 mod street;
 
@@ -34,8 +35,8 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
     };
     keyed::scan(text, lexed, out);
     let mut done = 0;
-    for &at in &lexed.numbers {
-        if at < done || !is_candidate(text.as_bytes(), at) || !free(at) {
+    for &at in &lexed.houses {
+        if at < done || !free(at) {
             continue;
         }
         if let Some((span, confidence)) = street::at(text, at) {
@@ -51,17 +52,20 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
 }
 
 /// Whether the number can belong to an address: short, and words stand beside it. Decides for almost all numbers of code.
-fn is_candidate(bytes: &[u8], at: usize) -> bool {
-    let mut end = at;
-    while byte(bytes, end).is_ascii_digit() {
-        end += 1;
-    }
+/// The digits end at `end`.
+#[inline]
+pub(crate) fn is_candidate(bytes: &[u8], at: usize, end: usize) -> bool {
     let before = byte_before(bytes, at);
+    let upper = before.is_ascii_uppercase();
+    let open = at == 0
+        || matches!(before, b' ' | b'\n' | b'"' | b'\'' | b',' | b'\t' | b'#' | b'(' | b'>');
+    if !(upper || open) || end - at > 6 || matches!(byte(bytes, end), b'%' | b':' | b'_' | b'=') {
+        return false;
+    }
+    if upper {
+        return byte(bytes, end + 1).is_ascii_digit() || byte(bytes, end + 2).is_ascii_digit();
+    }
     let word = |byte: u8| byte.is_ascii_alphabetic() || byte >= 0x80;
-    let behind = before == b' ' && {
-        let last = byte_before(bytes, at.saturating_sub(1));
-        word(last) || matches!(last, b'.' | b',')
-    };
     let next = if byte(bytes, end).is_ascii_alphabetic() || byte(bytes, end) == b',' {
         end + 1
     } else {
@@ -69,13 +73,11 @@ fn is_candidate(bytes: &[u8], at: usize) -> bool {
     };
     let ahead = byte(bytes, next) == b' '
         && (word(byte(bytes, next + 1)) || byte(bytes, next + 1).is_ascii_digit());
-    let code = before.is_ascii_uppercase()
-        && byte(bytes, end + 1).is_ascii_digit() | byte(bytes, end + 2).is_ascii_digit();
-    let open = matches!(before, b' ' | b'\n' | b'"' | b'\'' | b',' | b'\t' | b'#' | b'(' | b'>')
-        || at == 0;
-    end - at <= 6
-        && (code || open && (behind || ahead))
-        && !matches!(byte(bytes, end), b'%' | b':' | b'_' | b'=')
+    ahead
+        || before == b' ' && {
+            let last = byte_before(bytes, at.saturating_sub(1));
+            word(last) || matches!(last, b'.' | b',')
+        }
 }
 
 fn address(span: std::ops::Range<usize>, confidence: u8) -> Finding {

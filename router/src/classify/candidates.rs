@@ -1,7 +1,7 @@
 //! The first stage: one pass over the bytes that marks the places worth a second look.
 //!
 //! Here: runs of token characters, assignments whose left word is a cue, `@`, `://`, the beginnings of armoured blocks, single
-//! characters with spaces between them and stretches that are not ASCII. A mark is cheap and says nothing but "look here". Not here: what any of them means; each family decides that for itself.
+//! characters with spaces between them, stretches that are not ASCII, and what may hide a value. A mark is cheap and says nothing but "look here". Not here: what any of them means; each family decides that for itself.
 //!
 //! Invariant: work and memory are linear in the text, whatever it holds. Every mark lies in the text and on
 //! character boundaries, marks of a kind are sorted, and marks that are ranges do not overlap within their kind
@@ -10,15 +10,24 @@
 mod assign;
 mod blocks;
 mod cues;
+mod hidden;
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
 
-use memchr::memmem;
+use memchr::memmem::Finder;
+
+use super::masks::{self, BLOCK, Bits, Masks, from_bit};
 
 pub use assign::Assign;
 
+/// How armour begins.
+static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("-----BEGIN"));
+
 /// Shortest run of token characters that is marked.
 pub const TOKEN_MIN: usize = 16;
+
+/// Most values that lie in one another and end at the same place.
+const NESTED_MAX: usize = 8;
 
 /// The places of a text that are worth a second look. All offsets are bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,15 +46,104 @@ pub struct Candidates {
     pub foreign: Vec<Range<usize>>,
     /// Single characters with one space between each: `g h p _ 1 2`, at least eight of them.
     pub spaced: Vec<Range<usize>>,
+    /// What begins an escape of an ASCII character: `\u00`, `\x`, `%41`, `&#65;`, `&amp;`, `=3D`, a soft line break.
+    pub escapes: Vec<usize>,
+    /// Where two pieces of a value may meet: a quote before an operator, a line continuation, ` dot `.
+    pub joints: Vec<usize>,
+    /// Operators behind the announcement of a second half: `second half:`, `part 2 =`.
+    pub halves: Vec<usize>,
+    /// One bit per byte: whether no letter or digit stands before it, so that a word may begin there.
+    begins_word: Vec<u64>,
 }
 
 impl Candidates {
     /// Marks `text`. Linear in its length.
     pub fn of(text: &str) -> Self {
         let mut marks = Self::default();
-        blocks::mark(text.as_bytes(), &mut marks);
-        marks.begins = memmem::find_iter(text.as_bytes(), "-----BEGIN").collect();
+        marks.read(text, |_, _| {});
         marks
+    }
+
+    /// Marks `text` in place of what was marked before, and hands the masks of each of its blocks to `also`.
+    #[inline]
+    pub(super) fn read(&mut self, text: &str, mut also: impl FnMut(usize, &Masks)) {
+        self.clear();
+        let mut carry = blocks::Carry::default();
+        let bytes = text.as_bytes();
+        masks::each(bytes, |base, masks| {
+            blocks::step(bytes, base, masks, &mut carry, self);
+            also(base, masks);
+        });
+        blocks::end(bytes, &carry, self);
+        self.begins.extend(BEGIN.find_iter(bytes));
+    }
+
+    /// Forgets all marks and keeps their room.
+    fn clear(&mut self) {
+        let Self {
+            tokens,
+            ats,
+            assigns,
+            begins,
+            schemes,
+            foreign,
+            spaced,
+            escapes,
+            joints,
+            halves,
+            begins_word,
+        } = self;
+        tokens.clear();
+        ats.clear();
+        assigns.clear();
+        begins.clear();
+        schemes.clear();
+        foreign.clear();
+        spaced.clear();
+        escapes.clear();
+        joints.clear();
+        halves.clear();
+        begins_word.clear();
+    }
+
+    /// How many marks there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.tokens.capacity()
+            + self.ats.capacity()
+            + self.assigns.capacity()
+            + self.begins.capacity()
+            + self.schemes.capacity()
+            + self.foreign.capacity()
+            + self.spaced.capacity()
+            + self.escapes.capacity()
+            + self.joints.capacity()
+            + self.halves.capacity()
+            + self.begins_word.capacity()
+    }
+
+    /// The assignments but those whose value holds [`NESTED_MAX`] others and ends with them: a row of operators would be read again
+    /// from each of them, and the value is behind the last.
+    pub(super) fn inner_assigns(&self) -> impl Iterator<Item = &Assign> {
+        let holds = |(at, one): &(usize, &Assign)| {
+            let inner = self.assigns.get(at + NESTED_MAX);
+            inner.is_some_and(|inner| inner.value.end == one.value.end)
+        };
+        self.assigns.iter().enumerate().filter(move |one| !holds(one)).map(|(_, one)| one)
+    }
+
+    /// Calls `read` with the places in `span` that follow no letter and no digit, in order.
+    #[inline]
+    pub(super) fn each_word_start(&self, span: Range<usize>, mut read: impl FnMut(usize)) {
+        let first = span.start / BLOCK;
+        let words = self.begins_word.get(first..span.end.div_ceil(BLOCK)).unwrap_or_default();
+        for (word, number) in words.iter().zip(first..) {
+            let base = number * BLOCK;
+            let inside = from_bit(span.start.saturating_sub(base))
+                & !from_bit(span.end.saturating_sub(base));
+            for at in Bits(word & inside) {
+                read(base + at);
+            }
+        }
     }
 
     /// How many marks there are: the measure of the work that the next stage has.
@@ -57,6 +155,8 @@ impl Candidates {
             + self.schemes.len()
             + self.foreign.len()
             + self.spaced.len()
+            + self.escapes.len()
+            + self.joints.len()
     }
 }
 

@@ -18,9 +18,14 @@ pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
         let Some(rest) = text.get(at + 3..) else { continue };
         let rest = slice(rest, 0..HOST_BYTES_MAX + 128);
         // Credentials before the host belong to another family.
-        let authority = rest
-            .find(['/', '?', '#', ' ', '"', '\'', '\n', '>', ')', '`', '<'])
-            .map_or(rest, |end| rest.get(..end).unwrap_or_default());
+        let ends = |byte: &u8| {
+            matches!(
+                byte,
+                b'/' | b'?' | b'#' | b' ' | b'"' | b'\'' | b'\n' | b'>' | b')' | b'`' | b'<'
+            )
+        };
+        let end = rest.bytes().position(|byte| ends(&byte)).unwrap_or(rest.len());
+        let authority = rest.get(..end).unwrap_or_default();
         let host = authority.rsplit('@').next().unwrap_or_default();
         let name = host.split(':').next().unwrap_or_default();
         if is_internal(name) {
@@ -41,6 +46,15 @@ pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
 fn is_internal(name: &str) -> bool {
     const INSIDE: [&str; 7] =
         [".corp", ".internal", ".intranet", ".intra", ".lan", ".private", ".corp.net"];
+    // Most names end in another domain.
+    let last = name.bytes().rposition(|byte| byte == b'.').and_then(|dot| name.get(dot..));
+    let inside = last.is_some_and(|last| {
+        last.eq_ignore_ascii_case(".net")
+            || INSIDE.iter().any(|inside| last.eq_ignore_ascii_case(inside))
+    });
+    if !inside && !name.as_bytes().windows(6).any(|part| part.eq_ignore_ascii_case(b".corp.")) {
+        return false;
+    }
     let lower = name.to_ascii_lowercase();
     let labels = lower.split('.').count();
     let known = [

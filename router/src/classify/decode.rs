@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::{Finding, candidates::Candidates, scan_phrases::Phrases};
+use super::{Finding, candidates::Candidates, reading::Reading};
 
 mod escapes;
 mod fold;
@@ -23,76 +23,63 @@ const DEPTH_MAX: usize = 3;
 /// Bytes of views that even a short text may have.
 const BUDGET_MIN: usize = 4096;
 
-/// The triggers, compiled.
-#[derive(Debug)]
-pub(super) struct Decoder {
-    escapes: Phrases,
-    joints: Phrases,
+/// The bytes that all views of a text of so many bytes may hold.
+fn budget(bytes: usize) -> usize {
+    bytes.saturating_mul(2).saturating_add(BUDGET_MIN)
 }
 
-impl Decoder {
-    /// Compiles the triggers.
-    pub(super) fn new() -> Self {
-        Self { escapes: Phrases::new(&escapes::TRIGGERS), joints: Phrases::new(&join::TRIGGERS) }
-    }
+/// Calls `read` with every view of `text`.
+fn views(text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
+    runs::views(text, candidates, read);
+    fold::views(text, candidates, read);
+    join::wrapped(text, candidates, read);
+    join::spaced(text, candidates, read);
+    join::halves(text, candidates, read);
+    escapes::views(text, candidates, read);
+    join::views(text, candidates, read);
+}
 
-    /// The bytes that all views of a text of so many bytes may hold.
-    fn budget(bytes: usize) -> usize {
-        bytes.saturating_mul(2).saturating_add(BUDGET_MIN)
-    }
+/// Adds what `read` finds in the views of `text`, at the places in `text` where it is hidden.
+pub(super) fn scan(
+    marked: (&str, &Candidates),
+    read: &dyn Fn(&str, &mut Vec<Finding>) -> Reading,
+    out: &mut Vec<Finding>,
+) {
+    let mut budget = budget(marked.0.len());
+    scan_deep(marked, (DEPTH_MAX, &mut budget), read, out);
+}
 
-    /// Calls `read` with every view of `text` until the budget is used up.
-    fn views(&self, text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
-        runs::views(text, candidates, read);
-        fold::views(text, candidates, read);
-        join::wrapped(text, candidates, read);
-        join::spaced(text, candidates, read);
-        escapes::views(text, &self.escapes, read);
-        join::views(text, &self.joints, read);
+/// The same, with the depth and the bytes that are left.
+fn scan_deep(
+    (text, candidates): (&str, &Candidates),
+    (depth, budget): (usize, &mut usize),
+    read: &dyn Fn(&str, &mut Vec<Finding>) -> Reading,
+    out: &mut Vec<Finding>,
+) {
+    if depth == 0 {
+        return;
     }
-
-    /// Adds what `read` finds in the views of `text`, at the places in `text` where it is hidden.
-    pub(super) fn scan(
-        &self,
-        (text, candidates): (&str, &Candidates),
-        read: &dyn Fn(&str, &mut Vec<Finding>) -> Candidates,
-        out: &mut Vec<Finding>,
-    ) {
-        let mut budget = Self::budget(text.len());
-        self.scan_deep((text, candidates), (DEPTH_MAX, &mut budget), read, out);
-    }
-
-    /// The same, with the depth and the bytes that are left.
-    fn scan_deep(
-        &self,
-        (text, candidates): (&str, &Candidates),
-        (depth, budget): (usize, &mut usize),
-        read: &dyn Fn(&str, &mut Vec<Finding>) -> Candidates,
-        out: &mut Vec<Finding>,
-    ) {
-        if depth == 0 {
+    views(text, candidates, &mut |view: View| {
+        if view.text().len() > *budget {
             return;
         }
-        self.views(text, candidates, &mut |view: View| {
-            if view.text().len() > *budget {
-                return;
+        *budget -= view.text().len();
+        let mut found = Vec::new();
+        let inner = read(view.text(), &mut found);
+        let marked = (view.text(), &inner.candidates);
+        scan_deep(marked, (depth - 1, &mut *budget), read, &mut found);
+        inner.recycle();
+        for one in found {
+            if let Some(span) = view.source(&one.span) {
+                out.push(Finding {
+                    span,
+                    evidence: "decoded",
+                    confidence: one.confidence.saturating_sub(2),
+                    ..one
+                });
             }
-            *budget -= view.text().len();
-            let mut found = Vec::new();
-            let inner = read(view.text(), &mut found);
-            self.scan_deep((view.text(), &inner), (depth - 1, &mut *budget), read, &mut found);
-            for one in found {
-                if let Some(span) = view.source(&one.span) {
-                    out.push(Finding {
-                        span,
-                        evidence: "decoded",
-                        confidence: one.confidence.saturating_sub(2),
-                        ..one
-                    });
-                }
-            }
-        });
-    }
+        }
+    });
 }
 
 /// The part of the line around `at` that a view covers: at most `before` and `after` bytes, on character boundaries.

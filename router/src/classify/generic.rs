@@ -13,7 +13,7 @@ use super::{
     candidates::{Assign, Candidates, touching},
     examples,
     scan_words::Words,
-    secrets::{distinct, is_dummy},
+    secrets::is_dummy,
 };
 
 mod features;
@@ -21,6 +21,7 @@ mod weights;
 mod words;
 
 pub use features::FEATURES;
+use features::Filling;
 pub(super) use words::{is_wordy, placeholder, word_share};
 
 /// Longest value that is weighed.
@@ -35,6 +36,8 @@ pub struct Guess {
     pub span: Range<usize>,
     /// What the model weighs; see [`FEATURES`].
     pub features: [f32; FEATURES],
+    /// The log-odds that it is one.
+    score: f32,
     /// What it would be called.
     label: &'static str,
 }
@@ -42,27 +45,42 @@ pub struct Guess {
 impl Guess {
     /// The model's belief that this is a secret, 0 to 100.
     pub fn confidence(&self) -> u8 {
-        let belief = 100.0 / (1.0 + (-score(&self.features)).exp());
+        let belief = 100.0 / (1.0 + (-self.score).exp());
         (0..=100).rev().find(|step: &u8| f32::from(*step) <= belief).unwrap_or_default()
     }
 }
 
 /// The log-odds of features; above zero the model believes.
-fn score(features: &[f32; FEATURES]) -> f32 {
-    let weighed = features.iter().zip(weights::WEIGHTS).map(|(value, weight)| value * weight);
-    weights::BIAS + weighed.sum::<f32>()
+fn score(filling: &Filling) -> f32 {
+    let mut sum = 0.0;
+    let mut rest = filling.filled;
+    while rest != 0 {
+        let at = rest.trailing_zeros() as usize;
+        rest &= rest - 1;
+        let (value, weight) = (filling.features.get(at), weights::WEIGHTS.get(at));
+        sum += value.zip(weight).map_or(0.0, |(value, weight)| value * weight);
+    }
+    weights::BIAS + sum
 }
 
 /// The most that looking around can add to a score.
-fn slack() -> f32 {
-    let weights = weights::WEIGHTS.iter().enumerate();
-    let late = weights.filter(|(at, _)| *at == features::REPEATS || *at >= features::AROUND);
-    late.map(|(_, weight)| weight.max(0.0)).sum()
+const SLACK: f32 = slack();
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
+const fn slack() -> f32 {
+    let (mut sum, mut at) = (0.0, 0);
+    while at < FEATURES {
+        if (at == features::REPEATS || at >= features::AROUND) && weights::WEIGHTS[at] > 0.0 {
+            sum += weights::WEIGHTS[at];
+        }
+        at += 1;
+    }
+    sum
 }
 
 /// Adds every value that the model believes to be a secret.
 pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
-    for guess in weigh(text, candidates, -slack()) {
+    for guess in weigh(text, candidates, -SLACK) {
         let confidence = guess.confidence();
         if confidence < super::CONFIDENCE_MIN {
             continue;
@@ -84,21 +102,24 @@ pub fn guesses(text: &str, candidates: &Candidates) -> Vec<Guess> {
 fn weigh(text: &str, candidates: &Candidates, floor: f32) -> Vec<Guess> {
     let mut out = Vec::new();
     let mut values: Vec<Range<usize>> = Vec::with_capacity(candidates.assigns.len());
-    for assign in &candidates.assigns {
+    for assign in candidates.inner_assigns() {
         if let Some(span) = value_span(text, assign) {
             values.push(span.0.clone());
             out.extend(assigned(text, assign, span, floor));
         }
     }
     let mut at = 0;
-    for run in candidates.tokens.iter().filter(|run| BARE.contains(&run.len())) {
+    for (number, run) in candidates.tokens.iter().enumerate() {
+        if !BARE.contains(&run.len()) {
+            continue;
+        }
         while values.get(at).is_some_and(|value| value.end <= run.start) {
             at += 1;
         }
         if values.get(at).is_some_and(|value| value.start < run.end) {
             continue;
         }
-        if touching(&candidates.foreign, run).is_empty() && !in_block(candidates, run) {
+        if touching(&candidates.foreign, run).is_empty() && !in_block(&candidates.tokens, number) {
             out.extend(bare(text, run, floor));
         }
     }
@@ -106,11 +127,14 @@ fn weigh(text: &str, candidates: &Candidates, floor: f32) -> Vec<Guess> {
 }
 
 /// Whether a run is a line of a block of encoded bytes: another run stands within a few bytes before or after it.
-fn in_block(candidates: &Candidates, run: &Range<usize>) -> bool {
-    let near = run.start.saturating_sub(6)..run.end.saturating_add(6);
-    touching(&candidates.tokens, &near)
-        .iter()
-        .any(|other| other != run && other.len() >= run.len().min(40))
+fn in_block(tokens: &[Range<usize>], number: usize) -> bool {
+    let Some(run) = tokens.get(number) else { return false };
+    let like = |other: &Range<usize>| other.len() >= run.len().min(40);
+    let before = number.checked_sub(1).and_then(|at| tokens.get(at));
+    before.is_some_and(|other| other.end + 6 > run.start && like(other))
+        || tokens
+            .get(number + 1)
+            .is_some_and(|other| other.start < run.end.saturating_add(6) && like(other))
 }
 
 /// The label of values whose key does not say what they are.
@@ -124,6 +148,9 @@ const SCHEMES: [&str; 8] =
 fn value_span(text: &str, assign: &Assign) -> Option<(Range<usize>, bool)> {
     let span = assign.value.clone();
     let value = text.get(span.clone())?;
+    if assign.quote.is_none() && value.len() > VALUE_MAX {
+        return None;
+    }
     if assign.quote.is_none() && is_code(text.as_bytes(), value.as_bytes(), span.end) {
         return None;
     }
@@ -146,7 +173,7 @@ fn value_span(text: &str, assign: &Assign) -> Option<(Range<usize>, bool)> {
 }
 
 /// Keys that hold a cue and ask for something else: other families read them.
-const NOT_SECRET: Words = Words::new(&[
+static NOT_SECRET: Words = Words::new(&[
     "passport",
     "passenger",
     "keyboard",
@@ -201,7 +228,7 @@ fn assigned(
         return None;
     }
     let mut filling = features::assigned(text, assign, key.as_bytes(), &span, scheme);
-    if score(&filling.features) < floor {
+    if score(&filling) < floor {
         return None;
     }
     let value = text.get(span.clone())?;
@@ -209,33 +236,36 @@ fn assigned(
         return None;
     }
     features::look_around(text, key.as_bytes(), &span, assign.key.start, &mut filling);
-    Some(Guess { label: label(key), span, features: filling.features })
+    let score = score(&filling);
+    Some(Guess { label: label(key), span, features: filling.features, score })
 }
+
+/// Names of check sums before a value.
+const SUMS: [&[u8]; 4] = [b"sha1-", b"sha256-", b"sha384-", b"sha512-"];
 
 /// The guess for a token run that stands alone.
 fn bare(text: &str, run: &Range<usize>, floor: f32) -> Option<Guess> {
-    let token = text.get(run.clone())?;
-    let cut = token.trim_end_matches(['=', '.', '-']).rfind('=').map_or(0, |at| at + 1);
-    let value = token.get(cut..)?.trim_end_matches('.');
-    if ["sha1-", "sha256-", "sha384-", "sha512-"].iter().any(|name| value.starts_with(name)) {
+    let token = text.as_bytes().get(run.clone())?;
+    let ends = token.iter().rev().take_while(|b| matches!(b, b'=' | b'.' | b'-')).count();
+    let cut = memchr::memrchr(b'=', token.get(..token.len() - ends)?).map_or(0, |at| at + 1);
+    let dots = token.iter().rev().take_while(|byte| **byte == b'.').count();
+    let value = token.get(cut..token.len() - dots)?;
+    if !BARE.contains(&value.len())
+        || value.starts_with(b"sha") && SUMS.iter().any(|name| value.starts_with(name))
+    {
         return None;
     }
-    let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    if !BARE.contains(&value.len())
-        || digits < 2
-        || distinct(value.as_bytes()) < 9
-        || is_wordy(value)
-        || is_path(value)
-    {
+    if value.iter().filter(|byte| byte.is_ascii_digit()).take(2).count() < 2 {
         return None;
     }
     let span = run.start + cut..run.start + cut + value.len();
     let mut filling = features::bare(text, &span)?;
-    if score(&filling.features) < floor || is_dummy(value.as_bytes()) {
+    if score(&filling) < floor || is_dummy(value) || is_path(text.get(span.clone())?) {
         return None;
     }
     features::look_around(text, &[], &span, span.start, &mut filling);
-    Some(Guess { label: GENERIC, span, features: filling.features })
+    let score = score(&filling);
+    Some(Guess { label: GENERIC, span, features: filling.features, score })
 }
 
 /// Whether a run is the path of a file or the name of a type, with digits in it: `/path/to/SHASUMS256.txt`.

@@ -32,7 +32,7 @@ pub(crate) fn scan(text: &str, _candidates: &Candidates, out: &mut Vec<Finding>)
 }
 
 /// Characters that decorate a line: comment signs, quotes, rules, brackets, list marks.
-fn is_frame(c: char) -> bool {
+const fn is_frame(c: char) -> bool {
     matches!(
         c,
         ' ' | '\t'
@@ -69,15 +69,72 @@ fn is_frame(c: char) -> bool {
     )
 }
 
+/// The same for ASCII bytes.
+static FRAME: [bool; 256] = frame();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler over all 128 ASCII values"
+)]
+const fn frame() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 128 {
+        table[at] = is_frame(at as u8 as char);
+        at += 1;
+    }
+    table
+}
+
+/// Whether what stands between the frames of a line may hold a marking. Decides for almost every line.
+#[inline]
+fn may_mark(body: &[u8]) -> bool {
+    let ([first, second, ..], Some(last)) = (body, body.last()) else { return false };
+    let tail = match last {
+        b'A'..=b'Z' | 0x80.. => true,
+        b'l' => body.ends_with(b"ial"),
+        b'y' => body.ends_with(b"nly"),
+        _ => false,
+    };
+    let head = match first {
+        b'x' | b's' | b'c' | b'X' | b'S' | b'C' if !second.is_ascii_alphabetic() => true,
+        b'a'..=b'z' | b'A'..=b'Z' => STARTERS.may_begin(*first, *second),
+        _ => *first >= 0x80,
+    };
+    body.len() >= 6 && (head && is_starter(body) || tail || *first >= 0x80)
+}
+
 fn line(text: &str, start: usize, end: usize, out: &mut Vec<Finding>) {
-    let Some(whole) = text.get(start..end).filter(|line| line.len() >= 6) else { return };
-    let body = whole.trim_matches(is_frame);
+    let bytes = text.as_bytes().get(start..end).unwrap_or_default();
+    if bytes.len() < 6 {
+        return;
+    }
+    let frame = |byte: u8| FRAME.get(usize::from(byte)).is_some_and(|frame| *frame);
+    let Some(open) = bytes.iter().position(|byte| !frame(*byte)) else { return };
+    let Some(last) = bytes.iter().rposition(|byte| !frame(*byte)) else { return };
+    let Some(body) = bytes.get(open..=last) else { return };
+    if !may_mark(body) {
+        return;
+    }
+    let close = bytes.len() - last - 1;
+    let Some(whole) = text.get(start..end) else { return };
+    // Frames that are not ASCII may stand between those that are.
+    let body = match whole.get(open..whole.len() - close) {
+        Some(body)
+            if !(body.starts_with(|c: char| !c.is_ascii())
+                || body.ends_with(|c: char| !c.is_ascii())) =>
+        {
+            body
+        }
+        _ => whole.trim_matches(is_frame),
+    };
     if body.len() < 6 {
         return;
     }
     let from = body.as_ptr().addr() - text.as_ptr().addr();
     let head = slice(body, 0..END_BYTES_MAX);
-    if is_starter(head)
+    if is_starter(head.as_bytes())
         && let Some((length, label, confidence)) = head_marking(head, body.len())
     {
         push(out, label, from..from + length, confidence);
@@ -105,12 +162,12 @@ static STARTERS: Words = Words::new(
 );
 
 /// Whether a line with this first word is read further.
-fn is_starter(head: &str) -> bool {
-    let size = head.bytes().take_while(u8::is_ascii_alphabetic).count();
+fn is_starter(head: &[u8]) -> bool {
+    let size = head.iter().take(16).take_while(|byte| byte.is_ascii_alphabetic()).count();
     let mut lower = [0_u8; 15];
-    match (head.as_bytes().get(..size), lower.get_mut(..size)) {
+    match (head.get(..size), lower.get_mut(..size)) {
         (Some([first]), _) => matches!(first.to_ascii_lowercase(), b'x' | b's' | b'c'),
-        (Some([]), _) => head.bytes().next().is_some_and(|byte| byte >= 0x80),
+        (Some([]), _) => head.first().is_some_and(|byte| *byte >= 0x80),
         (Some(word), Some(lower)) => {
             lower.copy_from_slice(word);
             lower.make_ascii_lowercase();
@@ -127,8 +184,9 @@ fn head_marking(head: &str, length: usize) -> Option<(usize, &'static str, u8)> 
         return Some((size, label, 95));
     }
     let capital = head.starts_with(char::is_uppercase) || !head.is_ascii();
+    let first = lower.bytes().next();
     for (opening, label) in OPENINGS {
-        if lower.starts_with(opening) {
+        if opening.bytes().next() == first && lower.starts_with(opening) {
             let whole = length <= opening.len() + 60;
             let ends = opening.ends_with(' ')
                 || !lower

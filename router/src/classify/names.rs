@@ -27,8 +27,9 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
     let mut columns = Columns::default();
     let mut at = 0;
     let mut keyed = None;
+    let mut run = Run::new();
     while at < lexed.caps.len() {
-        let run = Run::at(text, lexed, at);
+        run.read(text, lexed, at);
         at += run.caps.max(1);
         for stretch in run.stretches() {
             let context = match stretch.name.first() {

@@ -6,6 +6,7 @@
 //! Not here: names of people and addresses (`names`, `address`), which are read from the same walk.
 //! Invariant: linear time; findings may overlap, the caller settles that.
 
+pub(crate) mod codes;
 pub(crate) mod cue;
 pub(crate) mod date;
 pub(crate) mod email;
@@ -20,18 +21,21 @@ pub(crate) mod phone;
 use super::{Finding, address, candidates::Candidates, names};
 
 /// Adds everything personal, payable or medical in `text`, names and addresses included.
-pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+pub(crate) fn scan(
+    text: &str,
+    (candidates, lexed): (&Candidates, &lex::Lexed),
+    out: &mut Vec<Finding>,
+) {
     let first = out.len();
-    let lexed = lex::lex(text);
     email::scan(text, candidates, out);
-    numbers::scan(text, &lexed, out);
-    numbers::scan_cues(text, &lexed, out);
-    date::scan(text, &lexed, out);
+    numbers::scan(text, lexed, out);
+    codes::scan(text, lexed, out);
+    date::scan(text, lexed, out);
     let known = out.split_off(first);
     let mut known = known;
-    address::scan(text, &lexed, &known, out);
+    address::scan(text, lexed, &known, out);
     known.extend(out.drain(first..));
-    names::scan(text, &lexed, &known, out);
+    names::scan(text, lexed, &known, out);
     out.extend(known);
 }
 

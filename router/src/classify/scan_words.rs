@@ -1,17 +1,41 @@
 //! Looks for any of a few words in a short text, whatever their case, without copying it.
 
-/// A fixed list of words; letters in lower case.
+/// A fixed list of words of two bytes or more; letters in lower case.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words {
-    words: &'static [&'static str],
-    /// One bit per first byte, case folded, so that most bytes are dismissed at once.
-    first: u64,
+    list: &'static [&'static str],
+    /// Two bytes with which a word begins, so that most places are dismissed at once.
+    begins: Pairs,
+    /// Two bytes with which a word ends.
+    ends: Pairs,
 }
 
-/// The place of a byte in the filter; letters fold.
-const fn spot(byte: u8) -> u32 {
-    let folded = if byte.is_ascii_uppercase() { byte | 0x20 } else { byte };
-    (folded & 63) as u32
+/// Whether two bytes are in a set, case folded.
+#[derive(Clone, Copy, Debug)]
+struct Pairs([bool; 1024]);
+
+impl Pairs {
+    /// The place of two bytes; letters fold, and some other bytes meet them there.
+    #[inline]
+    const fn spot(first: u8, second: u8) -> usize {
+        ((first & 31) as usize) << 5 | (second & 31) as usize
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "runs in the compiler; a wrong index fails the build"
+    )]
+    const fn with(mut self, first: u8, second: u8) -> Self {
+        let spot = Self::spot(first, second);
+        self.0[spot] = true;
+        self
+    }
+
+    /// Whether the two bytes, or two that meet them, are in the set.
+    #[inline]
+    fn has(&self, first: u8, second: u8) -> bool {
+        self.0.get(Self::spot(first, second)).is_some_and(|has| *has)
+    }
 }
 
 impl Words {
@@ -21,32 +45,36 @@ impl Words {
         reason = "runs in the compiler; a wrong index fails the build"
     )]
     pub(super) const fn new(words: &'static [&'static str]) -> Self {
-        let mut first = 0;
+        let (mut begins, mut ends) = (Pairs([false; 1024]), Pairs([false; 1024]));
         let mut at = 0;
         while at < words.len() {
-            first |= 1 << spot(words[at].as_bytes()[0]);
+            let word = words[at].as_bytes();
+            begins = begins.with(word[0], word[1]);
+            ends = ends.with(word[word.len() - 2], word[word.len() - 1]);
             at += 1;
         }
-        Self { words, first }
+        Self { list: words, begins, ends }
     }
 
     /// Whether any word stands anywhere in `text`.
     #[inline]
     pub(super) fn in_text(&self, text: &[u8]) -> bool {
-        text.iter().enumerate().any(|(at, byte)| {
-            self.first >> spot(*byte) & 1 == 1 && self.begin(text.get(at..).unwrap_or_default())
-        })
+        let mut spot = 0;
+        for (at, byte) in text.iter().enumerate() {
+            spot = (spot << 5 | usize::from(byte & 31)) & 1023;
+            if self.begins.0.get(spot).is_some_and(|has| *has)
+                && at > 0
+                && self.begin(text.get(at - 1..).unwrap_or_default())
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether `text` begins with any word.
     fn begin(&self, text: &[u8]) -> bool {
-        let Some(head) = text.first().map(u8::to_ascii_lowercase) else { return false };
-        self.words.iter().any(|word| {
-            word.as_bytes().first().is_some_and(|first| first.to_ascii_lowercase() == head)
-                && text
-                    .get(..word.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
-        })
+        self.list.iter().any(|word| begins_with(text, word))
     }
 
     /// Whether `text` ends with any word.
@@ -56,13 +84,101 @@ impl Words {
             from.and_then(|from| text.get(from..))
                 .is_some_and(|tail| tail.eq_ignore_ascii_case(word.as_bytes()))
         };
-        self.words.iter().any(|word| ends(word))
+        let may = text.last_chunk::<2>().is_some_and(|[first, last]| self.ends.has(*first, *last));
+        may && self.list.iter().any(|word| ends(word))
+    }
+}
+
+/// Whether `text` begins with `word`, whatever its case.
+#[inline]
+fn begins_with(text: &[u8], word: &str) -> bool {
+    let word = word.as_bytes();
+    let (Some(head), Some(first)) = (text.first(), word.first()) else { return false };
+    head.eq_ignore_ascii_case(first)
+        && text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+}
+
+/// Several lists that are looked for together, in one walk over the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lists {
+    all: &'static [Words],
+    begins: Pairs,
+    /// The words, as numbers of list and word, in the order of their first letter.
+    words: [(u8, u8); LISTED_MAX],
+    /// Where the words of each first letter begin, and behind the last letter where they end.
+    letters: [u8; 33],
+}
+
+/// Most words of all lists together.
+const LISTED_MAX: usize = 96;
+
+impl Lists {
+    /// The lists, at most 32 and [`LISTED_MAX`] words.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        reason = "runs in the compiler; a wrong index fails the build, and the words are few"
+    )]
+    pub(super) const fn new(all: &'static [Words]) -> Self {
+        let mut made = Self {
+            all,
+            begins: Pairs([false; 1024]),
+            words: [(0, 0); LISTED_MAX],
+            letters: [0; 33],
+        };
+        let (mut letter, mut count) = (0, 0);
+        while letter < 32 {
+            made.letters[letter] = count as u8;
+            let mut list = 0;
+            while list < all.len() {
+                let mut word = 0;
+                while word < all[list].list.len() {
+                    let bytes = all[list].list[word].as_bytes();
+                    if (bytes[0] & 31) as usize == letter {
+                        made.begins = made.begins.with(bytes[0], bytes[1]);
+                        made.words[count] = (list as u8, word as u8);
+                        count += 1;
+                    }
+                    word += 1;
+                }
+                list += 1;
+            }
+            letter += 1;
+        }
+        made.letters[32] = count as u8;
+        made
+    }
+
+    /// The lists of which a word stands in `text`: the lowest bit for the first.
+    pub(super) fn in_text(&self, text: &[u8]) -> u32 {
+        let mut found = 0;
+        for (at, [first, second]) in text.array_windows::<2>().enumerate() {
+            if !self.begins.has(*first, *second) {
+                continue;
+            }
+            let letter = usize::from(first & 31);
+            let (Some(from), Some(to)) = (self.letters.get(letter), self.letters.get(letter + 1))
+            else {
+                continue;
+            };
+            let rest = text.get(at..).unwrap_or_default();
+            for (list, word) in
+                self.words.get(usize::from(*from)..usize::from(*to)).unwrap_or_default()
+            {
+                let words = self.all.get(usize::from(*list)).map_or(&[][..], |list| list.list);
+                let word = words.get(usize::from(*word)).copied().unwrap_or_default();
+                if found >> list & 1 == 0 && begins_with(rest, word) {
+                    found |= 1 << list;
+                }
+            }
+        }
+        found
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Words;
+    use super::{Lists, Words};
 
     #[test]
     fn words_are_found_whatever_their_case() {
@@ -76,6 +192,17 @@ mod tests {
         ] {
             assert_eq!(WORDS.in_text(text.as_bytes()), inside, "{text}");
             assert_eq!(WORDS.end(text.as_bytes()), ends, "{text}");
+        }
+    }
+
+    #[test]
+    fn several_lists_are_found_in_one_walk() {
+        static LISTS: [Words; 3] =
+            [Words::new(&["pass", "pwd"]), Words::new(&["key", "passport"]), Words::new(&["id"])];
+        for (text, found) in
+            [("PassPort_ID", 0b111), ("mypwd", 0b001), ("Key", 0b010), ("pas", 0), ("", 0)]
+        {
+            assert_eq!(Lists::new(&LISTS).in_text(text.as_bytes()), found, "{text}");
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Here: the dispatch of token runs to the provider table, and the order of the other detectors of this family.
 //! Not here: values whose only sign is the word before them (`generic`).
 
+use std::ops::Range;
+
 use domain::Label;
 
 use super::{Finding, candidates::Candidates, examples, generic};
@@ -62,7 +64,7 @@ impl Secrets {
     /// Adds every credential that can be told by its shape or its surroundings.
     pub(super) fn scan(&self, text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
         for run in &candidates.tokens {
-            self.scan_run(text, run.start, run.end, out);
+            self.scan_run(text, candidates, run, out);
             named::scan_run(text, run, out);
         }
         armour::scan(text, candidates, out);
@@ -72,25 +74,46 @@ impl Secrets {
     }
 
     /// Tries the table at every place of a token run where a token may begin.
-    fn scan_run(&self, text: &str, start: usize, end: usize, out: &mut Vec<Finding>) {
+    fn scan_run(
+        &self,
+        text: &str,
+        candidates: &Candidates,
+        run: &Range<usize>,
+        out: &mut Vec<Finding>,
+    ) {
         let bytes = text.as_bytes();
         // `\nghp_…` and `%3Dghp_…`: the letters of an escape are no part of the token.
-        let escape = match start.checked_sub(1).and_then(|at| bytes.get(at)) {
-            Some(b'\\') => start + 1,
-            Some(b'%') => start + 2,
-            _ => start,
+        let escape = match run.start.checked_sub(1).and_then(|at| bytes.get(at)) {
+            Some(b'\\') => run.start + 1,
+            Some(b'%') => run.start + 2,
+            _ => run.start,
         };
-        let (mut before, mut tokens_from) = (b' ', start);
-        let Some(run) = bytes.get(start..end) else { return };
-        for (at, three) in (start..).zip(run.array_windows::<3>()) {
-            let word = before.is_ascii_alphanumeric();
-            if (!word || at == escape) && self.may_begin(*three) {
-                if three == b"eyJ" && at >= tokens_from {
-                    tokens_from = jwt::at(text, at, end, out);
+        let mut tokens_from = run.start;
+        let mut at = |place: usize| {
+            let Some(three) = bytes.get(place..run.end).and_then(|rest| rest.first_chunk::<3>())
+            else {
+                return;
+            };
+            if self.may_begin(*three) {
+                if three == b"eyJ" && place >= tokens_from {
+                    tokens_from = jwt::at(text, place, run.end, out);
                 }
-                self.scan_at(text, at, out);
+                self.scan_at(text, place, out);
             }
-            before = three[0];
+        };
+        at(run.start);
+        let mut escaped = escape > run.start;
+        candidates.each_word_start(run.start + 1..run.end, |place| {
+            if escaped && place >= escape {
+                escaped = false;
+                if place > escape {
+                    at(escape);
+                }
+            }
+            at(place);
+        });
+        if escaped {
+            at(escape);
         }
     }
 
@@ -154,7 +177,7 @@ fn is_drawn(body: &[u8]) -> bool {
 /// A finding of this family.
 fn finding(
     label: &'static str,
-    span: std::ops::Range<usize>,
+    span: Range<usize>,
     confidence: u8,
     evidence: &'static str,
 ) -> Finding {

@@ -8,7 +8,7 @@ use crate::classify::{
     Finding,
     candidates::slice,
     names::lists::{COMMON, Folded, GIVEN, Words},
-    pii::lex::Lexed,
+    pii::{group::byte_before, lex::Lexed},
 };
 
 /// Countries, states and large towns of one word, folded.
@@ -114,7 +114,7 @@ const TIES: [&str; 18] = [
 pub(super) fn scan(text: &str, lexed: &Lexed, covered: &[Range<usize>], out: &mut Vec<Finding>) {
     let mut done = 0;
     for cap in &lexed.caps {
-        if cap.start < done || cap.end - cap.start < 2 {
+        if cap.start < done || cap.end - cap.start < 2 || !may_be(text.as_bytes(), cap.start) {
             continue;
         }
         let Some((end, confidence)) = place(text, cap.start, cap.end) else { continue };
@@ -131,6 +131,12 @@ pub(super) fn scan(text: &str, lexed: &Lexed, covered: &[Range<usize>], out: &mu
             example: false,
         });
     }
+}
+
+/// Whether what stands before a word leaves it open that it is a place: a blank as behind a word that ties to it, or a line end.
+#[inline]
+fn may_be(bytes: &[u8], start: usize) -> bool {
+    start > 0 && matches!(byte_before(bytes, start), b' ' | b'\n')
 }
 
 /// The end of a place that begins at `start`, and how sure it is.
@@ -185,8 +191,14 @@ fn is_home(text: &str, start: usize) -> bool {
     ];
     let before = text.as_bytes().get(start.saturating_sub(6)..start).unwrap_or_default();
     // The last word decides for almost all.
-    let ends: [&[u8]; 7] = [b" in ", b"from ", b" to ", b" of ", b" is ", b"\xC3\xA0 ", b" en "];
-    if !ends.iter().any(|end| before.ends_with(end)) {
+    let may = matches!(
+        before,
+        [.., b' ', b'i', b'n' | b's', b' ']
+            | [.., b' ', b't' | b'o' | b'e', b'o' | b'f' | b'n', b' ']
+            | [.., b'f', b'r', b'o', b'm', b' ']
+            | [.., 0xC3, 0xA0, b' ']
+    );
+    if !may {
         return false;
     }
     let head = slice(text, start.saturating_sub(20)..start).to_lowercase();

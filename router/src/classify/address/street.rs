@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::REACH;
+use super::{
+    REACH,
+    line::{AHEAD, BACK, SHORT, is_stop, lower},
+};
 use crate::classify::{
     candidates::slice,
     names::lists::{COMMON, Folded, THINGS, Words},
@@ -65,6 +68,13 @@ const BOXES: [&str; 15] = [
     "postbus ",
     "casella postale ",
 ];
+/// The last letters of [`BOXES`], and of the units that are looked for before a number.
+const OPENING_ENDS: [[u8; 2]; 16] = [
+    *b"ox", *b"ch", *b"do", *b"o.", *b"bp", *b"al", *b"le", *b"sc", *b"mr", *b"ks", *b"us", *b"t.",
+    *b"pt", *b"te", *b"it", *b"e.",
+];
+/// The units that are looked for before a number.
+const UNIT_OPENINGS: [&str; 6] = ["Apt. ", "Apt ", "Suite ", "Unit ", "Ste. ", "Ste "];
 /// Small words inside the names of streets.
 const SMALL: [&str; 26] = [
     "das", "dal", "dello", "degli", "dei", "nad", "de", "del", "della", "la", "le", "les", "van",
@@ -104,6 +114,12 @@ pub(super) fn at(text: &str, at: usize) -> Option<(Range<usize>, u8)> {
 
 /// `P.O. Box 286`, `PSC 0725, Box 6031`, `Apt. 297`, `Suite 620`.
 fn box_or_unit(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> {
+    // The last two letters of the word before, and its blank, decide for almost all.
+    let before = text.as_bytes().get(at.checked_sub(3)?..at)?;
+    let [first, last, b' '] = before else { return None };
+    if !OPENING_ENDS.contains(&[first.to_ascii_lowercase(), last.to_ascii_lowercase()]) {
+        return None;
+    }
     let head = slice(text, at.saturating_sub(20)..at);
     let lower = head.to_ascii_lowercase();
     for opening in BOXES {
@@ -114,9 +130,7 @@ fn box_or_unit(text: &str, at: usize, end: usize) -> Option<(Range<usize>, u8)> 
             return (whole && !short).then_some((start..end, 85));
         }
     }
-    let unit = ["Apt. ", "Apt ", "Suite ", "Unit ", "Ste. ", "Ste "]
-        .iter()
-        .find(|unit| head.ends_with(**unit))?;
+    let unit = UNIT_OPENINGS.iter().find(|unit| head.ends_with(**unit))?;
     let from = at - unit.len();
     let start = line_start(text, from);
     // A unit alone is a word of many texts; in an address a number stands before it, on its line or on the line above.
@@ -185,13 +199,22 @@ fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     {
         return None;
     }
-    let line = rest.split(['\n', ',', ';', '"', '\\', '(', ')', '<', '|', '\t', '^']).next()?;
+    // A word in lower case behind a number hardly ever opens the name of a street.
+    if let [first @ b'a'..=b'z', second @ 0..0x80, ..] = rest.as_bytes()
+        && !BEFORE.may_begin(*first, *second)
+        && !matches!((first, second), (b'b', b'i') | (b't', b'e'))
+    {
+        return None;
+    }
+    let stops = |byte| is_stop(byte, AHEAD);
+    let line = rest.get(..rest.bytes().position(stops).unwrap_or(rest.len()))?;
     let place = |word: &str| word.as_ptr().addr() - text.as_ptr().addr() + word.len();
     let (mut names, mut prefix, mut last) = (0, false, None);
     for word in line.split(' ').take(6) {
         let bare = word.trim_end_matches(['.', '!', '?']);
-        let lower = word.to_lowercase();
-        if names == 0 && !prefix && (opens(&lower) || matches!(lower.as_str(), "bis" | "ter")) {
+        let mut short = [0; SHORT];
+        let lower = lower(word, &mut short);
+        if names == 0 && !prefix && (opens(&lower) || matches!(&*lower, "bis" | "ter")) {
             (prefix, last) = (true, Some(place(word)));
             continue;
         }
@@ -200,7 +223,7 @@ fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
         {
             return Some((at..if spelled { place(word) } else { place(bare) }, 85));
         }
-        let small = prefix && SMALL.contains(&lower.as_str());
+        let small = prefix && SMALL.contains(&&*lower);
         let number = word.len() <= 4 && word.bytes().all(|b| b.is_ascii_digit());
         if !(is_capital(word) || small || number) {
             break;
@@ -226,9 +249,11 @@ fn opens(lower: &str) -> bool {
 /// The words before the number at `at`, last first, each with where it begins.
 fn words_before(text: &str, at: usize) -> impl Iterator<Item = (usize, &str)> {
     let head = slice(text, at.saturating_sub(REACH)..at.saturating_sub(1));
-    let stops = ['\n', ',', ';', '"', ':', '\\', '(', ')', '>', '|', '\t', '\''];
+    let stops = |byte| is_stop(byte, BACK);
     // `Calle Mayor, 15`: the comma before the number belongs to the line.
-    let line = head.strip_suffix(',').unwrap_or(head).rsplit(stops).next().unwrap_or_default();
+    let line = head.strip_suffix(',').unwrap_or(head);
+    let from = line.bytes().rposition(stops).map_or(0, |stop| stop + 1);
+    let line = line.get(from..).unwrap_or_default();
     line.rsplit(' ').take(6).map(move |word| (word.as_ptr().addr() - text.as_ptr().addr(), word))
 }
 
@@ -240,8 +265,13 @@ fn backward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     let comma = byte_before(text.as_bytes(), at - 1) == b',';
     let (mut start, mut typed) = (None, false);
     for (count, (begin, word)) in words_before(text, at).enumerate() {
-        let lower = word.to_lowercase();
         let capital = is_capital(word);
+        // A word in lower case, as before most numbers, is copied only when it may be one of streets.
+        if !capital && word.is_ascii() && !may_be_small(word.as_bytes(), count == 0, typed, start) {
+            break;
+        }
+        let mut short = [0; SHORT];
+        let lower = lower(word, &mut short);
         if count == 0 && capital && !comma && has_ending(&lower) {
             return Some((begin..tail, 80));
         }
@@ -255,13 +285,13 @@ fn backward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
         }
         let prefix =
             start.is_some() && (lower.len() > 1 || word == "R") && BEFORE.has(lower.as_bytes());
-        if prefix && (capital || !WEAK.contains(&lower.as_str())) {
+        if prefix && (capital || !WEAK.contains(&&*lower)) {
             return Some((begin..tail, 85));
         }
         if typed && !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()) {
             return Some((begin..tail, 80));
         }
-        if word.is_empty() || !(capital || SMALL.contains(&lower.as_str())) {
+        if word.is_empty() || !(capital || SMALL.contains(&&*lower)) {
             break;
         }
         if capital {
@@ -271,6 +301,19 @@ fn backward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     let start =
         start.filter(|start| typed && is_capital(text.get(*start..).unwrap_or_default()))?;
     Some((start..tail, 75))
+}
+
+/// Whether a word without a capital, somewhere before a number, may be read further by [`backward`].
+fn may_be_small(word: &[u8], last: bool, typed: bool, start: Option<usize>) -> bool {
+    let ([first, second, ..], Some([third, end])) = (word, word.last_chunk::<2>()) else {
+        return word
+            .first()
+            .is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'y' | b'e'));
+    };
+    last && BEHIND.may_begin(*first, *second) && BEHIND.may_end(*third, *end)
+        || start.is_some() && BEFORE.may_begin(*first, *second)
+        || typed && first.is_ascii_digit()
+        || word.len() <= 5
 }
 
 /// Whether a word ends as the names of streets do.

@@ -1,6 +1,4 @@
-//! The pass itself: 64 bytes become one bit mask per class of byte, and only set bits are looked at.
-//!
-//! The masks are computed without branches, in loops that the compiler turns into vector code.
+//! What the masks of a block mark.
 
 #![expect(
     clippy::indexing_slicing,
@@ -9,136 +7,53 @@
 
 use std::ops::Range;
 
-use super::{Candidates, TOKEN_MIN, assign};
+use super::{Candidates, TOKEN_MIN, assign, hidden};
+use crate::classify::masks::{Bits, Masks};
 
-/// Bytes per block: one bit of a `u64` each.
-const BLOCK: usize = 64;
 /// ASCII bytes between two non-ASCII characters that still count as one stretch.
 const FOREIGN_GAP: usize = 16;
 
-/// Bits of a byte's class.
-const TOKEN: u8 = 1;
-const EVENT: u8 = 2;
-const SPACE: u8 = 4;
-const FOREIGN: u8 = 128;
-
 /// What the pass carries from one block to the next.
 #[derive(Default)]
-struct Carry {
+pub(super) struct Carry {
     /// The token mask of the block before.
     token: u64,
     /// Whether the byte before ended a run of at least `TOKEN_MIN` token characters.
     long: bool,
     /// Start of the token run that is open, if it is long already.
     token_start: usize,
-}
-
-/// The masks of one block.
-struct Masks {
-    token: u64,
-    event: u64,
-    foreign: u64,
-    space: u64,
-}
-
-/// Marks everything in `text`.
-pub(super) fn mark(text: &[u8], out: &mut Candidates) {
-    let mut carry = Carry::default();
-    let mut base = 0;
-    let mut blocks = text.chunks_exact(BLOCK);
-    for block in &mut blocks {
-        if let Ok(block) = block.try_into() {
-            step(text, base, &masks(block), &mut carry, out);
-        }
-        base += BLOCK;
-    }
-    let mut last = [b' '; BLOCK];
-    for (to, from) in last.iter_mut().zip(blocks.remainder()) {
-        *to = *from;
-    }
-    let mut end = masks(&last);
-    end.space &= low_bits(text.len() - base);
-    step(text, base, &end, &mut carry, out);
-    if carry.long {
-        out.tokens.push(carry.token_start..text.len());
-    }
-}
-
-/// The lowest `count` bits.
-fn low_bits(count: usize) -> u64 {
-    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
-}
-
-/// Classifies 64 bytes. Branch-free, so that it becomes vector code.
-#[inline]
-fn masks(block: &[u8; BLOCK]) -> Masks {
-    let mut class = [0_u8; BLOCK];
-    for (to, &byte) in class.iter_mut().zip(block) {
-        let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26);
-        let digit = u8::from(byte.wrapping_sub(b'0') < 10);
-        // '-' '.' '/' and '+' '=' '_' '~'
-        let joint = u8::from(byte.wrapping_sub(b'-') < 3)
-            | u8::from(byte == b'+')
-            | u8::from(byte == b'=')
-            | u8::from(byte == b'_')
-            | u8::from(byte == b'~');
-        // ':' and '=' '>' and ',' '@'
-        let event = u8::from(byte == b':')
-            | u8::from(byte.wrapping_sub(b'=') < 2)
-            | u8::from(byte == b',')
-            | u8::from(byte == b'@');
-        let space = u8::from(byte == b' ');
-        *to = (letter | digit | joint) | (event << 1) | (space << 2) | (byte & FOREIGN);
-    }
-    let mut lanes = [0_u64; 8];
-    for (lane, bytes) in lanes.iter_mut().zip(class.chunks_exact(8)) {
-        *lane = bytes.try_into().map(u64::from_le_bytes).unwrap_or_default();
-    }
-    Masks {
-        token: gather(&lanes, TOKEN),
-        event: gather(&lanes, EVENT),
-        foreign: gather(&lanes, FOREIGN),
-        space: gather(&lanes, SPACE),
-    }
-}
-
-/// One bit per byte: whether the class has `bit`. The multiplication moves eight spread bits next to each other.
-#[inline]
-fn gather(lanes: &[u64; 8], bit: u8) -> u64 {
-    let mut mask = 0;
-    let shift = bit.trailing_zeros();
-    for (index, lane) in lanes.iter().enumerate() {
-        let ones = (lane >> shift) & 0x0101_0101_0101_0101;
-        mask |= (ones.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (index * 8);
-    }
-    mask
+    /// Whether the byte before is a letter or a digit, in the lowest bit.
+    word: u64,
+    /// The last value without quotes that was read.
+    solid: assign::Solid,
 }
 
 /// Looks at the set bits of one block.
 #[inline]
-fn step(text: &[u8], base: usize, masks: &Masks, carry: &mut Carry, out: &mut Candidates) {
+pub(super) fn step(
+    text: &[u8],
+    base: usize,
+    masks: &Masks,
+    carry: &mut Carry,
+    out: &mut Candidates,
+) {
     token_runs(base, masks, carry, out);
     foreign_runs(base, masks, out);
     spaced_runs(text, base, masks, out);
+    hidden::step(text, base, masks, out);
+    let word = masks.letter | masks.digit;
+    out.begins_word.push(!(word << 1 | carry.word));
+    carry.word = word >> 63;
     for at in Bits(masks.event) {
-        event(text, base + at, out);
+        event(text, base + at, &mut carry.solid, out);
     }
     carry.token = masks.token;
 }
 
-/// The positions of the set bits, from the lowest.
-struct Bits(u64);
-
-impl Iterator for Bits {
-    type Item = usize;
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        if self.0 == 0 {
-            return None;
-        }
-        let at = self.0.trailing_zeros() as usize;
-        self.0 &= self.0 - 1;
-        Some(at)
+/// Closes what is open at the end of the text.
+pub(super) fn end(text: &[u8], carry: &Carry, out: &mut Candidates) {
+    if carry.long {
+        out.tokens.push(carry.token_start..text.len());
     }
 }
 
@@ -229,7 +144,7 @@ fn spaced_runs(text: &[u8], base: usize, masks: &Masks, out: &mut Candidates) {
 
 /// Looks at one of `: = > , @`.
 #[inline]
-fn event(text: &[u8], at: usize, out: &mut Candidates) {
+fn event(text: &[u8], at: usize, solid: &mut assign::Solid, out: &mut Candidates) {
     let before = at.checked_sub(1).and_then(|at| text.get(at)).copied().unwrap_or(b' ');
     match text[at] {
         b'@' => {
@@ -241,11 +156,21 @@ fn event(text: &[u8], at: usize, out: &mut Candidates) {
         b',' if !matches!(before, b'"' | b'\'' | b'`') => {}
         b':' if text[at..].starts_with(b"://") => out.schemes.push(at),
         _ => {
-            if let Some(found) = assign::at(text, at) {
+            if matches!(before, b'f' | b't' | b'2' | b'o') && announces_half(&text[..at]) {
+                out.halves.push(at);
+            }
+            if let Some(found) = assign::at(text, at, solid) {
                 out.assigns.push(found);
             }
         }
     }
+}
+
+/// Whether a text ends in the announcement of a second half.
+fn announces_half(text: &[u8]) -> bool {
+    const HALVES: [&[u8]; 6] =
+        [b"econd half", b"econd part", b"2nd half", b"2nd part", b"art 2", b"art two"];
+    HALVES.iter().any(|half| text.ends_with(half))
 }
 
 /// Whether an address may hold the byte next to its `@`.

@@ -65,13 +65,25 @@ const fn filter() -> [u64; 512] {
     bits
 }
 
+/// The index of three letters when `first` stands before the first two of `next`.
+#[inline]
+pub(super) fn before(first: u8, next: usize) -> usize {
+    usize::from(first & 31) << 10 | next >> 5
+}
+
+/// Whether a cue may begin with the three letters of an index.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "nine bits number all words of the filter")]
+pub(super) fn may_begin(three: usize) -> bool {
+    FILTER[three >> 6 & 511] >> (three & 63) & 1 == 1
+}
+
 /// Whether a cue stands anywhere in `key`.
 #[inline]
 pub(super) fn any(key: &[u8]) -> bool {
     key.array_windows::<3>().enumerate().any(|(at, three)| {
         let spot = index(three[0], three[1], three[2]);
-        FILTER.get(spot / 64).is_some_and(|bits| bits >> (spot % 64) & 1 == 1)
-            && confirm(key.get(at..).unwrap_or_default())
+        may_begin(spot) && confirm(key.get(at..).unwrap_or_default())
     })
 }
 

@@ -87,6 +87,33 @@ fn marks_grow_linearly_on_hostile_text() {
 }
 
 #[test]
+fn of_values_in_one_another_the_innermost_are_kept_and_little_is_read_twice() {
+    for unit in ["key:", "password=", "token => "] {
+        let line = format!("{}hunter2x9\n", unit.repeat(500 / unit.len()));
+        let text = line.repeat(20);
+        let marks = Candidates::of(&text);
+        let read: usize = marks.inner_assigns().map(|one| one.value.len()).sum();
+        assert!(read <= 9 * text.len(), "{unit}: {read} of {}", text.len());
+        let inner = marks.inner_assigns().filter(|one| &text[one.value.clone()] == "hunter2x9");
+        assert_eq!(inner.count(), 20, "{unit}");
+    }
+}
+
+#[test]
+fn places_where_words_begin_are_found_across_blocks() {
+    let text = "ab-cd_".repeat(40);
+    let marks = Candidates::of(&text);
+    for span in [0..10, 60..70, 63..64, 1..240, 64..128, 239..240, 7..7] {
+        let mut found = Vec::new();
+        marks.each_word_start(span.clone(), |at| found.push(at));
+        let bytes = text.as_bytes();
+        let expected: Vec<_> =
+            span.filter(|at| *at == 0 || !bytes[at - 1].is_ascii_alphanumeric()).collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
 fn lookups_find_what_touches_a_span() {
     let ranges = [0..4, 6..8, 10..12];
     assert_eq!(touching(&ranges, &(3..7)), [0..4, 6..8]);

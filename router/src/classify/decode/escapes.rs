@@ -1,13 +1,7 @@
 //! Escapes in running text: `%41`, `\u0041`, `\x41`, `&#65;`, `&#x41;`, `=41` of quoted-printable.
 
 use super::{line_around, view::View};
-use crate::classify::scan_phrases::Phrases;
-
-/// What begins an escape of an ASCII character.
-pub(super) const TRIGGERS: [&str; 14] = [
-    "\\u00", "\\U00", "\\x", "&#", "=3D", "=\r\n", "%2", "%3", "%4", "%5", "%6", "%7", "&quot;",
-    "&amp;",
-];
+use crate::classify::candidates::Candidates;
 
 /// Bytes of a line before and after a trigger that are decoded with it.
 const BEFORE: usize = 128;
@@ -16,13 +10,13 @@ const AFTER: usize = 2048;
 const ESCAPES_MIN: usize = 2;
 
 /// Calls `read` with every window that holds escapes.
-pub(super) fn views(text: &str, triggers: &Phrases, read: &mut impl FnMut(View)) {
+pub(super) fn views(text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
     let mut done = 0;
-    triggers.each(text, |_, hit| {
-        if hit.start < done {
-            return;
+    for &hit in &candidates.escapes {
+        if hit < done {
+            continue;
         }
-        let window = line_around(text, hit.start, BEFORE, AFTER);
+        let window = line_around(text, hit, BEFORE, AFTER);
         // A soft line break of quoted-printable joins two lines.
         let window = window.start
             ..if text.get(window.end.saturating_sub(1)..window.end) == Some("\r") {
@@ -30,8 +24,8 @@ pub(super) fn views(text: &str, triggers: &Phrases, read: &mut impl FnMut(View))
             } else {
                 window.end
             };
-        done = window.end.max(hit.end);
-        let Some(source) = text.get(window.clone()) else { return };
+        done = window.end.max(hit + 1);
+        let Some(source) = text.get(window.clone()) else { continue };
         let mut view = View::at(window.start);
         let (mut at, mut escapes) = (0, 0);
         while let Some(rest) = source.get(at..) {
@@ -46,7 +40,7 @@ pub(super) fn views(text: &str, triggers: &Phrases, read: &mut impl FnMut(View))
         if escapes >= ESCAPES_MIN {
             read(view);
         }
-    });
+    }
 }
 
 /// The character that the escape at the beginning of `rest` stands for (none for a soft line break), and its length.

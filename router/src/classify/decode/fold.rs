@@ -94,6 +94,8 @@ fn fold(c: char) -> Fold {
         '\u{660}'..='\u{669}' => digit(u32::from(c) - 0x660),
         '\u{6F0}'..='\u{6F9}' => digit(u32::from(c) - 0x6F0),
         '\u{966}'..='\u{96F}' => digit(u32::from(c) - 0x966),
+        // None of the letters below stands beyond, and most other characters do.
+        '\u{51E}'.. => Fold::Keep,
         _ => LIKE
             .iter()
             .find_map(|(from, to)| from.chars().zip(to.chars()).find(|(odd, _)| *odd == c))

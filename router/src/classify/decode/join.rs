@@ -2,33 +2,7 @@
 //! that are announced as such.
 
 use super::{line_around, view::View};
-use crate::classify::{candidates::Candidates, scan_phrases::Phrases};
-
-/// What stands where two pieces meet.
-pub(super) const TRIGGERS: [&str; 22] = [
-    "\" +",
-    "' +",
-    "\"+",
-    "'+",
-    "\" .",
-    "' .",
-    "\" &",
-    "\\\n",
-    "\" \"",
-    "' '",
-    " dot ",
-    "[dot]",
-    "(dot)",
-    " DOT ",
-    "{dot}",
-    "` +",
-    "econd half",
-    "econd part",
-    "nd half",
-    "nd part",
-    "art 2",
-    "art two",
-];
+use crate::classify::candidates::Candidates;
 
 /// Bytes before and after a trigger that are joined with it.
 const BEFORE: usize = 256;
@@ -37,30 +11,23 @@ const AFTER: usize = 1024;
 const LINES_MAX: usize = 64;
 
 /// Calls `read` with every window in which pieces are joined.
-pub(super) fn views(text: &str, triggers: &Phrases, read: &mut impl FnMut(View)) {
+pub(super) fn views(text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
     let mut done = 0;
-    triggers.each(text, |_, hit| {
-        if hit.start < done {
-            return;
+    for &hit in &candidates.joints {
+        if hit < done {
+            continue;
         }
-        if hit_is_word(text, hit.start) {
-            let window = line_around(text, hit.start, 80, 80);
-            done = window.end.max(hit.end);
+        if hit_is_word(text, hit) {
+            let window = line_around(text, hit, 80, 80);
+            done = window.end.max(hit + 1);
             words(text, window.start, window.end, read);
-            return;
+        } else if joint(text, hit).is_some() {
+            let start = line_around(text, hit, BEFORE, 0).start;
+            let end = text.floor_char_boundary((hit + AFTER).min(text.len()));
+            done = end.max(hit + 1);
+            pieces(text, start, end, read);
         }
-        if text.as_bytes().get(hit.start).is_some_and(u8::is_ascii_alphabetic) {
-            halves(text, hit.start, hit.end, read);
-            return;
-        }
-        if joint(text, hit.start).is_none() {
-            return;
-        }
-        let start = line_around(text, hit.start, BEFORE, 0).start;
-        let end = text.floor_char_boundary((hit.start + AFTER).min(text.len()));
-        done = end.max(hit.end);
-        pieces(text, start, end, read);
-    });
+    }
 }
 
 /// Whether the trigger is a spelled-out dot.
@@ -129,24 +96,26 @@ fn joint(text: &str, at: usize) -> Option<usize> {
 }
 
 /// Joins the last word before the line of an announcement such as `second half:` to the first word after it.
-fn halves(text: &str, start: usize, end: usize, read: &mut impl FnMut(View)) {
+pub(super) fn halves(text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
     let in_half = |c: char| c.is_ascii_graphic() && !"\"'`,;()<>".contains(c);
-    let line = line_around(text, start, 80, 0).start;
-    let low = text.floor_char_boundary(line.saturating_sub(BEFORE));
-    let before = text.get(low..line).unwrap_or_default().trim_end_matches(|c| !in_half(c));
-    let first = before.rsplit(|c| !in_half(c)).next().unwrap_or_default();
-    let high = text.ceil_char_boundary((end + BEFORE).min(text.len()));
-    let after = text.get(end..high).unwrap_or_default();
-    let rest = after.trim_start_matches(|c: char| c.is_whitespace() || ":=\"'`".contains(c));
-    let second = rest.split(|c| !in_half(c)).next().unwrap_or_default();
-    if first.len() < 4 || second.len() < 4 {
-        return;
+    for &op in &candidates.halves {
+        let line = line_around(text, op, 80, 0).start;
+        let low = text.floor_char_boundary(line.saturating_sub(BEFORE));
+        let before = text.get(low..line).unwrap_or_default().trim_end_matches(|c| !in_half(c));
+        let first = before.rsplit(|c| !in_half(c)).next().unwrap_or_default();
+        let high = text.ceil_char_boundary((op + BEFORE).min(text.len()));
+        let after = text.get(op..high).unwrap_or_default();
+        let rest = after.trim_start_matches(|c: char| c.is_whitespace() || ":=\"'`".contains(c));
+        let second = rest.split(|c| !in_half(c)).next().unwrap_or_default();
+        if first.len() < 4 || second.len() < 4 {
+            continue;
+        }
+        let from = low + before.len() - first.len();
+        let mut view = View::at(from);
+        view.copy(first, from);
+        view.copy(second, op + after.len() - rest.len());
+        read(view);
     }
-    let from = low + before.len() - first.len();
-    let mut view = View::at(from);
-    view.copy(first, from);
-    view.copy(second, end + after.len() - rest.len());
-    read(view);
 }
 
 /// Writes `name [at] host dot com` as an address.
@@ -184,23 +153,24 @@ fn words(text: &str, start: usize, end: usize, read: &mut impl FnMut(View)) {
 /// Joins token runs on neighbouring lines of the same length (the last may be shorter).
 pub(super) fn wrapped(text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
     let bytes = text.as_bytes();
-    let mut runs = candidates.tokens.iter().peekable();
-    while let Some(first) = runs.next() {
-        let mut lines = vec![first.clone()];
-        while let Some(next) = runs.peek() {
-            let last = lines.last().map_or(0, |line| line.end);
-            let gap = bytes.get(last..next.start).unwrap_or_default();
-            let near =
-                gap.len() < 40 && gap.contains(&b'\n') && gap.iter().all(u8::is_ascii_whitespace);
-            if !near || next.len() > first.len() || lines.len() >= LINES_MAX {
+    let mut rest = candidates.tokens.as_slice();
+    while let Some(first) = rest.first() {
+        let mut count = 1;
+        while let (Some(last), Some(next)) = (rest.get(count - 1), rest.get(count)) {
+            if next.start - last.end >= 40
+                || next.len() > first.len()
+                || count >= LINES_MAX
+                || !breaks_line(bytes, last.end, next.start)
+            {
                 break;
             }
-            let full = next.len() == first.len();
-            lines.extend(runs.next().cloned());
-            if !full {
+            count += 1;
+            if next.len() < first.len() {
                 break;
             }
         }
+        let (lines, more) = rest.split_at_checked(count).unwrap_or_default();
+        rest = more;
         if lines.len() < 2 || first.len() > 100 {
             continue;
         }
@@ -208,7 +178,7 @@ pub(super) fn wrapped(text: &str, candidates: &Candidates, read: &mut impl FnMut
         let start = text.floor_char_boundary(from.saturating_sub(48));
         let mut view = View::at(start);
         view.copy(text.get(start..from).unwrap_or_default().trim_end_matches('\n'), start);
-        for line in &lines {
+        for line in lines {
             view.copy(text.get(line.clone()).unwrap_or_default(), line.start);
         }
         let last = lines.last().map_or(0, |line| line.end);
@@ -228,6 +198,12 @@ pub(super) fn wrapped(text: &str, candidates: &Candidates, read: &mut impl FnMut
         }
         read(view);
     }
+}
+
+/// Whether nothing but blanks stands between two offsets, and a line end among them.
+fn breaks_line(bytes: &[u8], from: usize, to: usize) -> bool {
+    let gap = bytes.get(from..to).unwrap_or_default();
+    gap.iter().all(u8::is_ascii_whitespace) && gap.contains(&b'\n')
 }
 
 /// Removes the spaces between single characters.

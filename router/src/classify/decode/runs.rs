@@ -13,20 +13,22 @@ const PIECE: usize = 32 * 1024;
 /// Calls `read` with the decoded form of every run that decodes to text.
 pub(super) fn views(text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
     for run in candidates.tokens.iter().filter(|run| run.len() >= RUN_MIN) {
-        let Some(token) = text.get(run.clone()) else { continue };
-        let padding = token.len() - token.trim_end_matches('=').len();
+        let Some(token) = text.as_bytes().get(run.clone()) else { continue };
+        let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
         let body = token.get(..token.len() - padding).unwrap_or_default();
-        let mut start = run.start;
-        for piece in body.split(['=', '.', '~']) {
-            decode_piece(piece.as_bytes(), start, read);
-            start += piece.len() + 1;
+        let mut from = 0;
+        for end in memchr::memchr3_iter(b'=', b'.', b'~', body).chain([body.len()]) {
+            decode_piece(body.get(from..end).unwrap_or_default(), run.start + from, read);
+            from = end + 1;
         }
     }
 }
 
 /// Decodes one piece that begins at `start` in the source, if it decodes to text.
 fn decode_piece(piece: &[u8], start: usize, read: &mut impl FnMut(View)) {
-    if piece.len() < RUN_MIN {
+    if piece.len() < RUN_MIN
+        || piece.len() <= PIECE && !begins_text(piece.get(..12).unwrap_or(piece)) && !is_hex(piece)
+    {
         return;
     }
     for (at, part) in piece.chunks(PIECE).enumerate() {
@@ -40,10 +42,24 @@ fn decode_piece(piece: &[u8], start: usize, read: &mut impl FnMut(View)) {
                 read,
             );
         }
-        if piece.len() >= 32 && part.iter().all(u8::is_ascii_hexdigit) && printable(&hex(head)) {
+        // Every second digit of text in hex is from 2 to 7, or it is a line end.
+        let high = part.first().is_some_and(|byte| matches!(byte, b'0' | b'2'..=b'7'));
+        if piece.len() >= 32
+            && high
+            && part.iter().all(u8::is_ascii_hexdigit)
+            && printable(&hex(head))
+        {
             read_bytes(&hex(part), |at| at * 2..at * 2 + 2, (from, part.len()), read);
         }
     }
+}
+
+/// Whether a piece may be text in hex.
+#[inline]
+fn is_hex(piece: &[u8]) -> bool {
+    piece.len() >= 32
+        && matches!(piece, [b'0' | b'2'..=b'7', ..])
+        && piece.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// Makes a view of decoded bytes when they are text; `place` gives the source bytes of each of them.

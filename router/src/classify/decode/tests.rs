@@ -52,7 +52,7 @@ fn hidden_tokens_are_found_at_the_place_where_they_are_hidden() {
         format!("k = '{left}' +\n    '{right}'"),
         format!("{left}\n{right}\n"),
         format!("first half: {left}\nsecond half: {right}\n"),
-        format!("- part 1 is `{left}`\n- part 2 = `{right}`, done"),
+        format!("- part 1 is `{left}`\n- Part 2: `{right}`, done"),
         format!("q={}%3D%3D", percent(&token)),
         format!("dump {hex} end"),
     ];
@@ -91,12 +91,11 @@ fn encode(bytes: &[u8]) -> String {
 
 #[test]
 fn text_in_another_script_gives_no_view() {
-    let classifier = Decoder::new();
     for text in ["Привет, как дела? Всё хорошо.", "日本語のテキスト abc です", "naïve café – œuvre"]
     {
-        let mut views = 0;
-        classifier.views(text, &Candidates::of(text), &mut |_| views += 1);
-        assert_eq!(views, 0, "{text}");
+        let mut count = 0;
+        views(text, &Candidates::of(text), &mut |_| count += 1);
+        assert_eq!(count, 0, "{text}");
     }
 }
 
@@ -116,13 +115,12 @@ fn views_stay_within_the_budget() {
         "x dot ",
     ] {
         let text = unit.repeat(4000);
-        let decoder = Decoder::new();
         let read = std::cell::Cell::new(0);
         let count = |view: &str, _: &mut Vec<Finding>| {
             read.set(read.get() + view.len());
-            Candidates::of(view)
+            Reading::of(view)
         };
-        decoder.scan((&text, &Candidates::of(&text)), &count, &mut Vec::new());
-        assert!(read.get() <= Decoder::budget(text.len()), "{unit}: {}", read.get());
+        scan((&text, &Candidates::of(&text)), &count, &mut Vec::new());
+        assert!(read.get() <= budget(text.len()), "{unit}: {}", read.get());
     }
 }

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use super::words::word_share;
+use super::words::{WORDY, word_share};
 use crate::classify::{
     candidates::{Assign, slice},
-    scan_words::Words,
-    secrets::distinct,
+    scan_words::{Lists, Words},
 };
 
 /// How many features there are.
@@ -24,17 +23,29 @@ pub(super) const REPEATS: usize = 55;
 #[derive(Clone, Debug)]
 pub(super) struct Filling {
     pub(super) features: [f32; FEATURES],
+    /// The places that were filled with anything but zero, as bits.
+    pub(super) filled: u64,
 }
 
 impl Filling {
+    /// All zero.
+    fn new() -> Self {
+        Self { features: [0.0; FEATURES], filled: 0 }
+    }
+
+    #[inline]
     fn set(&mut self, at: usize, value: f32) {
         if let Some(slot) = self.features.get_mut(at) {
             *slot = value;
+            self.filled |= 1 << at;
         }
     }
 
+    #[inline]
     fn flag(&mut self, at: usize, on: bool) {
-        self.set(at, if on { 1.0 } else { 0.0 });
+        if on {
+            self.set(at, 1.0);
+        }
     }
 }
 
@@ -48,34 +59,106 @@ struct Shape {
     words: f32,
     hex: bool,
     random: f32,
+    /// How many different bytes there are.
+    distinct: usize,
+    seen: [u64; 4],
 }
 
+/// A byte's class for [`shape`]: two bits for its kind, then flags.
+const LOWER: u8 = 0;
+const UPPER: u8 = 1;
+const DIGIT: u8 = 2;
+const OTHER: u8 = 3;
+const KIND: u8 = 3;
+const ODD: u8 = 4;
+const HEX: u8 = 8;
+
+/// The class of each byte.
+static CLASS: [u8; 256] = classes();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler over all 256 byte values"
+)]
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = match at as u8 {
+            b'a'..=b'f' => LOWER | HEX,
+            b'g'..=b'z' => LOWER,
+            b'A'..=b'F' => UPPER | HEX,
+            b'G'..=b'Z' => UPPER,
+            b'0'..=b'9' => DIGIT | HEX,
+            b'_' | b'-' | b'.' | b'/' | b' ' => OTHER,
+            _ => OTHER | ODD,
+        };
+        at += 1;
+    }
+    table
+}
+
+impl Shape {
+    /// Whether the value holds an ASCII byte.
+    #[inline]
+    fn has(&self, byte: u8) -> bool {
+        self.seen.get(usize::from(byte >> 6)).is_some_and(|bits| bits >> (byte & 63) & 1 == 1)
+    }
+}
+
+/// Reads a value once.
 fn shape(value: &[u8]) -> Shape {
-    let count = |test: fn(&u8) -> bool| value.iter().filter(|byte| test(byte)).count();
     let length = value.len().max(1);
-    let changes = value.array_windows::<2>().filter(|pair| kind(pair[0]) != kind(pair[1])).count();
+    let mut counts = [0_u16; 4];
+    let (mut odd, mut every, mut changes) = (0_u16, HEX, 0_u16);
+    let mut seen = [0_u64; 4];
+    let mut last = value.first().map_or(OTHER, |byte| class(*byte)) & KIND;
+    for byte in value {
+        let class = class(*byte);
+        let kind = class & KIND;
+        add(&mut counts, kind, 1);
+        odd = odd.wrapping_add(u16::from(class & ODD != 0));
+        every &= class;
+        changes = changes.wrapping_add(u16::from(kind != last));
+        last = kind;
+        mark(&mut seen, *byte);
+    }
+    let [lower, upper, digit, _] = counts.map(usize::from);
+    let distinct = seen.iter().map(|word| word.count_ones() as usize).sum();
     Shape {
         length,
-        lower: count(u8::is_ascii_lowercase),
-        upper: count(u8::is_ascii_uppercase),
-        digit: count(u8::is_ascii_digit),
-        odd: count(|b| {
-            !b.is_ascii_alphanumeric() && !matches!(b, b'_' | b'-' | b'.' | b'/' | b' ')
-        }),
-        words: f32::from(word_share(value)) / 100.0,
-        hex: value.iter().all(u8::is_ascii_hexdigit),
-        random: ratio(changes, length) * ratio(distinct(value), length.min(24)),
+        lower,
+        upper,
+        digit,
+        odd: usize::from(odd),
+        words: 0.0,
+        hex: every & HEX != 0,
+        distinct,
+        random: ratio(usize::from(changes), length) * ratio(distinct, length.min(24)),
+        seen,
     }
 }
 
-/// The class of a byte, for counting changes.
-fn kind(byte: u8) -> u8 {
-    match byte {
-        b'a'..=b'z' => 0,
-        b'A'..=b'Z' => 1,
-        b'0'..=b'9' => 2,
-        _ => 3,
-    }
+/// Adds to one of four counts.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "two bits number four counts")]
+fn add(counts: &mut [u16; 4], kind: u8, one: u16) {
+    let count = &mut counts[usize::from(kind & 3)];
+    *count = count.wrapping_add(one);
+}
+
+/// Marks a byte as seen.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "two bits number four words")]
+fn mark(seen: &mut [u64; 4], byte: u8) {
+    seen[usize::from(byte >> 6 & 3)] |= 1 << (byte & 63);
+}
+
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
+fn class(byte: u8) -> u8 {
+    CLASS[usize::from(byte)]
 }
 
 /// `part / whole`, at most 4, without loss for the small numbers that occur.
@@ -93,8 +176,9 @@ pub(super) fn assigned(
     scheme: bool,
 ) -> Filling {
     let value = text.get(span.clone()).unwrap_or_default();
-    let shape = shape(value.as_bytes());
-    let mut to = Filling { features: [0.0; FEATURES] };
+    let mut shape = shape(value.as_bytes());
+    shape.words = f32::from(word_share(value.as_bytes())) / 100.0;
+    let mut to = Filling::new();
     value_features(value, &shape, &mut to);
     key_features(key, &mut to);
     let quoted = matches!(assign.quote, Some(b'"' | b'\''));
@@ -112,7 +196,7 @@ pub(super) fn assigned(
     let word = shape.odd == 0 && shape.digit == 0;
     to.flag(48, bare_code && word);
     to.flag(49, assign.quote.is_none() && word && shape.words > 0.6);
-    let password = PASSWORD.in_text(key);
+    let password = to.filled >> KEY_FIRST & 1 == 1;
     to.flag(50, password && quoted && shape.length < 16);
     to.flag(51, password && assign.quote.is_none());
     to.flag(52, !password && shape.words > 0.7);
@@ -134,21 +218,35 @@ pub(super) fn look_around(
     surroundings(text, span, from, to);
 }
 
-/// The features of a run that no assignment introduces; `None` when nothing near hints at a secret and it is plain hex.
+/// Fewest different bytes of such a run.
+const DISTINCT_MIN: usize = 9;
+
+/// The features of a run that no assignment introduces; `None` when nothing near hints at a secret and it is plain hex,
+/// or when it reads like words.
 pub(super) fn bare(text: &str, span: &Range<usize>) -> Option<Filling> {
     let value = text.get(span.clone())?;
+    let plain = value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let words = || word_share(value.as_bytes());
+    let early = if plain { None } else { Some(words()).filter(|share| *share < WORDY) };
+    if !plain && early.is_none() {
+        return None;
+    }
     let before = slice(text, span.start.saturating_sub(NEAR)..span.start).as_bytes();
     let line = last_line(before);
-    // Keys of a key ring are named by their fingerprints, which are public.
-    if Words::new(&["--recv-key", "gpg --"]).in_text(line) {
+    if KEY_RING.in_text(line) {
         return None;
     }
     let cue = HINTS.in_text(line);
-    if !cue && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+    if plain && !cue {
         return None;
     }
-    let shape = shape(value.as_bytes());
-    let mut to = Filling { features: [0.0; FEATURES] };
+    let share = early.unwrap_or_else(words);
+    let mut shape = shape(value.as_bytes());
+    if share >= WORDY || shape.distinct < DISTINCT_MIN {
+        return None;
+    }
+    shape.words = f32::from(share) / 100.0;
+    let mut to = Filling::new();
     value_features(value, &shape, &mut to);
     to.flag(56, true);
     to.flag(57, cue);
@@ -170,22 +268,21 @@ fn value_features(value: &str, shape: &Shape, to: &mut Filling) {
     to.flag(12, shape.digit > 0 && shape.upper == 0 && shape.lower > 0);
     to.flag(13, shape.hex && length >= 16);
     to.flag(14, shape.odd > 0);
-    to.flag(15, value.contains(' '));
-    to.flag(16, value.contains('.'));
-    to.flag(17, value.contains('_') || value.contains('-'));
-    to.flag(18, value.contains('/'));
-    to.flag(
-        19,
-        value.contains('(') || value.contains('[') || value.contains("->") || value.contains("::"),
-    );
+    to.flag(15, shape.has(b' '));
+    to.flag(16, shape.has(b'.'));
+    to.flag(17, shape.has(b'_') || shape.has(b'-'));
+    to.flag(18, shape.has(b'/'));
+    let arrow = shape.has(b'-') && shape.has(b'>') && value.contains("->");
+    let path = shape.has(b':') && value.contains("::");
+    to.flag(19, shape.has(b'(') || shape.has(b'[') || arrow || path);
     to.set(20, shape.words);
     to.set(21, shape.random);
     to.set(22, ratio(shape.digit, length));
-    to.flag(23, shape.upper > 0 && shape.lower == 0 && value.contains('_'));
+    to.flag(23, shape.upper > 0 && shape.lower == 0 && shape.has(b'_'));
 }
 
 /// Ends of keys whose values describe a secret instead of being one.
-const ABOUT: Words = Words::new(&[
+static ABOUT: Words = Words::new(&[
     "url",
     "uri",
     "path",
@@ -249,7 +346,7 @@ const ACCIDENT: Words = Words::new(&[
     "partition",
 ]);
 /// Ends of keys that ask for a secret.
-const ASKING: Words = Words::new(&[
+static ASKING: Words = Words::new(&[
     "password",
     "passwd",
     "pwd",
@@ -262,18 +359,22 @@ const ASKING: Words = Words::new(&[
     "credential",
     "credentials",
 ]);
-/// Words of keys, one list per place from 24.
-const KEY_WORDS: [Words; 7] = [
-    PASSWORD,
+/// The place of the first list of [`KEY_WORDS`].
+const KEY_FIRST: usize = 24;
+/// Words of keys: one list per place from 24, then those of other places.
+static KEY_WORDS: [Words; 9] = [
+    Words::new(&["pass", "pwd", "psw"]),
     Words::new(&["secret"]),
     Words::new(&["token"]),
     Words::new(&["key"]),
     Words::new(&["auth", "cred", "bearer", "session", "cookie"]),
     Words::new(&["api", "access", "private", "client", "consumer", "oauth"]),
     Words::new(&["hash", "digest", "signature", "nonce", "hmac", "sid", "pin", "otp", "salt"]),
+    ACCIDENT,
+    OWNER,
 ];
-/// Words of keys that ask for a password.
-const PASSWORD: Words = Words::new(&["pass", "pwd", "psw"]);
+/// All of them.
+static KEY_LISTS: Lists = Lists::new(&KEY_WORDS);
 /// Words of keys that name who or what the secret opens.
 const OWNER: Words =
     Words::new(&["admin", "root", "db", "mysql", "postgres", "redis", "database", "smtp", "mail"]);
@@ -308,25 +409,33 @@ const NAMED: Words = Words::new(&[
     "apikey",
     "api_key",
 ]);
+/// The lists around a value, and those in it.
+static AROUND_WORDS: [Words; 2] = [SUMS, LOGIN];
+static VALUE_WORDS: [Words; 2] = [TESTS, NAMED];
+static AROUND_LISTS: Lists = Lists::new(&AROUND_WORDS);
+static VALUE_LISTS: Lists = Lists::new(&VALUE_WORDS);
+/// Commands for key rings, whose keys are named by fingerprints that everybody may know.
+static KEY_RING: Words = Words::new(&["--recv-key", "gpg --"]);
 /// Words on the line before a value that no assignment introduces.
-const HINTS: Words =
+static HINTS: Words =
     Words::new(&["key", "token", "secret", "password", "auth", "credential", "bearer"]);
 
 /// What the key says: places 24 to 39.
 fn key_features(key: &[u8], to: &mut Filling) {
-    for (at, words) in (24..).zip(&KEY_WORDS) {
-        to.flag(at, words.in_text(key));
+    let found = KEY_LISTS.in_text(key);
+    for list in 0..7 {
+        to.flag(KEY_FIRST + list, found >> list & 1 == 1);
     }
     to.flag(31, ASKING.end(key));
     to.flag(32, ABOUT.end(key));
-    to.flag(33, ACCIDENT.in_text(key));
+    to.flag(33, found >> 7 & 1 == 1);
     to.flag(34, key.iter().any(u8::is_ascii_uppercase) && !key.iter().any(u8::is_ascii_lowercase));
     let is = |words: &[&str]| words.iter().any(|word| key.eq_ignore_ascii_case(word.as_bytes()));
     to.flag(35, is(&["key", "token", "auth", "client", "session"]));
     to.flag(36, is(&["password", "secret"]));
     to.flag(37, Words::new(&["id"]).end(key));
     to.flag(38, key.contains(&b'.'));
-    to.flag(39, OWNER.in_text(key));
+    to.flag(39, found >> 8 & 1 == 1);
 }
 
 /// What stands around: places 59 to 63.
@@ -334,13 +443,13 @@ fn surroundings(text: &str, span: &Range<usize>, from: usize, to: &mut Filling) 
     let before = slice(text, from.saturating_sub(NEAR)..from).as_bytes();
     let after = slice(text, span.end..span.end + NEAR).as_bytes();
     let line = last_line(before).trim_ascii_start();
-    let around = |words: &Words| words.in_text(before) || words.in_text(after);
+    let around = AROUND_LISTS.in_text(before) | AROUND_LISTS.in_text(after);
     to.flag(59, line.starts_with(b"//") || line.starts_with(b"#") || line.starts_with(b"*"));
-    to.flag(60, around(&SUMS));
-    to.flag(61, around(&LOGIN));
-    let value = slice(text, span.clone()).as_bytes();
-    to.flag(62, TESTS.in_text(value));
-    to.flag(63, NAMED.in_text(value));
+    to.flag(60, around & 1 != 0);
+    to.flag(61, around & 2 != 0);
+    let value = VALUE_LISTS.in_text(slice(text, span.clone()).as_bytes());
+    to.flag(62, value & 1 != 0);
+    to.flag(63, value & 2 != 0);
 }
 
 /// What stands behind the last line end.

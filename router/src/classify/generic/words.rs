@@ -10,29 +10,55 @@ const FOLLOWS: [u32; 26] = [
     0x100_8000, 0x000_0010,
 ];
 
+/// A letter's number in the alphabet, whatever its case; a digit; anything else.
+static LETTER: [u8; 256] = letters();
+const DIGIT: u8 = 32;
+const OTHER: u8 = 64;
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler over all 256 byte values"
+)]
+const fn letters() -> [u8; 256] {
+    let mut table = [OTHER; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = match at as u8 {
+            byte @ b'a'..=b'z' => byte - b'a',
+            byte @ b'A'..=b'Z' => byte - b'A',
+            b'0'..=b'9' => DIGIT,
+            _ => OTHER,
+        };
+        at += 1;
+    }
+    table
+}
+
 /// The share of neighbouring letters that words often have, in percent of the neighbours that are looked at; letters next to
 /// digits count as neighbours that words do not have.
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
 pub(in crate::classify) fn word_share(value: &[u8]) -> u8 {
     let (mut common, mut pairs) = (0_usize, 0_usize);
-    for pair in value.array_windows::<2>() {
-        let [before, after] = pair.map(|byte| byte.to_ascii_lowercase());
-        if before.is_ascii_lowercase() && after.is_ascii_lowercase() {
-            pairs += 1;
-            let bits = FOLLOWS.get(usize::from(before - b'a')).copied().unwrap_or_default();
-            common += usize::from(bits >> (after - b'a') & 1 == 1);
-        } else if before.is_ascii_digit() != after.is_ascii_digit()
-            && before.is_ascii_alphanumeric()
-            && after.is_ascii_alphanumeric()
-        {
-            pairs += 1;
-        }
+    let mut before = OTHER;
+    for byte in value {
+        let after = LETTER[usize::from(*byte)];
+        let both = before | after;
+        // Two letters, or a letter and a digit.
+        pairs += usize::from(both < DIGIT || both < OTHER && before & DIGIT != after & DIGIT);
+        let bits = FOLLOWS.get(usize::from(before)).copied().unwrap_or_default();
+        common += usize::from(both < DIGIT && bits >> (after & 31) & 1 == 1);
+        before = after;
     }
     u8::try_from((common * 100).checked_div(pairs).unwrap_or_default()).unwrap_or(100)
 }
 
+/// The share from which on a value reads like words.
+pub(super) const WORDY: u8 = 72;
+
 /// Whether a value reads like words: an identifier, a path, a sentence.
 pub(crate) fn is_wordy(value: &str) -> bool {
-    word_share(value.as_bytes()) >= 72
+    word_share(value.as_bytes()) >= WORDY
 }
 
 /// Words of which the names of secrets are made, the longer ones first.
@@ -133,7 +159,7 @@ const STAND_INS: [&str; 44] = [
 ];
 
 /// Pieces that only references and templates hold.
-const REFERENCES: Words = Words::new(&[
+static REFERENCES: Words = Words::new(&[
     "${",
     "{{",
     "#{",

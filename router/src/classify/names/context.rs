@@ -1,5 +1,9 @@
 //! What stands around a possible name: a key, a column, a greeting, a mail address, a record.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::{
     lists::{Folded, GIVEN, Words},
     run::Word,
@@ -107,6 +111,7 @@ impl<'a> Surroundings<'a> {
             return if head && self.is_record(start) { Context::Letterhead } else { Context::Line };
         }
         let speech = before == b' '
+            && matches!(byte_before(bytes, start.saturating_sub(1)), b'd' | b's')
             && ["said ", "says ", "asked ", "told ", "replied "]
                 .iter()
                 .any(|verb| slice(self.text, start.saturating_sub(8)..start).ends_with(verb));
@@ -115,9 +120,9 @@ impl<'a> Surroundings<'a> {
 
     /// Whether the first cell of a row may begin at `start`: a delimiter follows on the line.
     fn is_cell(&self, start: usize) -> bool {
-        let head = slice(self.text, start..start.saturating_add(48));
-        let line = head.split('\n').next().unwrap_or_default();
-        line.contains([',', ';', '\t', '|'])
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        let sign = |byte: &&u8| matches!(byte, b'\n' | b',' | b';' | b'\t' | b'|');
+        rest.iter().take(48).find(sign).is_some_and(|byte| *byte != b'\n')
     }
 
     /// Whether a mail address near by is made of words of the name.
@@ -196,6 +201,19 @@ impl<'a> Surroundings<'a> {
 
     /// Whether a phrase before the words says that a person follows.
     fn is_triggered(&self, start: usize) -> bool {
+        // The last two letters before the words decide for most.
+        let bytes = self.text.as_bytes();
+        let sign = |byte: u8| {
+            matches!(byte, b'"' | b'\'' | b'*' | b'_' | b'(' | b' ' | b':' | b'\n' | b',')
+        };
+        let mut end = start;
+        while sign(byte_before(bytes, end)) && end > 0 {
+            end -= 1;
+        }
+        let (first, last) = (byte_before(bytes, end.saturating_sub(1)), byte_before(bytes, end));
+        if first.is_ascii() && last.is_ascii() && !TRIGGER_ENDS.may_end(first, last) {
+            return false;
+        }
         let head = slice(self.text, start.saturating_sub(28)..start);
         let head = head.trim_end_matches(['"', '\'', '*', '_', '(', ' ', ':']);
         let bare = head.trim_end_matches(['\n', ',']);
@@ -218,6 +236,10 @@ impl<'a> Surroundings<'a> {
 
     /// Whether the words fill their line but for punctuation: a signature or a salutation.
     fn is_line(&self, start: usize, end: usize) -> bool {
+        let before = byte_before(self.text.as_bytes(), start);
+        if start > 0 && before != b'\n' && before != b' ' {
+            return false;
+        }
         let head = slice(self.text, start.saturating_sub(3)..start);
         let tail = slice(self.text, end..end.saturating_add(4));
         let opens = start == 0 || head.ends_with('\n') || head.ends_with("\n ");
@@ -358,7 +380,7 @@ fn is_joined(before: Option<&Hit>, hit: &Hit) -> bool {
 
 /// Whether only the signs between a key and its value stand in `gap`.
 fn is_key_gap(gap: &str) -> bool {
-    if gap.contains("valueString") {
+    if gap.len() >= "valueString".len() && gap.contains("valueString") {
         return true;
     }
     let solid = gap.bytes().filter(|byte| !byte.is_ascii_whitespace()).count();
@@ -389,6 +411,10 @@ fn is_key_gap(gap: &str) -> bool {
     short && signs && parted && (lines == 0 || lines <= 2 && gap.contains('"'))
 }
 
+/// How the segments begin that hold names.
+static CLAIM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("NM1*"));
+static PATIENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("PID|"));
+
 /// Adds names in medical claims (`NM1*IL*1*Last*First`, X12 837) and in HL7 segments (`PID|…|Last^First`).
 pub(crate) fn scan_claims(text: &str, out: &mut Vec<Finding>) {
     let mut push = |part: &str| {
@@ -404,14 +430,14 @@ pub(crate) fn scan_claims(text: &str, out: &mut Vec<Finding>) {
             });
         }
     };
-    for at in memchr::memmem::find_iter(text.as_bytes(), "NM1*") {
+    for at in CLAIM.find_iter(text.as_bytes()) {
         let segment = slice(text, at..at.saturating_add(120));
         let mut fields = segment.split(['~', '\n']).next().unwrap_or_default().split('*').skip(2);
         if fields.next() == Some("1") {
             fields.take(2).for_each(&mut push);
         }
     }
-    for at in memchr::memmem::find_iter(text.as_bytes(), "PID|") {
+    for at in PATIENT.find_iter(text.as_bytes()) {
         let segment = slice(text, at..at.saturating_add(200));
         let name = segment.split(['\r', '\n']).next().unwrap_or_default().split('|').nth(5);
         name.into_iter().flat_map(|name| name.split('^').take(2)).for_each(&mut push);

@@ -2,10 +2,7 @@
 
 use super::{
     RUN_MAX,
-    lists::{
-        self, COMMON, FAMILY, Folded, GIVEN, MAY_COMMON, MAY_FAMILY, MAY_GIVEN, MAY_THING,
-        MAY_WEAK, THINGS, WEAK, Words,
-    },
+    lists::{self, COMMON, FAMILY, Folded, GIVEN, Kind, Short, THINGS, TITLES, WEAK, Words},
 };
 use crate::classify::pii::lex::{Cap, Lexed};
 
@@ -34,10 +31,6 @@ const THING: u16 = 128;
 const ENDING: u16 = 256;
 const HUMP: u16 = 512;
 
-/// Titles before a name, folded.
-static TITLES: Words = Words::new(
-    "dipl dr frau herr madam madame miss mlle mme monsieur mr mrs ms mx prof professor rev senor senora signor signora sir sr sra ",
-);
 /// Endings of family names, four to seven letters.
 static ENDINGS: Words = Words::new(
     "akis akov anov avic baum chuk czyk dottir dsen enko escu evic ewski heimer idis ieva ikov inen inov inski kova ksen lsen lund mann nova nsen oglu \
@@ -46,6 +39,9 @@ static ENDINGS: Words = Words::new(
 
 /// Whether a folded word ends as family names do and is long enough for that.
 fn has_ending(word: &[u8]) -> bool {
+    if !word.last_chunk::<2>().is_some_and(|[first, last]| ENDINGS.may_end(*first, *last)) {
+        return false;
+    }
     let longest = word.len().saturating_sub(2).min(7);
     (4..=longest)
         .any(|size| word.get(word.len() - size..).is_some_and(|ending| ENDINGS.has(ending)))
@@ -57,23 +53,26 @@ impl Word {
         let raw = text.get(cap.start..cap.end).unwrap_or_default();
         let hyphen = text.as_bytes().get(cap.end) == Some(&b'-');
         let mut word = Self { start: cap.start, end: cap.end, hyphen, ..Self::default() };
-        let single = raw.chars().nth(1).is_none();
-        let upper = !single && !raw.chars().any(char::is_lowercase);
-        word.flags = if single { INITIAL } else { 0 } | if upper { UPPER } else { 0 };
-        let Some(folded) = Folded::of(raw) else { return word };
+        let short = Short::of(text.as_bytes(), cap.start, cap.end);
+        let form = short.map_or_else(|| Form::of(raw), Form::short);
+        word.flags =
+            if form.single { INITIAL } else { 0 } | if form.is_upper() { UPPER } else { 0 };
+        let known = match short {
+            Some(short) => Some(short.fold()),
+            None => Folded::of(raw).map(|folded| (folded, lists::kinds(folded.as_bytes()))),
+        };
+        let Some((folded, kinds)) = known else { return word };
         word.folded = folded;
         let bytes = folded.as_bytes();
-        let kinds = lists::may_be(bytes);
         let mut set = |flag: u16, holds: bool| word.flags |= if holds { flag } else { 0 };
-        if kinds != 0 {
-            set(GIVEN_NAME, kinds & MAY_GIVEN != 0 && GIVEN.has(bytes));
-            set(WEAK_NAME, kinds & MAY_WEAK != 0 && WEAK.has(bytes));
-            set(FAMILY_NAME, kinds & MAY_FAMILY != 0 && FAMILY.has(bytes));
-            set(COMMON_WORD, kinds & MAY_COMMON != 0 && COMMON.has(bytes));
-            set(THING, kinds & MAY_THING != 0 && THINGS.has(bytes));
-        }
-        set(TITLE, bytes.len() <= 9 && TITLES.has(bytes));
-        set(HUMP, !upper && has_hump(raw));
+        let mut list = |flag: u16, kind: Kind| set(flag, kinds & kind.0 != 0);
+        list(GIVEN_NAME, GIVEN);
+        list(WEAK_NAME, WEAK);
+        list(FAMILY_NAME, FAMILY);
+        list(COMMON_WORD, COMMON);
+        list(THING, THINGS);
+        list(TITLE, TITLES);
+        set(HUMP, form.has_hump(raw));
         set(ENDING, bytes.len() >= 6 && has_ending(bytes));
         word
     }
@@ -127,13 +126,41 @@ impl Word {
     }
 }
 
-/// Whether a capital stands inside the word, as in names of code; `McCoy` and `DeLuca` may have one.
-fn has_hump(raw: &str) -> bool {
-    const OPENINGS: [&str; 9] = ["Mc", "Mac", "De", "Di", "La", "Le", "Fitz", "Van", "Du"];
-    let inner = raw.char_indices().skip(1).find(|(_, c)| c.is_uppercase()).map(|(at, _)| at);
-    let Some(at) = inner else { return false };
-    let lower = raw.chars().any(char::is_lowercase);
-    lower && !raw.get(..at).is_some_and(|head| OPENINGS.contains(&head))
+/// Which letters of a word are capitals.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    /// Whether it has one letter only.
+    single: bool,
+    /// Whether any letter is lower case.
+    lower: bool,
+    /// The first capital behind the first letter.
+    inner: Option<usize>,
+}
+
+impl Form {
+    fn of(raw: &str) -> Self {
+        Self {
+            single: raw.chars().nth(1).is_none(),
+            lower: raw.chars().any(char::is_lowercase),
+            inner: raw.char_indices().skip(1).find(|(_, c)| c.is_uppercase()).map(|(at, _)| at),
+        }
+    }
+
+    fn short(word: Short) -> Self {
+        Self { single: word.len() < 2, lower: word.has_lower(), inner: word.inner_capital() }
+    }
+
+    /// Capitals only, more than one.
+    fn is_upper(self) -> bool {
+        !self.single && !self.lower
+    }
+
+    /// Whether a capital stands inside the word, as in names of code; `McCoy` and `DeLuca` may have one.
+    fn has_hump(self, raw: &str) -> bool {
+        const OPENINGS: [&str; 9] = ["Mc", "Mac", "De", "Di", "La", "Le", "Fitz", "Van", "Du"];
+        let Some(at) = self.inner else { return false };
+        self.lower && !raw.get(..at).is_some_and(|head| OPENINGS.contains(&head))
+    }
 }
 
 /// Neighbouring capitalised words.
@@ -146,21 +173,24 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// The run that begins with the capitalised word number `first`.
-    pub(crate) fn at(text: &str, lexed: &Lexed, first: usize) -> Self {
-        let mut run = Self { words: [Word::default(); RUN_MAX], count: 0, caps: 0 };
+    /// Room for a run.
+    pub(crate) fn new() -> Self {
+        Self { words: [Word::default(); RUN_MAX], count: 0, caps: 0 }
+    }
+
+    /// Reads the run that begins with the capitalised word number `first`.
+    pub(crate) fn read(&mut self, text: &str, lexed: &Lexed, first: usize) {
+        (self.count, self.caps) = (0, 0);
         let mut caps = lexed.caps.get(first..).unwrap_or_default().iter().copied().peekable();
-        while let (Some(cap), Some(slot)) = (caps.next(), run.words.get_mut(run.count)) {
+        while let (Some(cap), Some(slot)) = (caps.next(), self.words.get_mut(self.count)) {
             *slot = Word::of(text, cap);
-            let current = *slot;
-            run.count += 1;
-            run.caps += 1;
+            self.count += 1;
+            self.caps += 1;
             let Some(next) = caps.peek() else { break };
-            if !joins(text, &current, next.start) {
+            if !joins(text, slot, next.start) {
                 break;
             }
         }
-        run
     }
 
     /// The stretches without common words; titles begin one.
@@ -219,6 +249,8 @@ pub(crate) struct Stretch<'a> {
     pub(crate) hyphened: bool,
 }
 
+/// Longest gap between two words of a name: the longest of [`PARTICLES`] between blanks.
+const GAP_BYTES_MAX: usize = 9;
 /// Small words inside names.
 const PARTICLES: [&str; 27] = [
     "von", "van", "de", "der", "den", "del", "della", "di", "da", "dos", "das", "du", "la", "le",
@@ -228,15 +260,17 @@ const PARTICLES: [&str; 27] = [
 
 /// Whether the next capitalised word, at `next`, goes on with the run.
 fn joins(text: &str, word: &Word, next: usize) -> bool {
+    if next - word.end > GAP_BYTES_MAX {
+        return false;
+    }
     let Some(gap) = text.get(word.end..next) else { return false };
     match gap {
         " " | "  " | "-" | "\u{a0}" => true,
         "'" | "\u{2019}" => word.is_initial() || next - word.start <= 3,
         ". " | "." => word.is_initial() || word.is_title(),
-        _ if gap.len() <= 9 => gap
+        _ => gap
             .strip_prefix(' ')
             .and_then(|gap| gap.strip_suffix(' '))
             .is_some_and(|inner| PARTICLES.contains(&inner)),
-        _ => false,
     }
 }

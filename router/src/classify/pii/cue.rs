@@ -132,8 +132,6 @@ pub(crate) fn pair(first: Cue, second: Cue) -> Option<Cue> {
     PAIRS.iter().find(|(a, b, _)| (*a, *b) == (first, second)).map(|(.., both)| *both)
 }
 
-/// Longest cue word in bytes.
-const LONGEST: usize = 26;
 /// So much of a run of letters is searched for the cues of scripts without spaces.
 const RUN_BYTES_MAX: usize = 240;
 /// Slots of the hash table, a power of two.
@@ -173,20 +171,42 @@ const fn table() -> [u16; SLOTS] {
     table
 }
 
+/// Bits of the filter, a power of two.
+const FILTER_BITS: usize = 1 << 15;
+
+/// One bit per word, by its first two and last two letters and its length: so few that hardly any other word meets one.
+static FILTER: [u64; FILTER_BITS / 64] = filter();
+
+/// The bit of a word.
+#[inline]
+const fn bit(first: [u8; 2], last: [u8; 2], length: usize) -> usize {
+    let first = (u16::from_le_bytes(first) & 0x1F1F) as usize;
+    let last = (u16::from_le_bytes(last) & 0x1F1F) as usize;
+    ((first | last << 16) ^ length << 5).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 49
+}
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
+const fn filter() -> [u64; FILTER_BITS / 64] {
+    let mut bits = [0; FILTER_BITS / 64];
+    let mut at = 0;
+    while at < WORDS.len() {
+        let word = WORDS[at].0.as_bytes();
+        let last = [word[word.len() - 2], word[word.len() - 1]];
+        let bit = bit([word[0], word[1]], last, word.len());
+        bits[bit / 64] |= 1 << (bit % 64);
+        at += 1;
+    }
+    bits
+}
+
 /// Whether `word` is worth a look-up: cheap, and never wrong about a cue.
 #[inline]
 pub(crate) fn may_be(word: &[u8]) -> bool {
-    match word {
-        [0xC3..=0xFF, ..] => true,
-        [_, _] | [_, _, ..] if word.len() <= LONGEST => first_number(word) != 0,
-        _ => false,
-    }
-}
-
-/// The content of the word's slot.
-#[inline]
-fn first_number(word: &[u8]) -> u16 {
-    TABLE.get(home(word)).copied().unwrap_or_default()
+    let (Some(first), Some(last)) = (word.first_chunk::<2>(), word.last_chunk::<2>()) else {
+        return false;
+    };
+    let bit = bit(*first, *last, word.len());
+    FILTER.get(bit / 64).is_some_and(|bits| bits >> (bit % 64) & 1 == 1) || first[0] >= 0xC3
 }
 
 /// The slot where the search for `word` begins.
@@ -200,12 +220,50 @@ fn home(word: &[u8]) -> usize {
     slot(*first, *second, *third, *last, word.len())
 }
 
+/// Two bytes inside the first letters of a cue of [`RUNS`], as bits.
+static RUN_BEGINS: [u64; 16] = run_begins();
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
+const fn run_begins() -> [u64; 16] {
+    let mut bits = [0; 16];
+    let mut at = 0;
+    while at < RUNS.len() {
+        let cue = RUNS[at].0.as_bytes();
+        let bit = run_bit(cue[1], cue[2]);
+        bits[bit / 64] |= 1 << (bit % 64);
+        at += 1;
+    }
+    bits
+}
+
+/// The bit of the second and the third byte of a cue.
+const fn run_bit(second: u8, third: u8) -> usize {
+    ((second & 31) as usize) << 5 | (third & 31) as usize
+}
+
+/// The first of the cues of [`RUNS`] that stands anywhere in a run of letters.
+fn in_run(lower: &[u8]) -> Option<Cue> {
+    let mut best = RUNS.len();
+    for (at, [_, second, third]) in lower.array_windows::<3>().enumerate() {
+        let bit = run_bit(*second, *third);
+        if RUN_BEGINS.get(bit / 64).is_some_and(|bits| bits >> (bit % 64) & 1 == 1) {
+            let rest = lower.get(at..).unwrap_or_default();
+            let better = RUNS.iter().take(best);
+            best = better
+                .clone()
+                .position(|(cue, _)| rest.starts_with(cue.as_bytes()))
+                .unwrap_or(best);
+        }
+    }
+    RUNS.get(best).map(|(_, cue)| *cue)
+}
+
 /// What `word` (letters, any case) hints at.
 pub(crate) fn find(word: &[u8]) -> Option<Cue> {
     if matches!(word, [0xC3..=0xFF, ..]) {
         let head = word.get(..word.len().min(RUN_BYTES_MAX)).unwrap_or_default();
         let lower = String::from_utf8_lossy(head).to_lowercase();
-        return RUNS.iter().find(|(cue, _)| lower.contains(cue)).map(|(_, cue)| *cue);
+        return in_run(lower.as_bytes());
     }
     let mut spot = home(word);
     loop {

@@ -49,18 +49,68 @@ pub(crate) fn byte_before(bytes: &[u8], at: usize) -> u8 {
     at.checked_sub(1).map_or(b' ', |at| byte(bytes, at))
 }
 
+/// A byte's class: a digit, or another letter or digit of ASCII.
+const DIGIT: u8 = 1;
+const LETTER: u8 = 2;
+
+static CLASS: [u8; 256] = classes();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler over all 256 byte values"
+)]
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = match at as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+            _ => 0,
+        };
+        at += 1;
+    }
+    table
+}
+
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
+fn class(byte: u8) -> u8 {
+    CLASS[usize::from(byte)]
+}
+
 /// The token around `at`, looking back not farther than `floor`.
 pub(crate) fn token(bytes: &[u8], at: usize, floor: usize) -> Token {
-    let mut start = at;
-    while start > floor && byte_before(bytes, start).is_ascii_alphanumeric() {
-        start -= 1;
+    let head = bytes.get(floor..at).unwrap_or_default();
+    let before = head.iter().rev().take_while(|byte| class(**byte) != 0).count();
+    let start = at - before;
+    let (mut length, mut digits) = (0, 0);
+    for byte in bytes.get(start..).unwrap_or_default() {
+        let class = class(*byte);
+        if class == 0 {
+            break;
+        }
+        length += 1;
+        digits += usize::from(class & DIGIT);
     }
-    let (mut end, mut digits) = (start, 0);
-    while byte(bytes, end).is_ascii_alphanumeric() {
-        digits += usize::from(byte(bytes, end).is_ascii_digit());
-        end += 1;
+    Token { start, end: start + length, digits }
+}
+
+/// The next run of digits of the token that goes on at `done`.
+pub(crate) fn rest_of_token(bytes: &[u8], done: usize) -> Option<usize> {
+    let mut before = byte_before(bytes, done);
+    if !before.is_ascii_alphanumeric() {
+        return None;
     }
-    Token { start, end, digits }
+    let rest = bytes.get(done..).unwrap_or_default();
+    let rest = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric());
+    let found = rest.enumerate().find(|(_, byte)| {
+        let begins = byte.is_ascii_digit() && !before.is_ascii_digit();
+        before = **byte;
+        begins
+    });
+    found.map(|(at, _)| done + at)
 }
 
 /// Where the next token of a group would begin, behind the separator at `at`.
@@ -76,10 +126,10 @@ fn behind_separator(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 impl Group {
-    /// The group that begins at or just before the number at `at`, nothing before `floor`.
-    pub(crate) fn at(bytes: &[u8], at: usize, floor: usize) -> Self {
-        let mut group = Self::default();
-        let first = token(bytes, at, floor);
+    /// Reads the group that begins with `first` or just before it, nothing before `floor`.
+    pub(crate) fn read(&mut self, bytes: &[u8], first: Token, floor: usize) {
+        let group = self;
+        group.count = 0;
         if let Some(lead) = lead(bytes, first.start, floor) {
             group.push(lead);
         }
@@ -98,7 +148,6 @@ impl Group {
             group.push(token);
             end = token.end;
         }
-        group
     }
 
     fn push(&mut self, token: Token) {

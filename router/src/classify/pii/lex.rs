@@ -1,10 +1,20 @@
-//! One pass over a text that finds the words which give personal data away, words with a capital, and numbers.
+//! Finds the words which give personal data away, words with a capital, and numbers, from the masks of each block.
 //!
 //! A cue word (`passport`, `geboren`, `acct`) says what the value behind it is; the families ask for the cues near a value
 //! instead of searching the text again. `camelCase` and `snake_case` names are taken apart: `birthDate` holds `birth`.
 //! Invariant: linear time, and the marks of each kind are in ascending order.
 
-use super::cue::{self, Cue};
+use std::cell::Cell;
+
+use super::{
+    cue::{self, Cue},
+    group::{self, Token, byte, byte_before},
+    numbers,
+};
+use crate::classify::{
+    address,
+    masks::{BLOCK, Bits, Masks, from_bit},
+};
 
 /// A cue word and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +41,18 @@ pub(crate) struct Cap {
 pub(crate) struct Lexed {
     /// Cue words, in order.
     pub(crate) hits: Vec<Hit>,
-    /// Offsets of the first digit of each run of digits that follows no digit.
-    pub(crate) numbers: Vec<usize>,
+    /// The tokens of letters and digits that may be, or begin, an identifier, each with its first digit.
+    pub(crate) numbers: Vec<(usize, Token)>,
+    /// Runs of digits that may belong to an address.
+    pub(crate) houses: Vec<usize>,
     /// Capitalised words that could be a name's part, in order.
     pub(crate) caps: Vec<Cap>,
+    /// The last answer of [`Lexed::count_to`].
+    last: Cell<usize>,
 }
+
+/// So many cues behind the last answer are looked at one by one.
+const NEXT_MAX: usize = 4;
 
 /// Longest word that can be part of a name.
 const CAP_BYTES_MAX: usize = 40;
@@ -83,29 +100,160 @@ fn class(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).map_or(OTHER, |byte| class_of(*byte))
 }
 
-/// Reads `text` once.
-pub(crate) fn lex(text: &str) -> Lexed {
-    let bytes = text.as_bytes();
-    let mut found = Lexed::default();
-    let mut at = 0;
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let Some(next) = rest.iter().position(|byte| class_of(*byte) != OTHER) else { break };
-        at += next;
-        match class(bytes, at) {
-            DIGIT => {
-                found.numbers.push(at);
-                let rest = bytes.get(at..).unwrap_or_default();
-                at += rest.iter().position(|byte| class_of(*byte) != DIGIT).unwrap_or(rest.len());
-            }
-            FOREIGN => match letter(text, at) {
-                Some(size) => at = word(text, at, at + size, &mut found),
-                None => at += char_size(text, at),
-            },
-            _ => at = word(text, at, at + 1, &mut found),
+/// Reads a text block by block.
+#[derive(Debug)]
+pub(crate) struct Lexer<'a> {
+    text: &'a str,
+    found: &'a mut Lexed,
+    /// Everything before this offset belongs to words that were read already.
+    read_to: usize,
+    /// Everything before this offset belongs to tokens that were read already.
+    tokens_to: usize,
+    /// Whether the byte before the block is a digit, in the lowest bit.
+    digit: u64,
+}
+
+impl<'a> Lexer<'a> {
+    /// Begins to read `text`; what is found takes the place of what was found before.
+    pub(crate) fn new(text: &'a str, found: &'a mut Lexed) -> Self {
+        found.clear();
+        Self { text, found, read_to: 0, tokens_to: 0, digit: 0 }
+    }
+
+    /// Reads the block at `base`.
+    #[inline]
+    pub(crate) fn block(&mut self, base: usize, masks: &Masks) {
+        if masks.digit != 0 {
+            self.numbers(base, masks);
+        }
+        self.digit = masks.digit >> 63;
+        if masks.foreign == 0 {
+            self.words(base, masks);
+        } else {
+            self.foreign_words(base, masks);
         }
     }
-    found
+
+    /// Reads the words of a block that is ASCII.
+    fn words(&mut self, base: usize, masks: &Masks) {
+        let bytes = self.text.as_bytes();
+        let mut rest = masks.letter & from_bit(self.read_to.saturating_sub(base));
+        let humps = masks.upper & ((masks.letter & !masks.upper) << 1);
+        while rest != 0 {
+            let from = rest.trailing_zeros();
+            let length = (rest >> from).trailing_ones();
+            if from + length >= 64 {
+                self.read_to = word(self.text, base + from as usize, self.found);
+                return;
+            }
+            let run = ((1 << length) - 1) << from;
+            rest &= !run;
+            let start = base + from as usize;
+            let end = start + length as usize;
+            if humps & run & (run << 1) != 0 {
+                self.humped(base, (start, end), (humps & run & (run << 1), masks.upper & run));
+                continue;
+            }
+            if length > 1 {
+                hint(bytes, start, end, self.found);
+            }
+            if masks.upper >> from & 1 == 1
+                && length as usize <= CAP_BYTES_MAX
+                && is_loose(bytes, start, end)
+            {
+                self.found.caps.push(Cap { start, end });
+            }
+        }
+    }
+
+    /// Reads a word inside a block, of which the masks say where the humps and the capitals are.
+    fn humped(&mut self, base: usize, (start, end): (usize, usize), (humps, upper): (u64, u64)) {
+        let bytes = self.text.as_bytes();
+        let mut part = start;
+        for hump in Bits(humps) {
+            hint(bytes, part, base + hump, self.found);
+            part = base + hump;
+        }
+        hint(bytes, part, end, self.found);
+        if upper >> (start - base) & 1 == 1
+            && humps & humps.wrapping_sub(1) == 0
+            && end - start <= CAP_BYTES_MAX
+            && is_loose(bytes, start, end)
+        {
+            self.found.caps.push(Cap { start, end });
+        }
+    }
+
+    /// Reads the words of a block that is not all ASCII.
+    fn foreign_words(&mut self, base: usize, masks: &Masks) {
+        let all = masks.letter | masks.foreign;
+        let humps = masks.upper & ((masks.letter & !masks.upper) << 1);
+        loop {
+            let rest = all & from_bit(self.read_to.saturating_sub(base));
+            if rest == 0 {
+                return;
+            }
+            let start = rest.trailing_zeros();
+            let at = base + start as usize;
+            if masks.foreign >> start & 1 == 1 && letter(self.text, at).is_none() {
+                self.read_to = at + char_size(self.text, at);
+                continue;
+            }
+            let length = ((masks.letter & rest) >> start).trailing_ones();
+            let end = start + length;
+            if end >= 64 || length == 0 || masks.foreign >> end & 1 == 1 {
+                self.read_to = word(self.text, at, self.found);
+                continue;
+            }
+            let run = ((1 << length) - 1) << start;
+            self.read_to = base + end as usize;
+            self.humped(base, (at, self.read_to), (humps & run & (run << 1), masks.upper & run));
+        }
+    }
+
+    /// Reads the numbers of a block.
+    fn numbers(&mut self, base: usize, masks: &Masks) {
+        let bytes = self.text.as_bytes();
+        let solid = masks.letter | masks.digit;
+        for at in Bits(masks.digit & !(masks.digit << 1 | self.digit)) {
+            let digits = (masks.digit >> at).trailing_ones() as usize;
+            let start = base + at;
+            let end = if at + digits < BLOCK { start + digits } else { digits_end(bytes, start) };
+            if address::is_candidate(bytes, start, end) {
+                self.found.houses.push(start);
+            }
+            if start < self.tokens_to {
+                continue;
+            }
+            let token = token_in(solid, masks.digit, at, base)
+                .unwrap_or_else(|| group::token(bytes, start, 0));
+            self.tokens_to = token.end;
+            if token.len() > group::TOKEN_BYTES_MAX && numbers::may_be_coin(bytes, token)
+                || token.len() <= group::TOKEN_BYTES_MAX && !numbers::is_dull(bytes, token)
+            {
+                self.found.numbers.push((start, token));
+            }
+        }
+    }
+}
+
+/// Where the digits that begin at `at` end.
+fn digits_end(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// The token around bit `at` when it lies inside the block, with a byte of it on both sides.
+#[inline]
+fn token_in(solid: u64, digit: u64, at: usize, base: usize) -> Option<Token> {
+    let before = (solid << (63 - at)).leading_ones() as usize;
+    let after = (solid >> at).trailing_ones() as usize;
+    let (start, end) = ((at + 1).checked_sub(before)?, at + after);
+    if start == 0 || end >= BLOCK {
+        return None;
+    }
+    let digits = (digit & from_bit(start) & !from_bit(end)).count_ones() as usize;
+    Some(Token { start: base + start, end: base + end, digits })
 }
 
 /// How many bytes the character at `at` has; 1 when none begins there.
@@ -125,11 +273,11 @@ fn letter_if_foreign(text: &str, at: usize) -> Option<usize> {
     if class(text.as_bytes(), at) == FOREIGN { letter(text, at) } else { None }
 }
 
-/// Reads the run of letters at `start`, of which those before `end` are known, and returns where it ends.
-#[inline]
-fn word(text: &str, start: usize, mut end: usize, found: &mut Lexed) -> usize {
+/// Reads the run of letters at `start`, wherever it ends, and returns where that is.
+fn word(text: &str, start: usize, found: &mut Lexed) -> usize {
     let bytes = text.as_bytes();
     let first = class(bytes, start);
+    let mut end = start + letter_if_foreign(text, start).unwrap_or(1);
     let mut seen = first;
     loop {
         let rest = bytes.get(end..).unwrap_or_default();
@@ -190,25 +338,59 @@ fn confirm(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) {
     }
 }
 
+/// Bytes before or behind a word that make it a part of code.
+const BEFORE: u8 = 1;
+const BEHIND: u8 = 2;
+/// Bytes before or behind a word that make it one together with the byte beyond.
+const PERHAPS: u8 = 4;
+
+/// What the bytes beside a word say.
+static BESIDE: [u8; 256] = beside();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs in the compiler over all 256 byte values"
+)]
+const fn beside() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = match at as u8 {
+            b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'+' | b'%' | b'/' | b'&' => {
+                BEFORE | BEHIND
+            }
+            b'(' | b'[' | b'{' | b'=' => BEHIND,
+            b'<' | b'.' | b':' => PERHAPS,
+            _ => 0,
+        };
+        at += 1;
+    }
+    table
+}
+
 /// Whether the neighbours leave open that this is a word of prose or a quoted value, not a part of code.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
 fn is_loose(bytes: &[u8], start: usize, end: usize) -> bool {
-    let before = start.checked_sub(1).and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
-    let after = bytes.get(end).copied().unwrap_or(b' ');
-    let joins =
-        |byte: u8| matches!(byte, b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'+' | b'%');
-    let beyond = bytes.get(end + 1).copied().unwrap_or(b' ');
-    let behind = start.checked_sub(2).and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
+    let (before, after) = (byte_before(bytes, start), byte(bytes, end));
+    let (left, right) = (BESIDE[usize::from(before)], BESIDE[usize::from(after)]);
+    if left & BEFORE != 0 || right & BEHIND != 0 {
+        return false;
+    }
     // `<Name>Anna</Name>` is data; `Vec<u8>`, `Foo::new`, `Foo.bar` and `foo.Bar` are code.
-    let code = match after {
-        b'(' | b'[' | b'{' | b'=' | b'/' | b'&' => true,
-        b'<' => beyond != b'/',
-        b'.' => beyond.is_ascii_lowercase() || beyond == b'_',
-        b':' => beyond == b':',
-        _ => false,
+    let beyond = byte(bytes, end + 1);
+    let code = right == PERHAPS
+        && match after {
+            b'<' => beyond != b'/',
+            b'.' => beyond.is_ascii_lowercase() || beyond == b'_',
+            _ => beyond == b':',
+        };
+    let member = left == PERHAPS && before != b'<' && {
+        let behind = byte_before(bytes, start.saturating_sub(1));
+        behind.is_ascii_alphanumeric() || behind == b':'
     };
-    let member =
-        matches!(before, b'.' | b':') && (behind.is_ascii_alphanumeric() || behind == b':');
-    !joins(before) && !joins(after) && !code && !member && before != b'/' && before != b'&'
+    !code && !member
 }
 
 /// Whether the word begins with an upper-case letter; foreign letters are looked up.
@@ -218,11 +400,46 @@ fn is_capital(text: &str, start: usize, first: u8) -> bool {
 }
 
 impl Lexed {
+    /// Forgets all and keeps the room.
+    fn clear(&mut self) {
+        let Self { hits, numbers, houses, caps, last } = self;
+        hits.clear();
+        numbers.clear();
+        houses.clear();
+        caps.clear();
+        last.set(0);
+    }
+
+    /// How many words and numbers there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.hits.capacity()
+            + self.numbers.capacity()
+            + self.houses.capacity()
+            + self.caps.capacity()
+    }
+
     /// The cues that end at or before `at` and not more than `reach` bytes before it, nearest first.
     pub(crate) fn before(&self, at: usize, reach: usize) -> impl Iterator<Item = &Hit> {
-        let to = self.hits.partition_point(|hit| hit.end <= at);
+        let to = self.count_to(at);
         let floor = at.saturating_sub(reach);
         self.hits.get(..to).unwrap_or_default().iter().rev().take_while(move |hit| hit.end >= floor)
+    }
+
+    /// How many cues end at or before `at`. Whoever reads a text asks for places in order, so the search begins at the last answer.
+    fn count_to(&self, at: usize) -> usize {
+        let ends = |hit: &Hit| hit.end <= at;
+        let last = self.last.get().min(self.hits.len());
+        let (head, tail) = self.hits.split_at_checked(last).unwrap_or_default();
+        let to = if head.last().is_none_or(ends) {
+            match tail.iter().take(NEXT_MAX).position(|hit| !ends(hit)) {
+                Some(more) => last + more,
+                None => last + tail.partition_point(ends),
+            }
+        } else {
+            head.partition_point(ends)
+        };
+        self.last.set(to);
+        to
     }
 
     /// The cues that begin at or behind `at` and not more than `reach` bytes behind it, nearest first.
@@ -232,3 +449,6 @@ impl Lexed {
         self.hits.get(from..).unwrap_or_default().iter().take_while(move |hit| hit.start <= limit)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,8 +27,11 @@ pub(crate) struct Near {
 impl Near {
     fn collect(hits: impl Iterator<Item = Hit>, distance: impl Fn(&Hit) -> usize) -> Self {
         let mut near = Self::default();
-        let mut slots = near.cues.iter_mut();
         let mut hits = hits.peekable();
+        if hits.peek().is_none() {
+            return near;
+        }
+        let mut slots = near.cues.iter_mut();
         while let Some(hit) = hits.next() {
             let both = hits.peek().and_then(|first| {
                 let adjacent = hit.start.saturating_sub(first.end) <= PAIR_GAP_MAX;
@@ -51,7 +54,7 @@ impl Near {
 
     /// The cues, nearest first.
     pub(crate) fn cues(&self) -> impl Iterator<Item = (Cue, usize)> {
-        self.cues.iter().copied().flatten()
+        self.cues.iter().copied().map_while(|cue| cue)
     }
 
     /// Whether `cue` stands not more than `reach` bytes away.
@@ -61,7 +64,7 @@ impl Near {
 
     /// Whether there is no cue.
     pub(crate) fn is_empty(&self) -> bool {
-        self.cues.iter().all(Option::is_none)
+        self.cues.first().is_none_or(Option::is_none)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The walk over numbers and over cue words that announce a value without digits.
 
-use domain::Label;
-
 use super::{
     cue::Cue,
     government::{self, Verdict},
@@ -12,51 +10,68 @@ use super::{
 };
 use crate::classify::{Finding, candidates::slice, health, payment};
 
+/// Shortest value that is known without a cue: a telephone number of seven digits.
+const UNANNOUNCED_BYTES_MIN: usize = 7;
+/// Letters and digits of a value that is known by its own form.
+const VALUE_BYTES_MIN: usize = 8;
+const VALUE_BYTES_MAX: usize = 34;
 /// Most tokens of one identifier.
 const WINDOW_MAX: usize = 8;
 
 /// Adds what numbers in `text` are.
 pub(crate) fn scan(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
-    let bytes = text.as_bytes();
-    let mut columns = Columns::default();
+    let (mut columns, mut group) = (Columns::default(), Group::default());
     let mut done = 0;
-    for &at in &lexed.numbers {
+    let bytes = text.as_bytes();
+    for &(at, token) in &lexed.numbers {
         if at < done {
             continue;
         }
-        let first = group::token(bytes, at, done);
-        if first.len() > group::TOKEN_BYTES_MAX {
-            coin(text, lexed, first, out);
-            done = first.end;
-            continue;
+        done = number((text, lexed), token, done, (&mut columns, &mut group), out);
+        // What was taken may end inside a token: its rest is read on its own.
+        while let Some(at) = group::rest_of_token(bytes, done) {
+            let token = group::token(bytes, at, done);
+            let dull = token.len() <= group::TOKEN_BYTES_MAX && is_dull(bytes, token);
+            done = if dull {
+                token.end
+            } else {
+                number((text, lexed), token, done, (&mut columns, &mut group), out)
+            };
         }
-        if is_dull(bytes, first) {
-            done = first.end;
-            continue;
-        }
-        if let Some(end) = net::scan(text, first, out) {
-            done = end;
-            continue;
-        }
-        if let Some(end) = uuid(text, lexed, first, out) {
-            done = end;
-            continue;
-        }
-        if first.len() >= 26 {
-            coin(text, lexed, first, out);
-        }
-        let group = Group::at(bytes, at, done);
-        done = group.span().end.max(at + 1);
-        if group.digits() < 4 || group.is_dotted(bytes) {
-            continue;
-        }
-        Walk { text, bytes, lexed, columns: &mut columns }.group(&group, out);
     }
+}
+
+/// Adds what the number is that begins with the token `first`, nothing of which stands before `floor`, and returns where the walk
+/// goes on.
+fn number(
+    (text, lexed): (&str, &Lexed),
+    first: Token,
+    floor: usize,
+    (columns, group): (&mut Columns, &mut Group),
+    out: &mut Vec<Finding>,
+) -> usize {
+    let bytes = text.as_bytes();
+    if first.len() > group::TOKEN_BYTES_MAX {
+        coin(text, lexed, first, out);
+        return first.end;
+    }
+    if let Some(end) = net::scan(text, first, out).or_else(|| uuid(text, lexed, first, out)) {
+        return end;
+    }
+    if first.len() >= 26 {
+        coin(text, lexed, first, out);
+    }
+    group.read(bytes, first, floor);
+    if group.digits() >= 4 && !group.is_dotted(bytes) {
+        Walk { text, bytes, lexed, columns }.group(group, out);
+    }
+    group.span().end.max(first.end)
 }
 
 /// Whether a token stands alone and is too short or too much like a name of code to be an identifier. Decides for almost all
 /// numbers of code without looking around.
-fn is_dull(bytes: &[u8], token: Token) -> bool {
+#[inline]
+pub(crate) fn is_dull(bytes: &[u8], token: Token) -> bool {
     let next = byte(bytes, token.end);
     let joined = matches!(next, b' ' | b'-' | b'.' | b'/' | b':' | b')' | 0xC2) && {
         let behind = byte(bytes, token.end + 1);
@@ -120,7 +135,7 @@ impl Walk<'_> {
 
     /// Adds the finding that begins at the first token and says how many tokens it takes; 0 for none.
     fn take(&mut self, tokens: &[Token], out: &mut Vec<Finding>) -> usize {
-        let Some(first) = tokens.first() else { return 0 };
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return 0 };
         let quoted = matches!(byte_before(self.bytes, first.start), b'"' | b'\'');
         let mut near = Near::before(self.lexed, first.start, quoted);
         if self.is_cell(first.start)
@@ -131,6 +146,10 @@ impl Walk<'_> {
             if !column.is_empty() {
                 near = column;
             }
+        }
+        // Without a cue nothing is known that is so short.
+        if near.is_empty() && last.end - first.start < UNANNOUNCED_BYTES_MIN {
+            return 0;
         }
         let signed = matches!(byte_before(self.bytes, first.start), b'+' | b'(');
         if signed && let Some(phone) = phone::find(self.bytes, tokens, &near) {
@@ -215,23 +234,27 @@ impl Walk<'_> {
         out: &mut Vec<Finding>,
         beyond: usize,
     ) -> usize {
-        let most = tokens.len().min(WINDOW_MAX + 2);
-        let mut windows = [(0_u64, 0_usize, 0_usize, false); WINDOW_MAX + 2];
         let (mut mask, mut digits, mut length, mut lower) = (0, 0, 0, false);
-        for (token, window) in tokens.iter().zip(windows.iter_mut()) {
+        // The bits of the windows that have the form of something, by their count of tokens.
+        let mut promising = 0_u32;
+        for (count, token) in (1..).zip(tokens.iter().take(WINDOW_MAX + 2)) {
             mask = mask << 4 | u64::from(u8::try_from(token.len().min(15)).unwrap_or(15));
             (digits, length) = (digits + token.digits, length + token.len());
             lower = lower || !token.is_number() && self.has_lower(*token);
-            *window = (mask, digits, length, lower);
-        }
-        for count in (beyond.max(1)..=most).rev() {
-            let Some((mask, digits, length, lower)) = windows.get(count - 1).copied() else {
-                continue;
-            };
-            if !(8..=34).contains(&length) || !is_promising(mask, digits, length, lower) {
-                continue;
+            if length > VALUE_BYTES_MAX {
+                break;
             }
-            let Some(part) = tokens.get(..count) else { continue };
+            if length >= VALUE_BYTES_MIN
+                && count >= beyond
+                && is_promising(mask, digits, length, lower)
+                && (digits == length || self.may_be_known(tokens, (count, mask), digits, length))
+            {
+                promising |= 1 << count;
+            }
+        }
+        while let Some(count) = promising.checked_ilog2() {
+            promising &= !(1 << count);
+            let Some(part) = tokens.get(..count as usize) else { continue };
             let Some(value) = Compact::of(self.bytes, part) else { continue };
             let joint = self.joint(part);
             let Some(verdict) = Self::recognise(&value, joint, near) else { continue };
@@ -244,9 +267,28 @@ impl Walk<'_> {
                 _ => government::is_example(text),
             };
             push(part, verdict, example, out);
-            return count;
+            return part.len();
         }
         0
+    }
+
+    /// Whether letters and digits have a form that [`Walk::recognise`] knows.
+    fn may_be_known(
+        &self,
+        tokens: &[Token],
+        (count, mask): (usize, u64),
+        digits: usize,
+        length: usize,
+    ) -> bool {
+        let Some(first) = tokens.first() else { return false };
+        let (one, two) = (byte(self.bytes, first.start), byte(self.bytes, first.start + 1));
+        let country = one.is_ascii_alphabetic() && (first.len() == 1 || two.is_ascii_alphabetic());
+        let solid = count == 1
+            && matches!((length, digits), (18 | 16, _) | (12, 11) | (11, 10) | (9, 6..=8));
+        length >= 15 && country
+            || length == 11 && digits < 10
+            || matches!(mask, 0x64 | 0x0002_2221)
+            || solid
     }
 
     fn recognise(value: &Compact, joint: u8, near: &Near) -> Option<Verdict> {
@@ -415,7 +457,8 @@ fn push(part: &[Token], verdict: Verdict, example: bool, out: &mut Vec<Finding>)
     }
 }
 
-fn finding(verdict: Verdict, span: std::ops::Range<usize>, example: bool) -> Finding {
+/// What was found at `span`.
+pub(super) fn finding(verdict: Verdict, span: std::ops::Range<usize>, example: bool) -> Finding {
     Finding {
         label: verdict.label,
         span,
@@ -425,9 +468,21 @@ fn finding(verdict: Verdict, span: std::ops::Range<usize>, example: bool) -> Fin
     }
 }
 
+/// Whether a token begins and is as long as an address of a coin.
+#[inline]
+pub(crate) fn may_be_coin(bytes: &[u8], token: Token) -> bool {
+    let first = byte(bytes, token.start);
+    match first {
+        b'1' | b'3' | b'L' | b'M' | b'D' | b'T' => token.len() <= 35,
+        b'b' | b'l' | b'a' => token.len() <= 90,
+        b'0' => token.len() == 42,
+        _ => false,
+    }
+}
+
 /// A long token may be the address of a coin; nothing else here is so long.
 fn coin(text: &str, lexed: &Lexed, token: Token, out: &mut Vec<Finding>) {
-    if token.len() > 90 {
+    if !may_be_coin(text.as_bytes(), token) {
         return;
     }
     let Some(value) = text.get(token.start..token.end) else { return };
@@ -457,52 +512,4 @@ fn uuid(text: &str, lexed: &Lexed, first: Token, out: &mut Vec<Finding>) -> Opti
         out.push(finding(Verdict::new("health/mrn", 90, "context"), first.start..end, false));
     }
     Some(end)
-}
-
-/// Adds values that are not numbers and that a cue announces: bank identifier codes and codes of diagnoses.
-pub(crate) fn scan_cues(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
-    let bytes = text.as_bytes();
-    for hit in lexed.hits.iter().filter(|hit| hit.cue == Cue::Diagnosis) {
-        diagnosis(text, hit.end, out);
-    }
-    for hit in lexed.hits.iter().filter(|hit| hit.cue == Cue::Bic) {
-        let mut at = hit.end;
-        // `BIC`, `BIC/SWIFT code:`, `"bic": "`: at most three words between.
-        for _ in 0..4 {
-            let limit = at + 8;
-            while at < limit && !byte(bytes, at).is_ascii_alphanumeric() {
-                at += 1;
-            }
-            let token = group::token(bytes, at, at);
-            let value = text.get(token.start..token.end).unwrap_or_default();
-            if payment::is_bic(value) {
-                let label = Label::fixed("payment/bic");
-                out.push(Finding {
-                    label,
-                    span: token.start..token.end,
-                    confidence: 92,
-                    evidence: "context",
-                    example: false,
-                });
-                break;
-            }
-            if token.len() == 0 || token.len() > 8 {
-                break;
-            }
-            at = token.end;
-        }
-    }
-}
-
-/// Adds the code of a diagnosis that stands within a few words behind `from`.
-fn diagnosis(text: &str, from: usize, out: &mut Vec<Finding>) {
-    let near = slice(text, from..from.saturating_add(40));
-    for word in near.split([' ', ',', ':', '"', '(', ')', '\n', ';']) {
-        if health::is_diagnosis(word.trim_end_matches('.')) {
-            let start = word.as_ptr().addr() - text.as_ptr().addr();
-            let span = start..start + word.trim_end_matches('.').len();
-            out.push(finding(Verdict::new("health/diagnosis", 85, "context"), span, false));
-            return;
-        }
-    }
 }

@@ -26,8 +26,17 @@ pub(crate) struct Phone {
 pub(crate) fn find(bytes: &[u8], tokens: &[Token], near: &Near) -> Option<Phone> {
     let first = tokens.first()?;
     let signed = matches!(byte_before(bytes, first.start), b'+' | b'(');
-    // A single number without a sign needs a word that announces it.
-    if !is_part(bytes, *first) || !signed && near.is_empty() && tokens.len() == 1 {
+    // Without a sign and a word that announces it, only blocks as in North America (`415`, `1 415`), pairs and a leading zero
+    // begin a number, and never a single block.
+    let announced = signed || near.cues().any(|(cue, _)| cue == Cue::Phone);
+    let size = |at: usize| tokens.get(at).map_or(0, |token| token.len());
+    let opens = || match (byte(bytes, first.start), first.len()) {
+        (b'0', _) => true,
+        (_, 3) => size(1) == 3 && size(2) >= 4,
+        (b'1', 1) => size(1) == 3 && size(2) == 3,
+        _ => false,
+    };
+    if !announced && (tokens.len() == 1 || !opens()) || !is_part(bytes, *first) {
         return None;
     }
     let most = tokens.iter().take_while(|token| is_part(bytes, **token)).count().min(7);

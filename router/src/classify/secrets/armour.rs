@@ -1,5 +1,9 @@
 //! Private keys in their armour: PEM, OpenSSH, PGP and `PuTTY`, with or without line ends, escaped or quoted.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::finding;
 use crate::classify::{
     Finding,
@@ -70,9 +74,12 @@ fn longest_word(body: &str) -> &str {
     longest.get(..80).unwrap_or(longest)
 }
 
+/// How a `PuTTY` key file begins.
+static PUTTY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("PuTTY-User-Key-File-"));
+
 /// A `PuTTY` key file: from its first line to the end of its private lines.
 fn putty(text: &str) -> Option<Finding> {
-    let start = memchr::memmem::find(text.as_bytes(), b"PuTTY-User-Key-File-")?;
+    let start = PUTTY.find(text.as_bytes())?;
     let lines = start + text.get(start..)?.find("Private-Lines:")?;
     let mac = text.get(lines..)?.find("Private-MAC:").map_or(text.len(), |at| lines + at);
     let end = text.floor_char_boundary(mac.min(start + KEY_MAX));

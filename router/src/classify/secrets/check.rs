@@ -50,7 +50,7 @@ pub(in crate::classify) fn looks_random(body: &[u8]) -> bool {
 }
 
 /// Pieces that only filler holds.
-const FILLER: Words = Words::new(&[
+static FILLER: Words = Words::new(&[
     "xxxx",
     "example",
     "placeholder",

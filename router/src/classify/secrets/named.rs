@@ -24,15 +24,13 @@ pub(super) fn scan_run(text: &str, run: &Range<usize>, out: &mut Vec<Finding>) {
     }
     let Some(token) = text.get(run.clone()) else { return };
     // `NAME=value` is one run: the value is meant.
-    let skip = token.rfind('=').filter(|at| at + 1 < token.len()).map_or(0, |at| at + 1);
-    let skip = if token.ends_with('=') {
-        token.trim_end_matches('=').rfind('=').map_or(0, |at| at + 1)
-    } else {
-        skip
-    };
-    let value = token.get(skip..).unwrap_or_default().trim_end_matches('.');
-    let digits = value.bytes().filter(u8::is_ascii_digit).take(2).count();
-    if value.len() < 20 || digits < 2 {
+    let bytes = token.as_bytes();
+    let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
+    let bare = bytes.get(..bytes.len() - padding).unwrap_or_default();
+    let skip = memchr::memrchr(b'=', bare).map_or(0, |at| at + 1);
+    let dots = bytes.iter().rev().take_while(|byte| **byte == b'.').count();
+    let Some(value) = token.get(skip..token.len() - dots) else { return };
+    if value.len() < 20 || value.bytes().filter(u8::is_ascii_digit).take(2).count() < 2 {
         return;
     }
     let start = run.start + skip;
@@ -50,13 +48,21 @@ fn marked(value: &str) -> Option<&'static str> {
     let plain = |part: &str, length: usize| {
         part.len() == length && part.bytes().all(|b| b.is_ascii_alphanumeric())
     };
-    if let Some((key, data_center)) = value.split_once("-us") {
+    let dashed = memchr::memchr(b'-', bytes).is_some();
+    let dotted = memchr::memchr(b'.', bytes).is_some();
+    if dashed
+        && holds(bytes, b"-us")
+        && let Some((key, data_center)) = value.split_once("-us")
+    {
         return (hex(key, 32)
             && matches!(data_center.len(), 1 | 2)
             && looks_random(key.as_bytes()))
         .then_some("credential/mailchimp-key");
     }
-    if let Some((sid, secret)) = value.split_once(".atlasv1.") {
+    if dotted
+        && holds(bytes, b".atlasv1.")
+        && let Some((sid, secret)) = value.split_once(".atlasv1.")
+    {
         return (plain(sid, 14) && secret.len() >= 60).then_some("credential/terraform-token");
     }
     if let Some(rest) = value.strip_prefix("SK") {
@@ -73,26 +79,33 @@ fn marked(value: &str) -> Option<&'static str> {
     {
         return Some("credential/azure-client-secret");
     }
-    if value.ends_with(".apps.googleusercontent.com") {
+    if dotted && value.ends_with(".apps.googleusercontent.com") {
         return Some("credential/google-client-id");
     }
     if is_azure(value) {
         return Some("credential/azure-key");
     }
-    if let Some((head, tail)) = value.split_once('-') {
+    if dashed && let Some((head, tail)) = value.split_once('-') {
         let digits =
             !head.is_empty() && head.len() <= 4 && head.bytes().all(|b| b.is_ascii_digit());
         if digits && plain(tail, 64) && looks_random(tail.as_bytes()) {
             return Some("credential/truenas-key");
         }
     }
-    if let Some((id, secret)) = value.split_once('.') {
+    if dotted && let Some((id, secret)) = value.split_once('.') {
         if hex(id, 32) && plain(secret, 16) && looks_random(secret.as_bytes()) {
             return Some("credential/zhipu-key");
         }
         return discord(id, secret).then_some("credential/discord-token");
     }
     None
+}
+
+/// Whether a marker, told by its first byte, stands in a short value.
+fn holds(value: &[u8], marker: &[u8]) -> bool {
+    let first = marker.first().copied().unwrap_or_default();
+    memchr::memchr_iter(first, value)
+        .any(|at| value.get(at..).is_some_and(|rest| rest.starts_with(marker)))
 }
 
 /// A key of Azure: a marker at a fixed place, by length.
@@ -108,6 +121,10 @@ fn is_azure(value: &str) -> bool {
         (52, 42, "AzSe"),
         (44, 33, "AzCa"),
     ];
+    // The shortest is 44 long, the longest 86 with two signs behind it.
+    if !(44..=90).contains(&value.len()) {
+        return false;
+    }
     let bare = value.trim_end_matches('=');
     let marked = |(length, at, mark): &(usize, usize, &str)| {
         bare.len() == *length && bare.get(*at..).is_some_and(|rest| rest.starts_with(mark))
@@ -128,10 +145,12 @@ fn discord(id: &str, rest: &str) -> bool {
 
 /// A bot token of Telegram: the bot's number, a colon, `AA` and 33 more.
 fn telegram(text: &str, start: usize, value: &str) -> Option<&'static str> {
+    if value.len() != 35 || !value.starts_with("AA") {
+        return None;
+    }
     let before = slice(text, start.saturating_sub(12)..start);
     let number = before.strip_suffix(':')?.bytes().rev().take_while(u8::is_ascii_digit).count();
-    (value.starts_with("AA") && value.len() == 35 && (8..=10).contains(&number))
-        .then_some("credential/telegram-token")
+    (8..=10).contains(&number).then_some("credential/telegram-token")
 }
 
 /// What the values of a provider look like when nothing but its name tells them.
@@ -223,7 +242,7 @@ const NAMED: [Named; 62] = [
 /// The names alone.
 const NAMES: [&str; NAMED.len()] = names();
 /// The names, as words to look for.
-const PROVIDERS: Words = Words::new(&NAMES);
+static PROVIDERS: Words = Words::new(&NAMES);
 
 #[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
 const fn names() -> [&'static str; NAMED.len()] {
@@ -238,7 +257,7 @@ const fn names() -> [&'static str; NAMED.len()] {
 
 /// Adds plain random values whose assignment, or the words before it, names a provider.
 pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
-    for assign in &candidates.assigns {
+    for assign in candidates.inner_assigns() {
         let Some(value) = text.get(assign.value.clone()) else { continue };
         if value.len() < 14 || value.len() > RUN_MAX || !is_plain(value) {
             continue;

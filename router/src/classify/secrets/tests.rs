@@ -63,7 +63,7 @@ fn no_rule_takes_filler_or_the_inside_of_a_word() {
     let secrets = Secrets::new();
     let found = |text: &str| {
         let mut out = Vec::new();
-        secrets.scan_run(text, 0, text.len(), &mut out);
+        secrets.scan_run(text, &Candidates::of(text), &(0..text.len()), &mut out);
         out
     };
     let mut noise = Noise(0x2545_F491_4F6C_DD1D);

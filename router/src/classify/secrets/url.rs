@@ -14,6 +14,21 @@ const AUTHORITY_MAX: usize = 400;
 pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
     for &colon in &candidates.schemes {
         let start = colon + "://".len();
+        // Most addresses name no user: their host ends before any `@`.
+        let rest = text.as_bytes().get(start..).unwrap_or_default();
+        let telling = |byte: &&u8| {
+            matches!(byte, b'/' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'?' | b'#' | b'\\' | b'@')
+                || **byte <= b' '
+                || **byte >= 0x80
+        };
+        if rest
+            .iter()
+            .take(AUTHORITY_MAX)
+            .find(telling)
+            .is_some_and(|b| matches!(b, b'\n' | b' '..=b'?' | b'\\' | b'`'))
+        {
+            continue;
+        }
         let window = slice(text, start..start.saturating_add(AUTHORITY_MAX));
         let end = window
             .find(|c: char| {

@@ -1,0 +1,87 @@
+//! What the one pass over a text found, for all families; its room is used again by the next text of the thread.
+
+use std::cell::RefCell;
+
+use super::{
+    candidates::Candidates,
+    pii::lex::{Lexed, Lexer},
+};
+
+/// Marks, words and numbers of one text.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// The places worth a second look.
+    pub(super) candidates: Candidates,
+    /// Cue words, capitalised words and numbers.
+    pub(super) lexed: Lexed,
+}
+
+/// Most readings that a thread keeps: a text and the views in it.
+const SPARE_MAX: usize = 4;
+/// Largest room that is kept, in marks and words; a megabyte of text needs more.
+const ROOM_MAX: usize = 64 * 1024;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Reading>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Reading {
+    /// Reads `text`. Linear in its length.
+    pub(super) fn of(text: &str) -> Self {
+        let spare = SPARE.with(|spare| spare.try_borrow_mut().ok().and_then(|mut all| all.pop()));
+        let mut reading = spare.unwrap_or_default();
+        let mut lexer = Lexer::new(text, &mut reading.lexed);
+        reading.candidates.read(text, |base, masks| lexer.block(base, masks));
+        reading
+    }
+
+    /// Leaves the room to the next text.
+    pub(super) fn recycle(self) {
+        if self.candidates.room() + self.lexed.room() > ROOM_MAX {
+            return;
+        }
+        SPARE.with(|spare| {
+            if let Ok(mut all) = spare.try_borrow_mut()
+                && all.len() < SPARE_MAX
+            {
+                all.push(self);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_used_reading_finds_what_a_new_one_finds() {
+        let long =
+            "Anna Berg paid 4111 1111 1111 1111, password = hunter2x, x@example.org\n".repeat(9);
+        let fresh = |text: &str| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| format!("{:?}", Reading::of(text))).join().unwrap()
+            })
+        };
+        for text in [long.as_str(), "key: value1", "", "Maria"] {
+            let reading = Reading::of(text);
+            assert_eq!(format!("{reading:?}"), fresh(text));
+            reading.recycle();
+        }
+    }
+
+    #[test]
+    fn the_room_of_a_large_text_is_given_back() {
+        let kept = |text: &str| {
+            std::thread::scope(|scope| {
+                let kept = || {
+                    Reading::of(text).recycle();
+                    SPARE.with(|spare| spare.borrow().len())
+                };
+                scope.spawn(kept).join().unwrap()
+            })
+        };
+        assert_eq!(kept(&"a@b ".repeat(200_000)), 0);
+        assert_eq!(kept("a@b"), 1);
+    }
+}
