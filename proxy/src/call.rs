@@ -164,7 +164,7 @@ impl Drop for Call {
             saved: record.saved.unwrap_or_default(),
         };
         self.router.metrics.call(labels, &figures);
-        if self.recorded {
+        if self.recorded && self.router.audit.is_open() {
             self.router.record(record);
         }
     }

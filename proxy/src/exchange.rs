@@ -24,7 +24,7 @@ use crate::{
     models,
     plan::{self, Unanswered},
     reject::Failure,
-    service::now_ms,
+    service::{Router, now_ms},
     tenant::Caller,
 };
 
@@ -116,14 +116,10 @@ async fn decide(
     let asked = if body.len() <= INLINE_BYTES_MAX {
         unharmed(|| plan::ask(&router, &call.snapshot, question, body, now_ms()))
     } else {
-        let place = watched(session, limit, router.deciding.acquire()).await;
+        let place = Arc::clone(&router.deciding).acquire_owned();
+        let place = watched(session, limit, place).await;
         let place = place.map_err(|why| interrupted(call, why))?;
-        let snapshot = &call.snapshot;
-        let asked = tokio::task::block_in_place(|| {
-            unharmed(|| plan::ask(&router, snapshot, question, body, now_ms()))
-        });
-        drop(place);
-        asked
+        elsewhere(&router, call, question, body, place).await
     };
     router.metrics.decide.observe(started.elapsed());
     asked.map_err(|unanswered| {
@@ -131,6 +127,29 @@ async fn decide(
         call.record.sensitivity = unanswered.level;
         unanswered.failure.into()
     })
+}
+
+/// Decides on a thread for long work. Few such threads exist: each keeps tables of its own for counting and searching.
+///
+/// Is waited for to the end, however the call ends: a plan that nobody takes would keep its reservation for ever.
+async fn elsewhere(
+    router: &Arc<Router>,
+    call: &Call,
+    question: plan::Question<'_>,
+    body: Bytes,
+    place: impl Send + 'static,
+) -> Result<(Asked, Plan), Unanswered> {
+    let plan::Question { dialect, model, tenant, headers } = question;
+    let (model, tenant) = (model.map(str::to_owned), tenant.clone());
+    let (router, snapshot) = (Arc::clone(router), Arc::clone(&call.snapshot));
+    let work = tokio::task::spawn_blocking(move || {
+        let question =
+            plan::Question { dialect, model: model.as_deref(), tenant: &tenant, headers };
+        let asked = unharmed(|| plan::ask(&router, &snapshot, question, body, now_ms()));
+        drop(place);
+        asked
+    });
+    work.await.unwrap_or_else(|_| Err(Failure::Internal.into()))
 }
 
 /// Lets a call die of a mistake of ours without its connection.

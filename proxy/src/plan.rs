@@ -83,6 +83,7 @@ pub(crate) fn ask(
         tenant: question.tenant,
         now_ms,
         unhealthy: &unhealthy,
+        noted: router.audit.is_open(),
     };
     let decided = snapshot.engine.decide(&router.memory, &asking);
     let mut plan = decided.map_err(|refusal| {

@@ -46,8 +46,8 @@ pub(crate) struct Router {
     pub(crate) naming: Naming,
     /// Calls under way.
     pub(crate) flights: Flights,
-    /// Places for large prompts that are decided on at the same time.
-    pub(crate) deciding: Semaphore,
+    /// Places for large prompts that are decided on at the same time, each on a thread of its own.
+    pub(crate) deciding: Arc<Semaphore>,
     /// Memory for large bodies, KiB.
     pub(crate) bodies: Semaphore,
     /// Options of Pingora's HTTP server.
@@ -83,7 +83,7 @@ impl Router {
             metrics: Metrics::default(),
             naming: Naming::new(key),
             flights: Flights::default(),
-            deciding: Semaphore::new(places.saturating_mul(2)),
+            deciding: Arc::new(Semaphore::new(places)),
             bodies: Semaphore::new(crate::body::ROOM_KIB),
             http,
             environment,

@@ -6,19 +6,20 @@ use domain::{Sensitivity, Tenant, Tokens};
 
 use crate::{
     candidate::Candidate,
-    choose::{Ask, Choice, Wanted, choose, names},
+    choose::{Ask, Choice, Wanted, choose, depends_on_length, names},
     classify::{Classifier, Term, TermError},
     count::Vocabulary,
     decide::{
         Attempt, Counted, Located, Memory, Plan, Refusal, Settings, UnknownModel,
-        examine::{Examined, Examiner, is_countable},
+        examine::{Examined, Examiner, Look, is_countable},
         explain,
         mask::mask,
+        settle::BYTES_PER_TOKEN,
     },
     difficulty,
     ledger::{Payer, Reservation},
     redact::{Masker, Vault},
-    wire::{Edit, Identifier, IdentifierKind, View, detachment, removal},
+    wire::{Dialect, Edit, Identifier, IdentifierKind, View, detachment, removal},
 };
 
 /// Why an engine cannot be made.
@@ -35,6 +36,10 @@ pub struct Engine {
     settings: Settings,
     classifier: Classifier,
     version: u64,
+    /// Whether a finding can change a decision.
+    acts: bool,
+    /// Whether the length of a prompt can change a decision.
+    counts: bool,
 }
 
 /// One request.
@@ -49,6 +54,9 @@ pub struct Question<'a> {
     pub now_ms: u64,
     /// Whether a candidate's circuit breaker is open.
     pub unhealthy: &'a dyn Fn(usize) -> bool,
+    /// Whether what is found will be noted somewhere. If not, and no finding could change the decision, nothing is
+    /// looked for.
+    pub noted: bool,
 }
 
 impl std::fmt::Debug for Question<'_> {
@@ -64,7 +72,9 @@ impl Engine {
     /// # Errors
     /// When a term is no sound pattern.
     pub fn new(settings: Settings, terms: Vec<Term>, version: u64) -> Result<Self, EngineError> {
-        Ok(Self { settings, classifier: Classifier::new(terms)?, version })
+        let acts = settings.rules.act();
+        let counts = settings.candidates.iter().any(depends_on_length);
+        Ok(Self { settings, classifier: Classifier::new(terms)?, version, acts, counts })
     }
 
     /// The settings that it decides by.
@@ -126,6 +136,11 @@ impl Engine {
             version: self.version,
             memory,
             tenant: question.tenant.as_str().as_bytes(),
+            look: match (self.acts || question.noted, self.counts) {
+                (true, _) => Look::Find,
+                (false, true) => Look::Count,
+                (false, false) => Look::Nothing,
+            },
         };
         examiner.examine(question.view)
     }
@@ -216,9 +231,15 @@ impl Engine {
     }
 
     fn input(&self, question: &Question<'_>, examined: &Examined, candidate: usize) -> Counted {
-        let counts = Counts::of(examined, question.view);
-        let candidate = self.settings.candidates.get(candidate);
-        candidate.map(|candidate| counts.of_candidate(candidate)).unwrap_or_default()
+        let Some(candidate) = self.settings.candidates.get(candidate) else {
+            return Counted::default();
+        };
+        let asked = question.view.dialect == Dialect::AnthropicCountTokens;
+        if asked || depends_on_length(candidate) {
+            return Counts::of(examined, question.view).of_candidate(candidate);
+        }
+        let bytes = u64::try_from(question.body.len()).unwrap_or(u64::MAX);
+        Counted { tokens: Tokens(bytes.div_ceil(BYTES_PER_TOKEN)), exact: false }
     }
 
     /// The candidate of the last turn, unless the file has changed under it.
