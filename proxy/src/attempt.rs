@@ -11,7 +11,6 @@ use bytes::{Buf, Bytes};
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use pingora::{
     Error, ErrorType, OrErr, RetryType,
-    connectors::http::Connector,
     http::RequestHeader,
     protocols::http::{client::HttpSession, v1::client::HttpSession as H1Session},
 };
@@ -20,7 +19,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::upstream::Target;
+use crate::{pool::Pool, upstream::Target};
 
 /// Dead connections that are taken from the pool before the attempt counts as failed.
 const STALE_MAX: u32 = 16;
@@ -81,14 +80,13 @@ impl AttemptError {
 /// # Errors
 /// When no head came.
 pub(crate) async fn attempt(
-    pool: &Connector,
+    pool: &Pool,
     target: &Target,
     request: &Outgoing,
     first_byte: Duration,
 ) -> Result<HttpSession, AttemptError> {
     for _ in 0..STALE_MAX {
-        let (session, reused) =
-            pool.get_http_session(target).await.map_err(|error| connecting(&error))?;
+        let (session, reused) = pool.take(target).await.map_err(|error| connecting(&error))?;
         match send(session, target, request, first_byte).await {
             Ok(session) => return Ok(session),
             Err(Sent::Stale) if reused => {}

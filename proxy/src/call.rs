@@ -4,6 +4,7 @@
 //! call counted.
 
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,6 +26,13 @@ use crate::{
 
 /// Status under which a call is counted whose caller left before there was an answer; nginx made it customary.
 pub(crate) const CALLER_LEFT: u16 = 499;
+
+/// The headers of [`Call::headers`], checked when this is compiled.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openshell-request-id");
+const ROUTE: HeaderName = HeaderName::from_static("x-openshell-route");
+const SENSITIVITY: HeaderName = HeaderName::from_static("x-openshell-sensitivity");
+const REASON: HeaderName = HeaderName::from_static("x-openshell-reason");
+const COST: HeaderName = HeaderName::from_static("x-openshell-cost-usd");
 
 /// What an answer used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,23 +122,23 @@ impl Call {
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let record = &self.record;
         let mut headers = Vec::with_capacity(5);
-        let mut put = |name: &'static str, text: &str| {
+        let mut put = |name: HeaderName, text: &str| {
             if let Ok(value) = HeaderValue::from_str(text) {
-                headers.push((HeaderName::from_static(name), value));
+                headers.push((name, value));
             }
         };
-        put("x-openshell-request-id", &record.request_id);
+        put(REQUEST_ID, &record.request_id);
         if !record.backend.is_empty() {
-            put("x-openshell-route", &format!("{}/{}", record.backend, record.model));
+            put(ROUTE, &format!("{}/{}", record.backend, record.model));
         }
         if let Some(sensitivity) = record.sensitivity {
-            put("x-openshell-sensitivity", sensitivity.as_str());
+            put(SENSITIVITY, sensitivity.as_str());
         }
         if !record.reason.is_empty() {
-            put("x-openshell-reason", &ascii(&record.reason));
+            put(REASON, &ascii(&record.reason));
         }
         if let Some(cost) = record.cost {
-            put("x-openshell-cost-usd", &cost.to_string());
+            put(COST, &cost.to_string());
         }
         headers
     }
@@ -183,7 +191,10 @@ fn method(name: &str) -> &'static str {
 }
 
 /// `text` with everything replaced that cannot stand in a header.
-fn ascii(text: &str) -> String {
+fn ascii(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
     text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }
 

@@ -87,8 +87,8 @@ pub(crate) async fn run(
     let body = body::read(session, limits(call), &mut room).await.map_err(unreadable)?;
     let headers = forwarded(session);
     let question = plan::Question { dialect, model: model.as_deref(), tenant: &tenant, headers };
-    let (asked, plan) = decide(session, call, &mut limit, question, body).await?;
-    note(call, &asked, &plan);
+    let (asked, mut plan) = decide(session, call, &mut limit, question, body).await?;
+    note(call, &asked, &mut plan);
     let input = plan.input;
     call.plan = Some(plan);
     if dialect == Dialect::AnthropicCountTokens {
@@ -159,14 +159,16 @@ fn unharmed<T>(work: impl FnOnce() -> Result<T, Unanswered>) -> Result<T, Unansw
 }
 
 /// Takes note of what was decided.
-fn note(call: &mut Call, asked: &Asked, plan: &Plan) {
+fn note(call: &mut Call, asked: &Asked, plan: &mut Plan) {
     let record = &mut call.record;
     record.stream = asked.stream;
     record.sensitivity = Some(plan.sensitivity);
-    record.reason.clone_from(&plan.reason);
+    record.reason = std::mem::take(&mut plan.reason);
     record.expected = plan.attempts.first().map(|attempt| attempt.expected);
-    record.found = plan::found(plan);
-    record.dropped = plan::dropped(&call.snapshot, plan);
+    if call.router.audit.is_open() {
+        record.found = plan::found(plan);
+        record.dropped = plan::dropped(&call.snapshot, plan);
+    }
 }
 
 /// What an interruption means before an answer has begun.

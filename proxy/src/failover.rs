@@ -17,7 +17,7 @@ use std::{
 };
 
 use backends::outcome::{self, Blame, Verdict};
-use http::{HeaderMap, header};
+use http::{HeaderName, HeaderValue, header};
 
 use self::{
     lost::{Losses, Lost},
@@ -49,7 +49,7 @@ pub(crate) struct Won {
     /// The status of its answer, 200 to 299.
     pub(crate) status: u16,
     /// The headers of its answer.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// What it answers.
     pub(crate) content: Content,
 }

@@ -26,8 +26,7 @@ use pingora::{
     upstreams::peer::{HttpPeer, Peer, PeerOptions},
 };
 
-/// Idle connections that are kept, all backends together.
-const IDLE_CONNECTIONS_MAX: usize = 1_024;
+use crate::pool::{IDLE_CONNECTIONS_MAX, Pool};
 
 /// Calls that share one HTTP/2 connection; servers commonly allow 100 (RFC 9113 section 6.5.2).
 const H2_STREAMS_MAX: usize = 100;
@@ -35,13 +34,10 @@ const H2_STREAMS_MAX: usize = 100;
 /// How often an HTTP/2 connection with calls is asked whether it still lives.
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 
-/// How long a connection waits for its next call. Servers close earlier ones themselves; most wait 60 s or longer.
-pub(crate) const IDLE_CONNECTION: Duration = Duration::from_secs(50);
-
 /// The pools, one for each set of trusted authorities.
 #[derive(Default)]
 pub(crate) struct Pools {
-    by_authorities: Mutex<HashMap<Option<String>, Arc<Connector>>>,
+    by_authorities: Mutex<HashMap<Option<String>, Arc<Pool>>>,
 }
 
 impl Pools {
@@ -49,7 +45,7 @@ impl Pools {
     ///
     /// # Errors
     /// When the file cannot be read or holds no certificate.
-    pub(crate) fn of(&self, ca_file: Option<&str>) -> std::io::Result<Arc<Connector>> {
+    pub(crate) fn of(&self, ca_file: Option<&str>) -> std::io::Result<Arc<Pool>> {
         if let Some(path) = ca_file {
             let text = std::fs::read_to_string(path)?;
             if !text.contains("-----BEGIN CERTIFICATE-----") {
@@ -60,9 +56,15 @@ impl Pools {
         let pool = pools.entry(ca_file.map(str::to_owned)).or_insert_with(|| {
             let mut options = ConnectorOptions::new(IDLE_CONNECTIONS_MAX);
             options.ca_file = ca_file.map(str::to_owned);
-            Arc::new(Connector::new(Some(options)))
+            Arc::new(Pool::new(Connector::new(Some(options))))
         });
         Ok(Arc::clone(pool))
+    }
+
+    /// Closes idle connections that are of no more use.
+    pub(crate) fn sweep(&self) {
+        let pools: Vec<_> = self.by_authorities.lock().values().cloned().collect();
+        pools.iter().for_each(|pool| pool.sweep());
     }
 }
 

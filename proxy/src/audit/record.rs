@@ -107,13 +107,6 @@ impl Record {
         self.status >= 400 || self.ended != "done"
     }
 
-    /// The line, without its line end.
-    pub(crate) fn render(&self) -> String {
-        let mut line = Vec::with_capacity(2_048);
-        self.render_into(&mut line);
-        String::from_utf8(line).unwrap_or_default()
-    }
-
     /// Appends the line, without its line end.
     pub(super) fn render_into(&self, out: &mut Vec<u8>) {
         // Names, numbers and texts in a vector: nothing of it can fail.
@@ -128,6 +121,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    fn line(record: &Record) -> String {
+        let mut line = Vec::new();
+        record.render_into(&mut line);
+        String::from_utf8(line).unwrap()
+    }
 
     #[test]
     fn a_line_has_the_required_fields_of_its_class_and_our_own() {
@@ -153,8 +152,8 @@ mod tests {
             }],
             ..Record::default()
         };
-        let line: Value = serde_json::from_str(&record.render()).unwrap();
-        let at = |path: &str| line.pointer(path).cloned().unwrap_or_default();
+        let parsed: Value = serde_json::from_str(&line(&record)).unwrap();
+        let at = |path: &str| parsed.pointer(path).cloned().unwrap_or_default();
         for (path, expected) in [
             ("/metadata/version", json!("1.6.0")),
             ("/class_uid", json!(6003)),
@@ -171,13 +170,13 @@ mod tests {
         ] {
             assert_eq!(at(path), expected, "{path}");
         }
-        assert!(!record.render().contains('\n'));
+        assert!(!line(&record).contains('\n'));
     }
 
     #[test]
     fn a_refusal_is_a_failure() {
         let record = Record { status: 403, ended: "policy_refused", ..Record::default() };
         assert!(record.matters());
-        assert!(record.render().contains("\"status\":\"Failure\""));
+        assert!(line(&record).contains("\"status\":\"Failure\""));
     }
 }

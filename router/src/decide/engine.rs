@@ -102,8 +102,7 @@ impl Engine {
         let wanted = self.wanted(question.view)?;
         let conversation = examined.conversation;
         let Hidden { edits, foreign_edits, vault, level } = self.hide(memory, question, &examined);
-        memory.taint_with(conversation, level);
-        let level = level.max(memory.taint(conversation));
+        let level = memory.taint_with(conversation, level);
         let mut choice = self.choose(memory, question, &examined, (wanted, level));
         let Some(first) = choice.attempts.first().copied() else {
             return Err(explain::nobody(&self.settings, &choice, level));
@@ -165,8 +164,10 @@ impl Engine {
     fn hide(&self, memory: &Memory, question: &Question<'_>, examined: &Examined) -> Hidden {
         let view = question.view;
         let root = examined.conversation.root.to_le_bytes();
-        let scope = [question.tenant.as_str().as_bytes(), &root].concat();
-        let masker = Masker::new(&memory.keys.mask, &scope);
+        let masker = || {
+            let scope = [question.tenant.as_str().as_bytes(), &root].concat();
+            Masker::new(&memory.keys.mask, &scope)
+        };
         let masked = mask(view, question.body, &examined.located, masker);
         let level = examined.level(view, &self.settings.rules, masked.is_ok());
         let (mut kept, vault) = masked.unwrap_or_default();
