@@ -18,10 +18,7 @@ use std::{
 use parking_lot::Mutex;
 use pingora::{
     connectors::http::Connector,
-    protocols::{
-        Stream,
-        http::{client::HttpSession, v1::client::HttpSession as H1Session},
-    },
+    protocols::{Stream, http::client::HttpSession},
     upstreams::peer::Peer as _,
 };
 use tokio::io::AsyncReadExt as _;
@@ -49,21 +46,23 @@ impl Pool {
         Self { connector, idle: Mutex::default() }
     }
 
-    /// A connection to `target`, and whether it has been used before.
+    /// A connection to `target`.
     ///
     /// # Errors
     /// When none can be opened.
-    pub(crate) async fn take(&self, target: &Target) -> pingora::Result<(HttpSession, bool)> {
+    pub(crate) async fn take(&self, target: &Target) -> pingora::Result<Taken> {
         let key = target.reuse_hash();
         loop {
             let waiting = self.idle.lock().take(key);
             let Some(mut waiting) = waiting else { break };
             if waiting.is_usable() {
-                let session = H1Session::new_with_options(waiting.stream, target);
-                return Ok((HttpSession::H1(session), true));
+                return Ok(Taken::Used(waiting.stream));
             }
         }
-        self.connector.get_http_session(target).await
+        Ok(match self.connector.get_http_session(target).await? {
+            (HttpSession::H1(session), _) => Taken::New(session.into_inner()),
+            (session, used) => Taken::Shared { session: Box::new(session), used },
+        })
     }
 
     /// Takes a connection back whose answer was read to the end.
@@ -87,6 +86,28 @@ impl Pool {
     /// Closes what has waited too long or was closed by its server.
     pub(crate) fn sweep(&self) {
         self.idle.lock().sweep();
+    }
+}
+
+/// A connection that was taken for a call.
+pub(crate) enum Taken {
+    /// HTTP/1.1, fresh.
+    New(Stream),
+    /// HTTP/1.1, after another call.
+    Used(Stream),
+    /// HTTP/2.
+    Shared {
+        /// The stream of this call.
+        session: Box<HttpSession>,
+        /// Whether the connection has carried other calls.
+        used: bool,
+    },
+}
+
+impl Taken {
+    /// Whether the connection is older than the call: then its server may have closed it meanwhile.
+    pub(crate) fn was_used(&self) -> bool {
+        matches!(self, Self::Used(_) | Self::Shared { used: true, .. })
     }
 }
 

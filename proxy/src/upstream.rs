@@ -64,7 +64,9 @@ impl Pools {
     /// Closes idle connections that are of no more use.
     pub(crate) fn sweep(&self) {
         let pools: Vec<_> = self.by_authorities.lock().values().cloned().collect();
-        pools.iter().for_each(|pool| pool.sweep());
+        for pool in pools {
+            pool.sweep();
+        }
     }
 }
 

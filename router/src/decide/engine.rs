@@ -135,13 +135,19 @@ impl Engine {
             version: self.version,
             memory,
             tenant: question.tenant.as_str().as_bytes(),
-            look: match (self.acts || question.noted, self.counts) {
-                (true, _) => Look::Find,
-                (false, true) => Look::Count,
-                (false, false) => Look::Nothing,
-            },
+            look: self.look(question),
         };
         examiner.examine(question.view)
+    }
+
+    /// What must be known of the texts.
+    fn look(&self, question: &Question<'_>) -> Look {
+        let counted = self.counts || question.view.dialect == Dialect::AnthropicCountTokens;
+        match (self.acts || question.noted, counted) {
+            (true, _) => Look::Find,
+            (false, true) => Look::Count,
+            (false, false) => Look::Nothing,
+        }
     }
 
     /// What the caller's model name means here.

@@ -96,6 +96,10 @@ impl Examiner<'_> {
             }
             left -= segment.text.len();
             let hash = hashes.add(segment);
+            if self.look == Look::Nothing {
+                examined.facts.push(None);
+                continue;
+            }
             let facts = self.facts(segment, hash, &salts);
             for finding in &facts.findings {
                 examined.located.push(self.locate(finding, index, segment));
@@ -120,7 +124,7 @@ impl Examiner<'_> {
             Look::Find => Arc::new(Facts::new(self.classifier.scan(&segment.text, segment.part))),
             Look::Count | Look::Nothing => Arc::new(Facts::default()),
         };
-        if segment.text.len() < MEMO_BYTES_MIN || self.look == Look::Nothing {
+        if segment.text.len() < MEMO_BYTES_MIN {
             return scan();
         }
         let [prose, json, field] = salts;

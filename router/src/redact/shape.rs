@@ -143,11 +143,11 @@ pub(crate) enum Read {
 const BLOCK_BYTES: usize = 32;
 
 /// Whether a placeholder may start with `byte` when `next` follows. Kinds have two capitals at least, which spares
-/// reading most words that have one. Without branches, so that blocks are looked at as vectors.
+/// reading most words that have one.
 #[inline]
 fn starts(byte: u8, next: u8) -> bool {
-    let mark = (byte == b'<') | (byte == b'\\') | (byte == b'&') | (byte == b'%');
-    mark | (byte.is_ascii_uppercase() & next.is_ascii_uppercase())
+    matches!(byte, b'<' | b'\\' | b'&' | b'%')
+        || (byte.is_ascii_uppercase() && next.is_ascii_uppercase())
 }
 
 /// The next byte from `from` on that may start a placeholder.
@@ -160,7 +160,8 @@ pub(crate) fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
             rest.get(at.saturating_add(1)..).and_then(|rest| rest.get(..BLOCK_BYTES))
     {
         let pairs = || block.iter().zip(ahead);
-        if pairs().fold(false, |any, (byte, next)| any | starts(*byte, *next)) {
+        // Not `any`, which would stop at the first one and so look at one byte at a time.
+        if pairs().filter(|(byte, next)| starts(**byte, **next)).count() > 0 {
             let place = pairs().position(|(byte, next)| starts(*byte, *next))?;
             return Some(from.saturating_add(at).saturating_add(place));
         }
