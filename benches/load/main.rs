@@ -24,8 +24,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Compares the router with a bare proxy under the same load.
 ///
-/// Every figure is a ratio to the bare proxy or stands beside its figure. Machines drift, so each round measures both and
-/// the rounds are added up.
+/// Every figure is a ratio to the bare proxy or stands beside its figure. Machines drift, so each round measures both
+/// sides, one right after the other, and the median of the ratios counts.
 #[derive(Debug, Parser)]
 #[command(name = "load", version)]
 struct Cli {
@@ -36,7 +36,7 @@ struct Cli {
     #[arg(long = "mode", value_name = "NAME")]
     modes: Vec<String>,
     /// How often both sides are measured in each mode.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// Most seconds for one side of one round.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]

@@ -37,19 +37,19 @@ const fn mode(name: &'static str, bytes: usize, new: New, requests: u32) -> Mode
 
 /// All modes, in the order of the report.
 pub(crate) const MODES: [Mode; 8] = [
-    Mode { setting: Setting::Swap, ..mode("swap-1k", 1_024, New::Everything, 6_000) },
-    mode("new-1k", 1_024, New::Everything, 6_000),
-    mode("new-10k", 10 << 10, New::Everything, 3_000),
-    mode("new-100k", 100 << 10, New::Everything, 400),
-    mode("repeated-1k", 1_024, New::Nothing, 6_000),
-    mode("repeated-10k", 10 << 10, New::Nothing, 4_000),
+    Mode { setting: Setting::Swap, ..mode("swap-1k", 1_024, New::Everything, 3_000) },
+    mode("new-1k", 1_024, New::Everything, 3_000),
+    mode("new-10k", 10 << 10, New::Everything, 1_500),
+    mode("new-100k", 100 << 10, New::Everything, 250),
+    mode("repeated-1k", 1_024, New::Nothing, 3_000),
+    mode("repeated-10k", 10 << 10, New::Nothing, 2_500),
     Mode {
         shape: Shape { bytes: 1_024, last_bytes: 700, new: New::Everything, stream_tokens: 64 },
-        ..mode("stream-64", 0, New::Nothing, 800)
+        ..mode("stream-64", 0, New::Nothing, 500)
     },
     Mode {
         shape: Shape { bytes: 204 << 10, last_bytes: 4 << 10, new: New::Last, stream_tokens: 0 },
-        ..mode("growing-200k", 0, New::Nothing, 400)
+        ..mode("growing-200k", 0, New::Nothing, 300)
     },
 ];
 

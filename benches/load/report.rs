@@ -46,7 +46,7 @@ pub(crate) struct CpuRow {
     router: Sum,
     /// CPU time per request of the router over that of the bare proxy, in each round.
     ratios: Vec<f64>,
-    /// The same over all rounds.
+    /// Their median.
     ratio: f64,
 }
 
@@ -83,7 +83,9 @@ impl CpuRow {
         self.ratios.push(each(router) / each(bare));
         self.bare.add(bare);
         self.router.add(router);
-        self.ratio = self.router.cpu_us_per_request / self.bare.cpu_us_per_request;
+        let mut sorted = self.ratios.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        self.ratio = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
     }
 
     /// The figures so far.

@@ -55,6 +55,7 @@ pub(crate) fn decide(
     let view = wire::read(Dialect::OpenAiChat, body)?;
     let unhealthy = |_| false;
     let now_ms = 1_790_000_000_000;
-    let question = Question { view: &view, body, tenant, now_ms, unhealthy: &unhealthy };
+    let question =
+        Question { view: &view, body, tenant, now_ms, unhealthy: &unhealthy, noted: true };
     Ok(engine.decide(memory, &question)?)
 }

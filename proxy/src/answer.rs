@@ -7,7 +7,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::{http::ResponseHeader, protocols::http::ServerSession};
 use router::{answer::Ended, wire};
 
@@ -70,17 +70,15 @@ pub(crate) async fn give(
 async fn whole(
     session: &mut ServerSession,
     call: &mut Call,
-    (status, headers): (u16, HeaderMap),
+    (status, mut headers): (u16, Vec<(HeaderName, HeaderValue)>),
     body: Bytes,
 ) -> Result<(), Stop> {
     call.first_byte();
     call.record.status = status;
     call.record.ended = "done";
     call.settle();
-    let mut list: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(headers.len() + 6);
-    list.extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-    list.extend(call.headers());
-    let written = answer(session, status, list, body).await;
+    headers.extend(call.headers());
+    let written = answer(session, status, headers, body).await;
     if written.is_err() {
         call.record.ended = "caller_left";
     }
@@ -100,12 +98,16 @@ struct Stream<'a, 'b> {
 
 impl Stream<'_, '_> {
     /// Writes the head.
-    async fn begin(&mut self, status: u16, headers: HeaderMap) -> Result<(), Stop> {
+    async fn begin(
+        &mut self,
+        status: u16,
+        headers: Vec<(HeaderName, HeaderValue)>,
+    ) -> Result<(), Stop> {
         self.call.record.status = status;
         self.call.record.ended = "broken_off";
         let mut head = ResponseHeader::build_no_case(status, Some(headers.len() + 8))?;
-        for (name, value) in &headers {
-            head.append_header(name.clone(), value.clone())?;
+        for (name, value) in headers {
+            head.append_header(name, value)?;
         }
         head.insert_header(header::CACHE_CONTROL, "no-cache")?;
         for (name, value) in self.call.headers() {

@@ -11,7 +11,6 @@ use bytes::{Buf, Bytes};
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use pingora::{
     Error, ErrorType, OrErr, RetryType,
-    connectors::http::Connector,
     http::RequestHeader,
     protocols::http::{client::HttpSession, v1::client::HttpSession as H1Session},
 };
@@ -20,7 +19,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::upstream::Target;
+use crate::{
+    pool::{Pool, Taken},
+    upstream::Target,
+};
 
 /// Dead connections that are taken from the pool before the attempt counts as failed.
 const STALE_MAX: u32 = 16;
@@ -85,15 +87,15 @@ impl AttemptError {
 /// # Errors
 /// When no head came.
 pub(crate) async fn attempt(
-    pool: &Connector,
+    pool: &Pool,
     target: &Target,
     request: &Outgoing,
     first_byte: Duration,
 ) -> Result<HttpSession, AttemptError> {
     for _ in 0..STALE_MAX {
-        let (session, reused) =
-            pool.get_http_session(target).await.map_err(|error| connecting(target, &error))?;
-        match send(session, target, request, first_byte).await {
+        let taken = pool.take(target).await.map_err(|error| connecting(target, &error))?;
+        let reused = taken.was_used();
+        match send(taken, target, request, first_byte).await {
             Ok(session) => return Ok(session),
             Err(Sent::Stale) if reused => {}
             Err(Sent::Stale) => return Err(AttemptError::Broken),
@@ -110,17 +112,15 @@ enum Sent {
 }
 
 async fn send(
-    session: HttpSession,
+    taken: Taken,
     target: &Target,
     request: &Outgoing,
     first_byte: Duration,
 ) -> Result<HttpSession, Sent> {
     let length: usize = request.body.iter().map(Bytes::len).sum();
     let mib = u32::try_from(length >> 20).unwrap_or(u32::MAX).saturating_add(1);
-    let written = tokio::time::timeout(
-        WRITE_MIB.saturating_mul(mib),
-        write(session, target, request, length),
-    );
+    let written =
+        tokio::time::timeout(WRITE_MIB.saturating_mul(mib), write(taken, target, request, length));
     let mut session = match written.await {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return Err(sending(&error)),
@@ -143,15 +143,14 @@ async fn send(
 }
 
 async fn write(
-    session: HttpSession,
+    taken: Taken,
     target: &Target,
     request: &Outgoing,
     length: usize,
 ) -> pingora::Result<HttpSession> {
-    match session {
-        HttpSession::H1(session) => {
-            // Pingora flushes after the head. Taking the stream out saves a system call and, for TLS, a record.
-            let mut stream = session.into_inner();
+    match taken {
+        Taken::New(mut stream) | Taken::Used(mut stream) => {
+            // Pingora flushes after the head. Writing to the stream saves a system call and, for TLS, a record.
             let mut pieces = Pieces::new(head(target, request, length), &request.body);
             let sent = async {
                 stream.write_all_buf(&mut pieces).await?;
@@ -160,8 +159,7 @@ async fn write(
             sent.await.or_err(ErrorType::WriteError, "cannot send the request")?;
             Ok(HttpSession::H1(H1Session::new_with_options(stream, target)))
         }
-        HttpSession::H2(_) => {
-            let mut session = session;
+        Taken::Shared { mut session, .. } => {
             session.write_request_header(Box::new(h2_head(target, request, length)?)).await?;
             let mut left = request.body.iter();
             while let Some(piece) = left.next() {
@@ -170,10 +168,7 @@ async fn write(
             if request.body.is_empty() {
                 session.finish_request_body().await?;
             }
-            Ok(session)
-        }
-        HttpSession::Custom(()) => {
-            Error::e_explain(ErrorType::InternalError, "no custom protocol is used")
+            Ok(*session)
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What was decided and what came of it: one line per call, with evidence and without content.
 //!
-//! `record` has the shape of a line (OCSF 1.6, class API Activity); `sink` writes it. The call only fills a record and
+//! `record` is what is known, `line` has the shape of a line (OCSF 1.6, class API Activity), `sink` writes it. The call only fills a record and
 //! puts it into a bounded queue; a thread of its own renders and writes.
 //! Invariant: a record has no field that could hold content, a header or a credential.
 
+mod line;
 pub(crate) mod record;
 pub(crate) mod sink;
 

@@ -4,6 +4,7 @@
 //! call counted.
 
 use std::{
+    borrow::Cow,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -27,6 +28,14 @@ use crate::{
 
 /// Status under which a call is counted whose caller left before there was an answer; nginx made it customary.
 pub(crate) const CALLER_LEFT: u16 = 499;
+
+/// The headers of [`Call::headers`], checked when this is compiled.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openshell-request-id");
+const ROUTE: HeaderName = HeaderName::from_static("x-openshell-route");
+const SENSITIVITY: HeaderName = HeaderName::from_static("x-openshell-sensitivity");
+const REASON: HeaderName = HeaderName::from_static("x-openshell-reason");
+const OMITTED: HeaderName = HeaderName::from_static("x-openshell-omitted");
+const COST: HeaderName = HeaderName::from_static("x-openshell-cost-usd");
 
 /// What an answer used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -133,26 +142,26 @@ impl Call {
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let record = &self.record;
         let mut headers = Vec::with_capacity(5);
-        let mut put = |name: &'static str, text: &str| {
+        let mut put = |name: HeaderName, text: &str| {
             if let Ok(value) = HeaderValue::from_str(text) {
-                headers.push((HeaderName::from_static(name), value));
+                headers.push((name, value));
             }
         };
-        put("x-openshell-request-id", &record.request_id);
+        put(REQUEST_ID, &record.request_id);
         if !record.backend.is_empty() {
-            put("x-openshell-route", &format!("{}/{}", record.backend, record.model));
+            put(ROUTE, &format!("{}/{}", record.backend, record.model));
         }
         if let Some(sensitivity) = record.sensitivity {
-            put("x-openshell-sensitivity", sensitivity.as_str());
+            put(SENSITIVITY, sensitivity.as_str());
         }
         if !record.reason.is_empty() {
-            put("x-openshell-reason", &ascii(&record.reason));
+            put(REASON, &ascii(&record.reason));
         }
         if !record.omitted.is_empty() {
-            put("x-openshell-omitted", &record.omitted.to_string());
+            put(OMITTED, &record.omitted.to_string());
         }
         if let Some(cost) = record.cost {
-            put("x-openshell-cost-usd", &cost.to_string());
+            put(COST, &cost.to_string());
         }
         headers
     }
@@ -211,7 +220,7 @@ impl Call {
     }
 
     fn record(&self, record: impl Into<Arc<Record>>) {
-        if self.recorded {
+        if self.recorded && self.router.audit.is_open() {
             self.router.record(record);
         }
     }
@@ -230,7 +239,10 @@ fn method(name: &str) -> &'static str {
 }
 
 /// `text` with everything replaced that cannot stand in a header.
-fn ascii(text: &str) -> String {
+fn ascii(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
     text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }
 

@@ -160,9 +160,11 @@ fn keeps(session: &ServerSession) -> bool {
 async fn serve(router: &Arc<Router>, session: &mut ServerSession) -> bool {
     let mut call = Call::begin(router, session);
     let head = session.req_header();
-    let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let manner = wire::manner(&path, |name| head.headers.contains_key(name));
-    let outcome = dispatch(session, &mut call, &path, manner).await;
+    // Shares the memory of the head.
+    let path = head.uri.path_and_query().cloned();
+    let path = path.as_ref().map_or("/", |path| path.as_str());
+    let manner = wire::manner(path, |name| head.headers.contains_key(name));
+    let outcome = dispatch(session, &mut call, path, manner).await;
     let failure = match outcome {
         Ok(()) => return true,
         Err(Stop::BrokenOff) => return false,
@@ -211,8 +213,8 @@ async fn dispatch(
         session.set_keepalive(None);
         return Err(Failure::Head(error).into());
     }
-    let method = head.method.as_str().to_owned();
-    match wire::route(&method, path) {
+    let method = head.method.clone();
+    match wire::route(method.as_str(), path) {
         Endpoint::Inference { dialect, model } => {
             // Boxed: a connection between two calls should not hold the memory of one.
             Box::pin(exchange::run(session, call, dialect, model)).await

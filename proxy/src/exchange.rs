@@ -25,7 +25,7 @@ use crate::{
     models,
     plan::{self, Unanswered},
     reject::Failure,
-    service::now_ms,
+    service::{Router, now_ms},
     tenant::Caller,
 };
 
@@ -90,8 +90,8 @@ pub(crate) async fn run(
     let body = body::read(session, limits(call), &mut room).await.map_err(unreadable)?;
     let headers = forwarded(session);
     let question = plan::Question { dialect, model: model.as_deref(), tenant: &tenant, headers };
-    let (mut asked, plan) = decide(session, call, &mut limit, question, body).await?;
-    note(call, &mut asked, &plan);
+    let (mut asked, mut plan) = decide(session, call, &mut limit, question, body).await?;
+    note(call, &mut asked, &mut plan);
     let input = plan.input;
     call.plan = Some(plan);
     if dialect == Dialect::AnthropicCountTokens {
@@ -119,14 +119,10 @@ async fn decide(
     let asked = if body.len() <= INLINE_BYTES_MAX {
         unharmed(|| plan::ask(&router, &call.snapshot, question, body, now_ms()))
     } else {
-        let place = watched(session, limit, router.deciding.acquire()).await;
+        let place = Arc::clone(&router.deciding).acquire_owned();
+        let place = watched(session, limit, place).await;
         let place = place.map_err(|why| interrupted(call, why))?;
-        let snapshot = &call.snapshot;
-        let asked = tokio::task::block_in_place(|| {
-            unharmed(|| plan::ask(&router, snapshot, question, body, now_ms()))
-        });
-        drop(place);
-        asked
+        elsewhere(&router, call, question, body, place).await
     };
     router.metrics.decide.observe(started.elapsed());
     asked.map_err(|unanswered| {
@@ -137,6 +133,29 @@ async fn decide(
     })
 }
 
+/// Decides on a thread for long work. Few such threads exist: each keeps tables of its own for counting and searching.
+///
+/// Is waited for to the end, however the call ends: a plan that nobody takes would keep its reservation for ever.
+async fn elsewhere(
+    router: &Arc<Router>,
+    call: &Call,
+    question: plan::Question<'_>,
+    body: Bytes,
+    place: impl Send + 'static,
+) -> Result<(Asked, Plan), Unanswered> {
+    let plan::Question { dialect, model, tenant, headers } = question;
+    let (model, tenant) = (model.map(str::to_owned), tenant.clone());
+    let (router, snapshot) = (Arc::clone(router), Arc::clone(&call.snapshot));
+    let work = tokio::task::spawn_blocking(move || {
+        let question =
+            plan::Question { dialect, model: model.as_deref(), tenant: &tenant, headers };
+        let asked = unharmed(|| plan::ask(&router, &snapshot, question, body, now_ms()));
+        drop(place);
+        asked
+    });
+    work.await.unwrap_or_else(|_| Err(Failure::Internal.into()))
+}
+
 /// Lets a call die of a mistake of ours without its connection.
 fn unharmed<T>(work: impl FnOnce() -> Result<T, Unanswered>) -> Result<T, Unanswered> {
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
@@ -144,15 +163,17 @@ fn unharmed<T>(work: impl FnOnce() -> Result<T, Unanswered>) -> Result<T, Unansw
 }
 
 /// Takes note of what was decided.
-fn note(call: &mut Call, asked: &mut Asked, plan: &Plan) {
+fn note(call: &mut Call, asked: &mut Asked, plan: &mut Plan) {
     let record = &mut call.record;
     record.asked = asked.model.take();
     record.stream = asked.stream;
     record.sensitivity = Some(plan.sensitivity);
-    record.reason.clone_from(&plan.reason);
+    record.reason = std::mem::take(&mut plan.reason);
     record.expected = plan.attempts.first().map(|attempt| attempt.expected);
-    record.found = plan::found(plan);
-    record.dropped = plan::dropped(&call.snapshot, plan);
+    if call.router.notes() {
+        record.found = plan::found(plan);
+        record.dropped = plan::dropped(&call.snapshot, plan);
+    }
 }
 
 /// What an interruption means before an answer has begun.

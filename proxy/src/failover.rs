@@ -21,7 +21,7 @@ use backends::{
     spoken,
     translate::Omitted,
 };
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderName, HeaderValue, header};
 
 use self::{
     lost::{Losses, Lost},
@@ -56,7 +56,7 @@ pub(crate) struct Won {
     /// The status of its answer, 200 to 299.
     pub(crate) status: u16,
     /// The headers of its answer.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// What it answers.
     pub(crate) content: Content,
     /// What its dialect had no words for.

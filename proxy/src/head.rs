@@ -56,6 +56,13 @@ pub(crate) fn check(version: Version, headers: &HeaderMap, raw: &[u8]) -> Result
 }
 
 fn is_host(text: &str) -> bool {
+    // Nearly all are a name or an address with a port, which are no question for a parser that copies.
+    let (name, port) = text.split_once(':').unwrap_or((text, "80"));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    let number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if number && !name.is_empty() && name.bytes().all(plain) {
+        return true;
+    }
     !text.is_empty() && text.parse::<http::uri::Authority>().is_ok()
 }
 

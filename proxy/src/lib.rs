@@ -32,6 +32,7 @@ mod metrics;
 mod models;
 mod pass;
 mod plan;
+mod pool;
 mod probe;
 mod reject;
 mod reload;

@@ -26,7 +26,8 @@ const SERIES_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     calls: Mutex<BTreeMap<CallLabels, CallSeries>>,
-    attempts: Mutex<BTreeMap<AttemptLabels, u64>>,
+    /// By backend and outcome.
+    attempts: Mutex<BTreeMap<String, BTreeMap<&'static str, u64>>>,
     /// Time that deciding took.
     pub(crate) decide: Histogram,
     /// Calls that a later candidate answered.
@@ -90,12 +91,6 @@ struct CallSeries {
     output: u64,
     cost: Cost,
     saved: Cost,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct AttemptLabels {
-    backend: String,
-    outcome: &'static str,
 }
 
 /// A histogram of durations.
@@ -177,10 +172,12 @@ impl Metrics {
 
     /// Adds one attempt at a backend.
     pub(crate) fn attempt(&self, backend: &str, outcome: &'static str) {
-        let labels = AttemptLabels { backend: backend.to_owned(), outcome };
         let mut attempts = self.attempts.lock();
-        if attempts.len() < SERIES_MAX || attempts.contains_key(&labels) {
-            let count = attempts.entry(labels).or_default();
+        if !attempts.contains_key(backend) && attempts.len() < SERIES_MAX {
+            attempts.insert(backend.to_owned(), BTreeMap::new());
+        }
+        if let Some(outcomes) = attempts.get_mut(backend) {
+            let count = outcomes.entry(outcome).or_default();
             *count = count.saturating_add(1);
         }
     }
@@ -280,12 +277,14 @@ impl Metrics {
     fn render_attempts(&self, out: &mut String) {
         let name = "openshell_router_attempts_total";
         head(out, name, "counter", "Attempts at backends by outcome");
-        for (labels, count) in self.attempts.lock().iter() {
-            let (backend, outcome) = (Escaped(&labels.backend), labels.outcome);
-            line(
-                out,
-                format_args!("{name}{{backend=\"{backend}\",outcome=\"{outcome}\"}} {count}"),
-            );
+        for (backend, outcomes) in self.attempts.lock().iter() {
+            let backend = Escaped(backend);
+            for (outcome, count) in outcomes {
+                line(
+                    out,
+                    format_args!("{name}{{backend=\"{backend}\",outcome=\"{outcome}\"}} {count}"),
+                );
+            }
         }
     }
 }

@@ -88,6 +88,7 @@ pub(crate) fn ask(
         tenant: question.tenant,
         now_ms,
         unhealthy: &unhealthy,
+        noted: router.notes(),
     };
     let decided = snapshot.engine.decide(&router.memory, &asking);
     let mut plan = decided.map_err(|refusal| {

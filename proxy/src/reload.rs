@@ -57,7 +57,7 @@ pub(crate) async fn run(router: Arc<Router>, path: PathBuf, asked: Arc<Notify>) 
 
 /// Reads the file and takes it over; gives the revision that was refused, so that it is reported once.
 async fn reload(
-    router: &Router,
+    router: &Arc<Router>,
     path: &Path,
     refused: Option<String>,
     cause: Cause,
@@ -75,8 +75,10 @@ async fn reload(
     if known && cause == Cause::Look {
         return refused;
     }
-    // Building reads credential files and certificate authorities.
-    match tokio::task::block_in_place(|| router.reload(&text)) {
+    // Building reads credential files and certificate authorities, and takes long: no stream waits for it.
+    let building = Arc::clone(router);
+    let built = tokio::task::spawn_blocking(move || building.reload(&text)).await;
+    match built.unwrap_or_else(|error| Err(SnapshotError::Read(std::io::Error::other(error)))) {
         Ok(()) => {
             router.metrics.reloads.fetch_add(1, Ordering::Relaxed);
             tracing::info!(path = %path.display(), revision, "configuration taken over");

@@ -30,7 +30,7 @@ use crate::{
     admin::Admin,
     audit::Sink,
     listen::{self, Bound, Gate},
-    probe, reload,
+    pool, probe, reload,
     service::Router,
     spans::Spans,
     tasks::Tasks,
@@ -308,6 +308,7 @@ impl Server {
         let path = options.config.clone();
         tasks.spawn("reload", reload::run(Arc::clone(&router), path, Arc::clone(&reload)));
         tasks.spawn("probe", probe::run(Arc::clone(&router)));
+        tasks.spawn("idle connections", pool::run(Arc::clone(&router)));
         let grace = options.grace;
         Ok(Self { router, tasks, listeners, shutdown, reload, addresses, grace })
     }

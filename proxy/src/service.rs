@@ -52,8 +52,8 @@ pub(crate) struct Router {
     pub(crate) naming: Naming,
     /// Calls under way.
     pub(crate) flights: Flights,
-    /// Places for large prompts that are decided on at the same time.
-    pub(crate) deciding: Semaphore,
+    /// Places for large prompts that are decided on at the same time, each on a thread of its own.
+    pub(crate) deciding: Arc<Semaphore>,
     /// Memory for large bodies, KiB.
     pub(crate) bodies: Semaphore,
     /// Options of Pingora's HTTP server.
@@ -62,6 +62,11 @@ pub(crate) struct Router {
 }
 
 impl Router {
+    /// Whether what is found in a request is noted anywhere.
+    pub(crate) fn notes(&self) -> bool {
+        self.audit.is_open() || self.spans.is_some()
+    }
+
     /// A service that begins with the configuration in `text`.
     ///
     /// # Errors
@@ -90,7 +95,7 @@ impl Router {
             metrics: Metrics::default(),
             naming: Naming::new(key),
             flights: Flights::default(),
-            deciding: Semaphore::new(places.saturating_mul(2)),
+            deciding: Arc::new(Semaphore::new(places)),
             bodies: Semaphore::new(crate::body::ROOM_KIB),
             http,
             environment,

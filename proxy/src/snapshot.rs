@@ -10,7 +10,6 @@ use backends::{
     prepare,
 };
 use http::{HeaderName, HeaderValue};
-use pingora::connectors::http::Connector;
 use router::{
     classify::Term,
     decide::{Engine, EngineError},
@@ -20,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     credentials::{self, Credential, Environment},
+    pool::Pool,
     upstream::{AuthorityError, Pools, Target},
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Reach {
     /// Where it is.
     pub(crate) target: Target,
     /// Its connections.
-    pub(crate) pool: Arc<Connector>,
+    pub(crate) pool: Arc<Pool>,
     /// What proves who we are; `None` if nothing is needed.
     pub(crate) credential: Option<Credential>,
     /// Why it cannot be used at all, such as a credential that is not there.

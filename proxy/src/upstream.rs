@@ -27,8 +27,7 @@ use pingora::{
     upstreams::peer::{HttpPeer, Peer, PeerOptions},
 };
 
-/// Idle connections that are kept, all backends together.
-const IDLE_CONNECTIONS_MAX: usize = 1_024;
+use crate::pool::{IDLE_CONNECTIONS_MAX, Pool};
 
 /// Calls that share one HTTP/2 connection; servers commonly allow 100 (RFC 9113 section 6.5.2).
 const H2_STREAMS_MAX: usize = 100;
@@ -36,13 +35,10 @@ const H2_STREAMS_MAX: usize = 100;
 /// How often an HTTP/2 connection with calls is asked whether it still lives.
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 
-/// How long a connection waits for its next call. Servers close earlier ones themselves; most wait 60 s or longer.
-pub(crate) const IDLE_CONNECTION: Duration = Duration::from_secs(50);
-
 /// The pools, one for each set of trusted authorities.
 #[derive(Default)]
 pub(crate) struct Pools {
-    by_authorities: Mutex<HashMap<Option<String>, Arc<Connector>>>,
+    by_authorities: Mutex<HashMap<Option<String>, Arc<Pool>>>,
 }
 
 impl Pools {
@@ -50,7 +46,7 @@ impl Pools {
     ///
     /// # Errors
     /// When the file cannot be read, or holds anything else than certificates, or none.
-    pub(crate) fn of(&self, ca_file: Option<&str>) -> Result<Arc<Connector>, AuthorityError> {
+    pub(crate) fn of(&self, ca_file: Option<&str>) -> Result<Arc<Pool>, AuthorityError> {
         let mut pools = self.by_authorities.lock();
         let pool = match pools.entry(ca_file.map(str::to_owned)) {
             Entry::Occupied(pool) => pool.into_mut(),
@@ -58,10 +54,18 @@ impl Pools {
                 vouch(ca_file)?;
                 let mut options = ConnectorOptions::new(IDLE_CONNECTIONS_MAX);
                 options.ca_file = ca_file.map(str::to_owned);
-                place.insert(Arc::new(Connector::new(Some(options))))
+                place.insert(Arc::new(Pool::new(Connector::new(Some(options)))))
             }
         };
         Ok(Arc::clone(pool))
+    }
+
+    /// Closes idle connections that are of no more use.
+    pub(crate) fn sweep(&self) {
+        let pools: Vec<_> = self.by_authorities.lock().values().cloned().collect();
+        for pool in pools {
+            pool.sweep();
+        }
     }
 }
 

@@ -29,6 +29,13 @@ pub struct Candidate {
     pub dialects: &'static [Dialect],
 }
 
+impl Candidate {
+    /// Whether it is known to cost nothing.
+    pub fn is_free(&self) -> bool {
+        self.prices.is_some_and(|prices| prices == Prices::default())
+    }
+}
+
 /// What a model costs, each per million tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prices {

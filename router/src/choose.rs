@@ -169,16 +169,24 @@ fn admit(candidate: &Candidate, ask: &Ask<'_>, floor: u8) -> Result<Cost, Why> {
     if candidate.quality < floor {
         return Err(Why::Quality { needed: floor });
     }
-    let input = (ask.input)(candidate).tokens;
-    fits(candidate, ask, input)?;
-    let prices = candidate.prices.ok_or(Why::Price)?;
-    let expected =
-        expected_cost(&prices, input, (ask.warm)(candidate), output_expected(candidate, ask));
+    let expected = if depends_on_length(candidate) {
+        let input = (ask.input)(candidate).tokens;
+        fits(candidate, ask, input)?;
+        let prices = candidate.prices.ok_or(Why::Price)?;
+        expected_cost(&prices, input, (ask.warm)(candidate), output_expected(candidate, ask))
+    } else {
+        Cost::default()
+    };
     match (ask.budget)(candidate) {
         Allowance::Exhausted => Err(Why::Budget),
         Allowance::Left(left) if expected > left => Err(Why::Budget),
         Allowance::Left(_) | Allowance::Unlimited => Ok(expected),
     }
+}
+
+/// Whether it matters to the choice of this candidate how long the prompt is: its context has a limit, or tokens cost.
+pub fn depends_on_length(candidate: &Candidate) -> bool {
+    candidate.context.is_some() || !candidate.is_free()
 }
 
 /// Whether the request can be put to the backend: in its own dialect, or translated between the three that

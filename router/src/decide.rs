@@ -72,7 +72,7 @@ pub struct Plan {
     pub vault: Arc<crate::redact::Vault>,
     /// Who may answer, the cheapest first; never empty. Indexes into [`Settings::candidates`].
     pub attempts: Vec<Attempt>,
-    /// Prompt tokens, counted with the first candidate's encoding.
+    /// Prompt tokens, counted with the first candidate's encoding; estimated where nothing depends on them.
     pub input: Counted,
     /// One line for `x-openshell-reason`, without content.
     pub reason: String,

@@ -131,6 +131,15 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// Whether there is a label that is more than noted when it is found.
+    pub fn act(&self) -> bool {
+        let everything = |rule: &LabelRule| rule.pattern.as_str() == "*";
+        let allows = |rule: &LabelRule| rule.consequence.action == Action::Allow;
+        !(self.labels.iter().any(everything) && self.labels.iter().all(allows))
+    }
+}
+
 /// The consequences that hold where the operator said nothing: credentials and payment data stay local,
 /// personal data is hidden, health data and the operator's own terms stay with trusted backends.
 pub fn built_in(label: &Label) -> Consequence {
@@ -166,6 +175,19 @@ mod tests {
             assert_eq!(of("pii/email"), Action::Allow);
             assert_eq!(of("pii/phone"), Action::Redact);
             assert_eq!(of("credential/jwt"), Action::Route);
+        }
+    }
+
+    #[test]
+    fn rules_act_unless_each_label_is_named_and_allowed() {
+        let allow = |pattern| rule(pattern, Sensitivity::Public, Action::Allow);
+        let acts = |labels| Rules { labels, ..Rules::default() }.act();
+        assert!(!acts(vec![allow("*")]));
+        assert!(!acts(vec![allow("pii/*"), allow("*")]));
+        assert!(acts(vec![]), "the built-in ones act");
+        assert!(acts(vec![allow("pii/*")]), "the built-in ones act for the rest");
+        for action in [Action::Redact, Action::Route, Action::Block] {
+            assert!(acts(vec![allow("*"), rule("pii/email", Sensitivity::Public, action)]));
         }
     }
 

@@ -90,6 +90,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         tenant: &Tenant::new("explain"),
         now_ms: 0,
         unhealthy: &|_| false,
+        noted: true,
     };
     let findings = engine.findings(&memory, &question);
     let decided = engine.decide(&memory, &question);

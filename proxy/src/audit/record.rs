@@ -1,7 +1,4 @@
-//! The shape of an audit line.
-//!
-//! Base fields are those of OCSF 1.6.0, class 6003 (API Activity), as its schema site describes them (2026-11); what
-//! OCSF has no field for is under `unmapped.openshell`.
+//! What is known of a call when it ends. Not here: the shape of its line (`line`).
 
 use std::{
     net::SocketAddr,
@@ -11,7 +8,9 @@ use std::{
 use backends::translate::Omitted;
 use domain::{Cost, Sensitivity, Zone};
 use router::answer::Finishes;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+
+use super::line::Line;
 
 use crate::call::millis;
 
@@ -81,7 +80,7 @@ pub(crate) struct Record {
 }
 
 /// A label of the findings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct FoundRecord {
     /// The label.
     pub(crate) label: String,
@@ -92,7 +91,7 @@ pub(crate) struct FoundRecord {
 }
 
 /// One attempt at a backend.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct AttemptRecord {
     /// The backend.
     pub(crate) backend: String,
@@ -103,13 +102,19 @@ pub(crate) struct AttemptRecord {
     /// HTTP status, if there was one.
     pub(crate) status: Option<u16>,
     /// When it began.
+    #[serde(skip)]
     pub(crate) started: Instant,
     /// How long it took until it was decided.
+    #[serde(rename = "ms", serialize_with = "in_millis")]
     pub(crate) took: Duration,
 }
 
+fn in_millis<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(millis(*took))
+}
+
 /// A candidate that was not asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct DroppedRecord {
     /// The backend.
     pub(crate) backend: String,
@@ -125,89 +130,26 @@ impl Record {
         self.status >= 400 || self.ended != "done"
     }
 
-    /// The line, without its line end.
-    pub(crate) fn render(&self) -> String {
-        let failed = self.matters();
-        let (severity_id, severity) = if failed { (2, "Low") } else { (1, "Informational") };
-        let mut event = json!({
-            "metadata": {
-                "version": "1.6.0",
-                "product": {"name": "OpenShell", "vendor_name": "OpenShell", "version": env!("CARGO_PKG_VERSION")},
-                "log_name": "router",
-                "uid": self.request_id,
-            },
-            "category_uid": 6, "category_name": "Application Activity",
-            "class_uid": 6003, "class_name": "API Activity",
-            "activity_id": 1, "activity_name": "Create",
-            "type_uid": 600_301, "type_name": "API Activity: Create",
-            "time": self.time_ms, "duration": self.duration_ms,
-            "severity_id": severity_id, "severity": severity,
-            "status_id": if failed { 2 } else { 1 }, "status": if failed { "Failure" } else { "Success" },
-            "status_code": self.status.to_string(), "status_detail": self.ended,
-            "message": self.reason,
-            "actor": {"user": {"uid": self.tenant, "type_id": 99, "type": "Tenant"}},
-            "src_endpoint": match self.peer {
-                Some(peer) => json!({"ip": peer.ip().to_string(), "port": peer.port()}),
-                None => json!({"name": "unix"}),
-            },
-            "api": {
-                "operation": if self.dialect.is_empty() { self.path } else { self.dialect },
-                "service": {"name": "router"},
-                "request": {"uid": self.request_id},
-                "response": {"code": self.status},
-            },
-            "http_request": {"http_method": self.method, "url": {"path": self.path}},
-            "http_response": {"code": self.status, "latency": self.duration_ms},
-        });
-        if let Some(event) = event.as_object_mut() {
-            event.insert("unmapped".to_owned(), json!({"openshell": self.extension()}));
+    /// Appends the line, without its line end.
+    pub(super) fn render_into(&self, out: &mut Vec<u8>) {
+        // Names, numbers and texts in a vector: nothing of it can fail.
+        if let Err(error) = serde_json::to_writer(out, &Line::of(self)) {
+            tracing::error!(error = %error, "an audit line cannot be written");
         }
-        event.to_string()
-    }
-
-    fn extension(&self) -> Value {
-        let mut own = Map::new();
-        let mut put = |name: &str, value: Value| own.insert(name.to_owned(), value);
-        put("request_id", json!(self.request_id));
-        put("dialect", json!(self.dialect));
-        put("stream", json!(self.stream));
-        put("backend", json!(self.backend));
-        put("model", json!(self.model));
-        put("zone", json!(self.zone.map(Zone::as_str)));
-        put("sensitivity", json!(self.sensitivity.map(Sensitivity::as_str)));
-        let found = self.found.iter();
-        let labels = found.map(|f| json!({"label": f.label, "count": f.count, "action": f.action}));
-        put("labels", labels.collect());
-        put("omitted", self.omitted.iter().collect());
-        if let Some([input, cached, output]) = self.tokens {
-            let reported = self.tokens_reported;
-            put(
-                "tokens",
-                json!({"input": input, "cached": cached, "output": output, "reported": reported}),
-            );
-        }
-        put("cost_usd", json!(self.cost.map(Cost::usd)));
-        put("saved_usd", json!(self.saved.map(Cost::usd)));
-        put("expected_cost_usd", json!(self.expected.map(Cost::usd)));
-        let attempts = self.attempts.iter().map(|a| {
-            json!({"backend": a.backend, "model": a.model, "outcome": a.outcome, "status": a.status, "ms": millis(a.took)})
-        });
-        put("attempts", attempts.collect());
-        let dropped = self.dropped.iter();
-        let dropped =
-            dropped.map(|d| json!({"backend": d.backend, "model": d.model, "why": d.why}));
-        put("dropped", dropped.collect());
-        put("reason", json!(self.reason));
-        put("duration_ms", json!(self.duration_ms));
-        put("first_byte_ms", json!(self.first_byte_ms));
-        put("revision", json!(self.revision));
-        Value::Object(own)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn line(record: &Record) -> String {
+        let mut line = Vec::new();
+        record.render_into(&mut line);
+        String::from_utf8(line).unwrap()
+    }
 
     #[test]
     fn a_line_has_the_required_fields_of_its_class_and_our_own() {
@@ -234,8 +176,8 @@ mod tests {
             }],
             ..Record::default()
         };
-        let line: Value = serde_json::from_str(&record.render()).unwrap();
-        let at = |path: &str| line.pointer(path).cloned().unwrap_or_default();
+        let parsed: Value = serde_json::from_str(&line(&record)).unwrap();
+        let at = |path: &str| parsed.pointer(path).cloned().unwrap_or_default();
         for (path, expected) in [
             ("/metadata/version", json!("1.6.0")),
             ("/class_uid", json!(6003)),
@@ -252,13 +194,13 @@ mod tests {
         ] {
             assert_eq!(at(path), expected, "{path}");
         }
-        assert!(!record.render().contains('\n'));
+        assert!(!line(&record).contains('\n'));
     }
 
     #[test]
     fn a_refusal_is_a_failure() {
         let record = Record { status: 403, ended: "policy_refused", ..Record::default() };
         assert!(record.matters());
-        assert!(record.render().contains("\"status\":\"Failure\""));
+        assert!(line(&record).contains("\"status\":\"Failure\""));
     }
 }

@@ -11,7 +11,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -27,8 +27,8 @@ const QUEUE_MAX: usize = 8_192;
 /// Places of the queue that only refusals and failures may take.
 const RESERVED: usize = 1_024;
 
-/// Longest time that a line stays in memory while nothing else happens.
-const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// How long records gather before they are written.
+const GATHER: Duration = Duration::from_millis(20);
 
 const ROTATE_BYTES_DEFAULT: u64 = 64 << 20;
 const KEEP_DEFAULT: usize = 8;
@@ -36,6 +36,7 @@ const KEEP_DEFAULT: usize = 8;
 /// The sending side. Dropping it, or [`Sink::finish`], writes what waits and ends the thread.
 #[derive(Debug)]
 pub(crate) struct Sink {
+    open: bool,
     /// Gone after the end.
     queue: Mutex<Option<SyncSender<Arc<Record>>>>,
     waiting: Arc<AtomicUsize>,
@@ -50,6 +51,7 @@ impl Sink {
     pub(crate) fn open(options: &AuditOptions) -> io::Result<Self> {
         if options.file.is_none() && !options.stdout {
             return Ok(Self {
+                open: false,
                 queue: Mutex::default(),
                 waiting: Arc::default(),
                 writer: Mutex::default(),
@@ -63,7 +65,17 @@ impl Sink {
         let writer = std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || write_all(output, &records, &seen))?;
-        Ok(Self { queue: Mutex::new(Some(queue)), waiting, writer: Mutex::new(Some(writer)) })
+        Ok(Self {
+            open: true,
+            queue: Mutex::new(Some(queue)),
+            waiting,
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// Whether records are written anywhere.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Puts a record into the queue; false if there was no room.
@@ -126,29 +138,19 @@ impl Output {
 }
 
 fn write_all(mut output: Output, records: &Receiver<Arc<Record>>, waiting: &AtomicUsize) {
-    let mut dirty = false;
-    loop {
-        let record = match records.recv_timeout(FLUSH_EVERY) {
-            Ok(record) => record,
-            Err(RecvTimeoutError::Timeout) => {
-                if std::mem::take(&mut dirty) {
-                    report(output.flush());
-                }
-                continue;
-            }
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        waiting.fetch_sub(1, Ordering::AcqRel);
-        let mut line = record.render();
-        line.push('\n');
-        report(output.write(line.as_bytes()));
-        dirty = true;
-        if waiting.load(Ordering::Acquire) == 0 {
-            report(output.flush());
-            dirty = false;
+    let mut lines = Vec::new();
+    while let Ok(first) = records.recv() {
+        // Others are let come: one turn of this thread writes them all, and a busy router does not wake it each time.
+        std::thread::park_timeout(GATHER);
+        for record in std::iter::once(first).chain(records.try_iter()) {
+            waiting.fetch_sub(1, Ordering::AcqRel);
+            lines.clear();
+            record.render_into(&mut lines);
+            lines.push(b'\n');
+            report(output.write(&lines));
         }
+        report(output.flush());
     }
-    report(output.flush());
 }
 
 fn report(result: io::Result<()>) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use backends::configuration::Timeouts;
 use bytes::Bytes;
 use domain::limits::ANSWER_BYTES_MAX;
-use http::{HeaderMap, header};
+use http::{HeaderName, HeaderValue, header};
 use router::{answer::Observed, wire::Dialect};
 use tokio::time::{Instant, timeout_at};
 
@@ -73,7 +73,7 @@ pub(super) async fn open(
     from: Dialect,
     translation: Translation,
     timeouts: Timeouts,
-) -> Result<(HeaderMap, Content), Failed> {
+) -> Result<(Vec<(HeaderName, HeaderValue)>, Content), Failed> {
     let headers = upstream.returned();
     let kind = upstream.text(header::CONTENT_TYPE).unwrap_or_default();
     if kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream") {

@@ -11,8 +11,8 @@ use std::{
 
 use backends::translate::{ErrorFacts, read_error};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, header};
-use pingora::{connectors::http::Connector, protocols::http::client::HttpSession};
+use http::{HeaderName, HeaderValue, header};
+use pingora::protocols::http::client::HttpSession;
 use router::restore::{Escape, restore_text};
 use tokio::time::timeout;
 
@@ -20,9 +20,10 @@ use crate::{
     decode::{DecodeError, Decoder, Encoding},
     exchange::Asked,
     mask::{Mask, Needle},
+    pool::Pool,
     reject::Failure,
     snapshot::Reach,
-    upstream::{IDLE_CONNECTION, Target},
+    upstream::Target,
 };
 
 /// Most of an error body that is read, bytes.
@@ -56,7 +57,7 @@ pub(crate) enum Read {
 /// An answer whose head has been read.
 pub(crate) struct Upstream {
     session: HttpSession,
-    pool: Arc<Connector>,
+    pool: Arc<Pool>,
     target: Target,
     /// The credential that the request carried.
     needle: Option<Needle>,
@@ -100,7 +101,7 @@ impl Upstream {
     /// Gives the connection back after the end was read.
     pub(crate) async fn release(self) {
         let Self { session, pool, target, .. } = self;
-        pool.release_http_session(session, &target, Some(IDLE_CONNECTION)).await;
+        pool.give_back(session, &target).await;
     }
 
     /// The next piece, for which nobody waits longer than `pause`, with all that is there at the same time.
@@ -206,14 +207,14 @@ impl Upstream {
     }
 
     /// The headers that the caller may see; one that repeats the credential is dropped.
-    pub(super) fn returned(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    pub(super) fn returned(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = Vec::with_capacity(8);
         let Some(head) = self.session.response_header() else { return headers };
         for (name, value) in &head.headers {
             let secret = self.needle.as_ref().is_some_and(|needle| needle.is_in(value.as_bytes()));
             let ours = *name == header::CONTENT_ENCODING || *name == header::CONTENT_LENGTH;
             if backends::headers::returned(name.as_str()) && !ours && !secret {
-                headers.append(name.clone(), value.clone());
+                headers.push((name.clone(), value.clone()));
             }
         }
         headers

@@ -6,19 +6,20 @@ use domain::{Sensitivity, Tenant, Tokens};
 
 use crate::{
     candidate::Candidate,
-    choose::{Ask, Choice, Wanted, choose, names},
+    choose::{Ask, Choice, Wanted, choose, depends_on_length, names},
     classify::{Classifier, Term, TermError},
     count::Vocabulary,
     decide::{
         Attempt, Counted, Dropped, Located, Memory, Plan, Refusal, Settings, UnknownModel, Why,
-        examine::{Examined, Examiner, is_countable},
+        examine::{Examined, Examiner, Look, is_countable},
         explain,
         mask::mask,
+        settle::BYTES_PER_TOKEN,
     },
     difficulty,
     ledger::{Payer, Reservation},
     redact::{Masker, Vault},
-    wire::{Edit, Identifier, IdentifierKind, View, detachment, removal},
+    wire::{Dialect, Edit, Identifier, IdentifierKind, View, detachment, removal},
 };
 
 /// How often a choice is made anew because others have spent meanwhile what it would cost.
@@ -38,6 +39,10 @@ pub struct Engine {
     settings: Settings,
     classifier: Classifier,
     version: u64,
+    /// Whether a finding can change a decision.
+    acts: bool,
+    /// Whether the length of a prompt can change a decision.
+    counts: bool,
 }
 
 /// One request.
@@ -52,6 +57,9 @@ pub struct Question<'a> {
     pub now_ms: u64,
     /// Whether a candidate's circuit breaker is open.
     pub unhealthy: &'a dyn Fn(usize) -> bool,
+    /// Whether what is found will be noted somewhere. If not, and no finding could change the decision, nothing is
+    /// looked for.
+    pub noted: bool,
 }
 
 impl std::fmt::Debug for Question<'_> {
@@ -67,7 +75,9 @@ impl Engine {
     /// # Errors
     /// When a term is no sound pattern.
     pub fn new(settings: Settings, terms: Vec<Term>, version: u64) -> Result<Self, EngineError> {
-        Ok(Self { settings, classifier: Classifier::new(terms)?, version })
+        let acts = settings.rules.act();
+        let counts = settings.candidates.iter().any(depends_on_length);
+        Ok(Self { settings, classifier: Classifier::new(terms)?, version, acts, counts })
     }
 
     /// The settings that it decides by.
@@ -95,8 +105,7 @@ impl Engine {
         let wanted = self.wanted(question.view)?;
         let conversation = examined.conversation;
         let Hidden { edits, foreign_edits, vault, level } = self.hide(memory, question, &examined);
-        memory.taint_with(conversation, level);
-        let level = level.max(memory.taint(conversation));
+        let level = memory.taint_with(conversation, level);
         let (mut choice, first, reservation) =
             self.choose_and_reserve(memory, question, &examined, (wanted, level))?;
         let found = examined.found();
@@ -126,8 +135,19 @@ impl Engine {
             version: self.version,
             memory,
             tenant: question.tenant.as_str().as_bytes(),
+            look: self.look(question),
         };
         examiner.examine(question.view)
+    }
+
+    /// What must be known of the texts.
+    fn look(&self, question: &Question<'_>) -> Look {
+        let counted = self.counts || question.view.dialect == Dialect::AnthropicCountTokens;
+        match (self.acts || question.noted, counted) {
+            (true, _) => Look::Find,
+            (false, true) => Look::Count,
+            (false, false) => Look::Nothing,
+        }
     }
 
     /// What the caller's model name means here.
@@ -150,8 +170,10 @@ impl Engine {
     fn hide(&self, memory: &Memory, question: &Question<'_>, examined: &Examined) -> Hidden {
         let view = question.view;
         let root = examined.conversation.root.to_le_bytes();
-        let scope = [question.tenant.as_str().as_bytes(), &root].concat();
-        let masker = Masker::new(&memory.keys.mask, &scope);
+        let masker = || {
+            let scope = [question.tenant.as_str().as_bytes(), &root].concat();
+            Masker::new(&memory.keys.mask, &scope)
+        };
         let masked = mask(view, question.body, &examined.located, masker);
         let level = examined.level(view, &self.settings.rules, masked.is_ok());
         let (mut kept, vault) = masked.unwrap_or_default();
@@ -242,9 +264,15 @@ impl Engine {
     }
 
     fn input(&self, question: &Question<'_>, examined: &Examined, candidate: usize) -> Counted {
-        let counts = Counts::of(examined, question.view);
-        let candidate = self.settings.candidates.get(candidate);
-        candidate.map(|candidate| counts.of_candidate(candidate)).unwrap_or_default()
+        let Some(candidate) = self.settings.candidates.get(candidate) else {
+            return Counted::default();
+        };
+        let asked = question.view.dialect == Dialect::AnthropicCountTokens;
+        if asked || depends_on_length(candidate) {
+            return Counts::of(examined, question.view).of_candidate(candidate);
+        }
+        let bytes = u64::try_from(question.body.len()).unwrap_or(u64::MAX);
+        Counted { tokens: Tokens(bytes.div_ceil(BYTES_PER_TOKEN)), exact: false }
     }
 
     /// The candidate of the last turn, unless the file has changed under it.

@@ -22,13 +22,14 @@ pub(super) fn mask(
     view: &View<'_>,
     body: &[u8],
     located: &[Located],
-    mut masker: Masker,
+    masker: impl FnOnce() -> Masker,
 ) -> Result<(Vec<Edit>, Vault), MaskError> {
     let mut hidden: Vec<&Located> =
         located.iter().filter(|located| located.action == Action::Redact).collect();
     if hidden.is_empty() {
         return Ok((Vec::new(), Vault::default()));
     }
+    let mut masker = masker();
     for segment in &view.segments {
         masker.reserve(&segment.text);
     }

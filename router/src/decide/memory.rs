@@ -95,16 +95,13 @@ impl Memory {
         }
     }
 
-    /// The highest level that this conversation has had.
-    pub(super) fn taint(&self, conversation: Conversation) -> Sensitivity {
-        self.taint.find(conversation.root).unwrap_or_default()
-    }
-
-    /// Notes a level; it only ever rises.
-    pub(super) fn taint_with(&self, conversation: Conversation, level: Sensitivity) {
-        if level > self.taint(conversation) {
+    /// Notes a level and gives the highest that this conversation has had; it only ever rises.
+    pub(super) fn taint_with(&self, conversation: Conversation, level: Sensitivity) -> Sensitivity {
+        let before = self.taint.find(conversation.root).unwrap_or_default();
+        if level > before {
             self.taint.keep(conversation.root, level, 1);
         }
+        level.max(before)
     }
 
     /// Prompt tokens of this conversation that the cache of `candidate` should still hold. `chain` has one hash

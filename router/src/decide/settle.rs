@@ -42,7 +42,7 @@ pub struct Settled {
 }
 
 /// Bytes of text per token where nothing better is known; English prose has about 4.4, code about 3.3.
-const BYTES_PER_TOKEN: u64 = 4;
+pub(super) const BYTES_PER_TOKEN: u64 = 4;
 
 impl Engine {
     /// Gives the reservation back, and notes who answered and what its cache now holds.
@@ -63,7 +63,10 @@ impl Engine {
         settled.saved = dearest.less(settled.cost);
         let name = id(memory, candidate);
         let prompt = settled.input + settled.cached + settled.cache_write;
-        memory.warm_with(name, plan.conversation, prompt, spent.now_ms);
+        // Where tokens cost nothing, cached ones cost no less.
+        if !candidate.is_free() {
+            memory.warm_with(name, plan.conversation, prompt, spent.now_ms);
+        }
         memory.home_with(plan.conversation, name, index);
         let payer = Payer { tenant: &plan.tenant, backend: &candidate.backend };
         let budgets = &self.settings().budgets;

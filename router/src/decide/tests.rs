@@ -68,6 +68,10 @@ fn world(settings: Settings) -> World {
 
 impl World {
     fn ask(&self, body: &str) -> Result<Plan, Refusal> {
+        self.ask_noted(body, true)
+    }
+
+    fn ask_noted(&self, body: &str, noted: bool) -> Result<Plan, Refusal> {
         let Ok(view) = read(Dialect::OpenAiChat, body.as_bytes()) else {
             panic!("the test's own request does not read: {body}")
         };
@@ -79,6 +83,7 @@ impl World {
                 tenant: &Tenant::new("me"),
                 now_ms: 0,
                 unhealthy: &|_| false,
+                noted,
             },
         )
     }
@@ -277,4 +282,80 @@ fn texts_that_meet_by_chance_make_no_key() {
     for body in bodies {
         assert_eq!(world(settings()).first(&body), "cloud", "{body}");
     }
+}
+
+/// Rules under which no finding changes anything.
+fn indifferent() -> Settings {
+    let mut indifferent = settings();
+    indifferent.rules.labels = vec![LabelRule {
+        pattern: "*".parse().unwrap(),
+        consequence: Consequence { level: Sensitivity::Restricted, action: Action::Allow },
+    }];
+    indifferent
+}
+
+#[test]
+fn nothing_is_looked_for_only_where_it_changes_nothing_and_is_not_noted() {
+    let body =
+        chat("auto", &["Project Falcon: write to jo.berg@northwind-orders.net, please, and soon"]);
+    let found = |settings: Settings, noted| {
+        world(settings).ask_noted(&body, noted).map_or(usize::MAX, |plan| plan.found.len())
+    };
+    assert_eq!(found(indifferent(), true), 2);
+    assert_eq!(found(indifferent(), false), 0);
+    let mut partly = indifferent();
+    partly.rules.labels.push(LabelRule {
+        pattern: "pii/email".parse().unwrap(),
+        consequence: Consequence { level: Sensitivity::Confidential, action: Action::Redact },
+    });
+    assert_eq!(found(partly, false), 2);
+    assert_eq!(found(settings(), false), usize::MAX, "a blocked term is found");
+}
+
+#[test]
+fn what_is_not_noted_is_decided_in_the_same_way() {
+    let mut free = indifferent();
+    for candidate in &mut free.candidates {
+        candidate.prices = Some(Prices::default());
+    }
+    let mut small = free.clone();
+    small.candidates[1].context = Some(Tokens(620));
+    let long = "write to jo.berg@northwind-orders.net, ".repeat(20);
+    for settings in [indifferent(), free, small] {
+        for texts in [&["hello"][..], &[&long], &["hello", "yes", &long, &long]] {
+            let body = chat("auto", texts);
+            let decide = |noted| {
+                let plan = world(settings.clone()).ask_noted(&body, noted).unwrap();
+                (plan.attempts, plan.dropped, plan.sensitivity, plan.edits, plan.reason)
+            };
+            assert_eq!(decide(true), decide(false), "{body}");
+        }
+    }
+}
+
+#[test]
+fn what_was_not_looked_for_is_looked_for_when_the_rules_change() {
+    let body =
+        chat("auto", &["Project Falcon: write to jo.berg@northwind-orders.net, please, and soon"]);
+    let World { engine, memory } = world(indifferent());
+    let before = World { engine, memory };
+    assert!(before.ask_noted(&body, false).is_ok());
+    let after = World { engine: world(settings()).engine, memory: before.memory };
+    assert!(matches!(after.ask_noted(&body, false), Err(Refusal::Blocked { .. })));
+}
+
+#[test]
+fn prompts_are_counted_where_something_depends_on_it() {
+    let body = chat("auto", &["a text of a few words"]);
+    let input = |settings: Settings| world(settings).ask_noted(&body, false).unwrap().input;
+    let counted = input(indifferent());
+    assert!(counted.exact);
+    let mut free = indifferent();
+    for candidate in &mut free.candidates {
+        candidate.prices = Some(Prices::default());
+    }
+    assert!(!input(free.clone()).exact);
+    free.candidates[0].context = Some(Tokens(10_000));
+    free.candidates[1].context = Some(Tokens(10_000));
+    assert_eq!(input(free), counted);
 }
