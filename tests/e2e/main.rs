@@ -24,6 +24,7 @@ mod demo;
 mod dialects;
 mod failover;
 mod limits;
+mod policy;
 mod reload;
 mod tls_h2;
 mod translation;
