@@ -1,5 +1,4 @@
 //! How long a decision takes at a thousand endpoints: below two microseconds is the promise.
-#![expect(missing_docs, reason = "criterion's macros make a function without one")]
 
 use std::hint::black_box;
 

@@ -16,7 +16,7 @@ pub const WIDE_PREFIX: u8 = 16;
 
 /// Blocked whatever a policy says: this host, this link and its metadata service (RFC 6890).
 const NEVER_4: [(Ipv4Addr, u8); 4] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
     (Ipv4Addr::new(169, 254, 0, 0), 16),
     (Ipv4Addr::BROADCAST, 32),
@@ -119,17 +119,14 @@ fn is_internal(address: IpAddr) -> bool {
 /// The IPv4 address that an IPv6 one stands for: mapped, compatible, 6to4 and NAT64 (RFC 4291, 3056, 6052).
 fn carried(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
-    let [a, b, c, d, e, f, high, low] = v6.segments();
     let v4 = |high: u16, low: u16| {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
     };
-    match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(high, low),
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
         // `::` and `::1` are addresses of their own.
-        [0, 0, 0, 0, 0, 0] if high != 0 || low > 1 => v4(high, low),
-        [0x2002, ..] => v4(b, c),
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => v4(high, low),
+        [0x2002, high, low, ..] => v4(high, low),
         _ => address,
     }
 }
@@ -154,9 +151,17 @@ fn within_6(nets: &[(Ipv6Addr, u8)], address: Ipv6Addr) -> bool {
 mod tests {
     use super::*;
 
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
     fn of(address: &str, allowed: &[&str]) -> Result<(), Blocked> {
-        let allowed: Vec<IpNet> = allowed.iter().map(|net| net.parse().unwrap()).collect();
-        check(address.parse().unwrap(), 443, &allowed)
+        let allowed: Vec<IpNet> = allowed.iter().map(|text| net(text)).collect();
+        check(ip(address), 443, &allowed)
     }
 
     #[test]

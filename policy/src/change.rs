@@ -35,7 +35,7 @@ impl PolicyFile {
     /// and defaults that are written out make no difference.
     pub fn hash(&self) -> String {
         let digest = Sha256::digest(self.to_value().to_string().as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{digest:x}")
     }
 
     /// What differs in `next`, in the order of the file.

@@ -12,13 +12,18 @@ use crate::{
     inference,
     model::{Enforcement, Scrutiny, Tls},
     question::Connect,
+    trie::Entry,
 };
 
 /// Most refused blocks that a reason lists.
 const REASONS_MAX: usize = 8;
 
+/// Most entries that a grant remembers; where more open a connection, they are found again for each request.
+const ENTRIES_MAX: usize = 16;
+
 /// What may be done with a connection.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation in every decision")]
 pub enum Verdict<'p> {
     /// It may be opened; its requests may still have to be asked about.
     Allow(Grant<'p>),
@@ -55,6 +60,9 @@ pub struct Grant<'p> {
     question: Connect<'p>,
     place: Place<'p>,
     inspected: bool,
+    /// The entries that open it, if they are no more than there is room for.
+    entries: [Entry; ENTRIES_MAX],
+    count: usize,
 }
 
 impl<'p> Grant<'p> {
@@ -75,11 +83,15 @@ impl<'p> Grant<'p> {
 
     /// Every endpoint, of any block, that opens the destination to the caller.
     pub fn each(&self, mut found: impl FnMut(Place<'p>)) {
-        self.policy.each(&self.question, |one| {
-            if one.known {
-                found(one.place);
+        let mut give = |entry: Entry| {
+            if let Some(place) = self.policy.place(entry) {
+                found(place);
             }
-        });
+        };
+        match self.entries.get(..self.count) {
+            Some(entries) => entries.iter().for_each(|entry| give(*entry)),
+            None => drop(self.policy.granted(&self.question, give)),
+        }
     }
 
     /// Whether this address, to which the host resolved, may be dialled: some endpoint permits it.
@@ -144,7 +156,7 @@ impl<'p> Grant<'p> {
     pub(crate) fn enforcement(&self) -> Enforcement {
         let mut enforcement = Enforcement::Audit;
         self.each(|place| {
-            if place.endpoint.protocol.is_some_and(crate::model::Protocol::is_inspected) {
+            if is_inspected(place) {
                 enforcement = enforcement.max(place.endpoint.enforcement);
             }
         });
@@ -190,7 +202,7 @@ impl<'p> Deny<'p> {
 
     /// The block that would open the destination to other callers; of several the one whose name is smallest.
     pub fn nearest(&self) -> Option<Place<'p>> {
-        first(self.policy, &self.question, |known| !known).map(|(_, place)| place)
+        self.policy.listed(&self.question)
     }
 }
 
@@ -239,22 +251,24 @@ impl Policy {
         if inference::is_router(question.to) {
             return Verdict::Inference(Inference::Router);
         }
-        let mut best: Option<(u32, Place<'p>)> = None;
-        let mut inspected = false;
-        let mut listed = false;
-        self.each(question, |found| {
-            listed = true;
-            if !found.known {
-                return;
+        let mut best: Option<Entry> = None;
+        let mut entries = [Entry { port: 0, block: 0, endpoint: 0 }; ENTRIES_MAX];
+        let mut count = 0;
+        let listed = self.granted(question, |entry| {
+            best = Some(best.map_or(entry, |best| best.min(entry)));
+            if let Some(slot) = entries.get_mut(count) {
+                *slot = entry;
             }
-            inspected |= found.place.endpoint.protocol.is_some_and(crate::Protocol::is_inspected);
-            let order = (found.rank, found.place.index);
-            if best.is_none_or(|(rank, place)| order < (rank, place.index)) {
-                best = Some((found.rank, found.place));
-            }
+            count += 1;
         });
-        if let Some((_, place)) = best {
-            return Verdict::Allow(Grant { policy: self, question: *question, place, inspected });
+        if let Some(place) = best.and_then(|best| self.place(best)) {
+            let question = *question;
+            let mut grant =
+                Grant { policy: self, question, place, inspected: false, entries, count };
+            let mut inspected = false;
+            grant.each(|place| inspected |= is_inspected(place));
+            grant.inspected = inspected;
+            return Verdict::Allow(grant);
         }
         if question.inference && inference::is_model_api(question.to) {
             return Verdict::Inference(Inference::ModelApi);
@@ -268,18 +282,6 @@ impl Policy {
     }
 }
 
-/// The first endpoint about the destination whose block knows the caller, or does not.
-fn first<'p>(
-    policy: &'p Policy,
-    question: &Connect<'_>,
-    wanted: impl Fn(bool) -> bool,
-) -> Option<(u32, Place<'p>)> {
-    let mut best: Option<(u32, Place<'p>)> = None;
-    policy.each(question, |found| {
-        let order = (found.rank, found.place.index);
-        if wanted(found.known) && best.is_none_or(|(rank, place)| order < (rank, place.index)) {
-            best = Some((found.rank, found.place));
-        }
-    });
-    best
+fn is_inspected(place: Place<'_>) -> bool {
+    place.endpoint.protocol.is_some_and(crate::Protocol::is_inspected)
 }

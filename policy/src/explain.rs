@@ -190,7 +190,8 @@ fn port(place: &str, endpoint: &Endpoint, port: u16) -> Miss {
 }
 
 fn binary(place: Place<'_>, binary: &str) -> Miss {
-    let listed: Vec<&str> = place.block.binaries.iter().take(5).map(|one| one.as_str()).collect();
+    let listed: Vec<&str> =
+        place.block.binaries.iter().take(5).map(crate::model::BinaryPattern::as_str).collect();
     let more = place.block.binaries.len().saturating_sub(listed.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let listed = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };

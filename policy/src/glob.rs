@@ -98,6 +98,18 @@ impl Glob {
         Ok(Self { text: text.into(), segments, programs: programs?.into() })
     }
 
+    /// What every match begins with.
+    pub(crate) fn prefix(&self) -> &str {
+        let mut programs = self.programs.iter();
+        let first = programs.next().map(|program| &*program.prefix).unwrap_or_default();
+        programs.fold(first, |common, program| {
+            let same =
+                common.chars().zip(program.prefix.chars()).take_while(|(one, two)| one == two);
+            let end = same.map(|(c, _)| c.len_utf8()).sum();
+            common.get(..end).unwrap_or_default()
+        })
+    }
+
     /// The same pattern, shown as this text.
     #[must_use]
     pub(crate) fn written_as(self, text: &str) -> Self {

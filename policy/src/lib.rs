@@ -9,6 +9,7 @@
 //! decision allocates nothing. Read next: `connect`, then `request`.
 
 pub mod address;
+mod binaries;
 pub mod change;
 mod compiled;
 mod connect;
@@ -20,6 +21,7 @@ pub mod inference;
 pub mod model;
 mod operation;
 mod path;
+mod prefix;
 mod query;
 mod question;
 mod request;

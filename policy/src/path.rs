@@ -104,7 +104,7 @@ impl fmt::Display for CanonicalPath<'_> {
 /// What stands in a path as it is: unreserved characters and the delimiters without a meaning of their own
 /// (RFC 3986, section 3.3), but `;`.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte)
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'@' | b'&'..=b':' | b'_' | b'~' | b'!' | b'$' | b'=')
 }
 
 /// Whether nothing has to be done; the common case, decided without a copy.

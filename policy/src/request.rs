@@ -306,10 +306,8 @@ fn http(endpoint: &Endpoint, protocol: Protocol, request: &Request<'_>) -> Judge
         return Judged::Nothing;
     }
     if let Some(access) = endpoint.access {
-        return match access_allows(access, protocol, request.method) {
-            true => Judged::Allowed(By::Access(access)),
-            false => Judged::Nothing,
-        };
+        let allowed = access_allows(access, protocol, request.method);
+        return if allowed { Judged::Allowed(By::Access(access)) } else { Judged::Nothing };
     }
     match endpoint.rules.iter().position(|rule| meant(rule, Sense::Allow)) {
         Some(index) => Judged::Allowed(By::Rule(index)),

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use domain::{Destination, Host};
 
-use crate::host_pattern::{HostPattern, between};
+use crate::{
+    host_pattern::{HostPattern, between},
+    prefix,
+};
 
 /// What is found at a host: an endpoint of a block, by index, and one of its ports. Ordered by port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +42,7 @@ struct Node {
     /// One label more, or several.
     many: Bucket,
     /// One label more that begins and ends so.
-    partial: BTreeMap<(Box<str>, Box<str>), Bucket>,
+    partial: BTreeMap<Box<str>, BTreeMap<Box<str>, Bucket>>,
 }
 
 impl Trie {
@@ -71,8 +74,8 @@ impl Trie {
         bucket.push(entry);
     }
 
-    /// Calls `found` for each entry that is about the destination.
-    pub(crate) fn each(&self, to: &Destination, mut found: impl FnMut(Entry)) {
+    /// Calls `found` with entries that are about the destination, in pieces that are in order.
+    pub(crate) fn each<'t>(&'t self, to: &Destination, mut found: impl FnMut(&'t [Entry])) {
         let port = to.port();
         give(&self.anywhere, port, &mut found);
         match &to.host {
@@ -86,7 +89,7 @@ impl Trie {
         }
     }
 
-    fn name(&self, host: &Host, port: u16, found: &mut impl FnMut(Entry)) {
+    fn name<'t>(&'t self, host: &Host, port: u16, found: &mut impl FnMut(&'t [Entry])) {
         let mut rest = host.name().unwrap_or_default();
         let mut node = &self.root;
         loop {
@@ -98,11 +101,12 @@ impl Trie {
             let (before, label) = rest.rsplit_once('.').unwrap_or(("", rest));
             if before.is_empty() {
                 give(&node.one, port, found);
-                for ((begin, end), bucket) in &node.partial {
-                    if between(label, begin, end) {
+                prefix::each(&node.partial, label, |begin, ends| {
+                    for (end, bucket) in ends.iter().filter(|(end, _)| between(label, begin, end)) {
+                        debug_assert!(label.len() >= begin.len() + end.len());
                         give(bucket, port, found);
                     }
-                }
+                });
             }
             match node.children.get(label) {
                 Some(child) => node = child,
@@ -124,17 +128,24 @@ impl Node {
         for bucket in [&mut self.exact, &mut self.one, &mut self.many] {
             bucket.sort_unstable();
         }
-        self.partial.values_mut().for_each(|bucket| bucket.sort_unstable());
+        self.partial
+            .values_mut()
+            .flat_map(BTreeMap::values_mut)
+            .for_each(|bucket| bucket.sort_unstable());
         self.children.values_mut().for_each(Self::sort);
     }
 
     fn partial_bucket(&mut self, begin: &str, end: &str) -> &mut Bucket {
-        self.partial.entry((begin.into(), end.into())).or_default()
+        self.partial.entry(begin.into()).or_default().entry(end.into()).or_default()
     }
 }
 
-fn give(bucket: &Bucket, port: u16, found: &mut impl FnMut(Entry)) {
+fn give<'t>(bucket: &'t Bucket, port: u16, found: &mut impl FnMut(&'t [Entry])) {
     let first = bucket.partition_point(|entry| entry.port < port);
     let rest = bucket.get(first..).unwrap_or_default();
-    rest.iter().take_while(|entry| entry.port == port).for_each(|entry| found(*entry));
+    let count = rest.partition_point(|entry| entry.port == port);
+    match rest.get(..count) {
+        None | Some([]) => {}
+        Some(entries) => found(entries),
+    }
 }

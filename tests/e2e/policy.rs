@@ -69,104 +69,62 @@ impl Desk {
     }
 }
 
+/// Asks, and checks code, decision, policy and a part of the reason.
+fn says(question: &str, code: i32, decision: &str, policy: Value, reason: &str) {
+    let (ended, answer) = Desk::new().check(question);
+    assert_eq!(ended, Some(code), "{question}: {answer}");
+    assert_eq!((&answer["decision"], &answer["policy"]), (&json!(decision), &policy), "{question}");
+    let said = answer["reason"].as_str().unwrap();
+    assert!(said.contains(reason), "{question}: {said}");
+    assert_eq!(answer.as_object().unwrap().len(), 3, "{answer}");
+}
+
 #[test]
-fn one_decision_is_one_line_of_json_and_an_exit_code() {
-    let desk = Desk::new();
-    let curl = "--binary /usr/bin/curl --connect api.github.com:443";
+fn a_connection_is_decided_in_one_line_of_json_and_an_exit_code() {
+    let github = || json!("github-api-readonly");
+    let refused = "binary '/usr/bin/python3' not allowed in policy 'github-api-readonly'";
+    let elsewhere = "endpoint example.org:443 not in policy 'github-api-readonly'";
+    says(
+        "--binary /usr/bin/curl --connect api.github.com:443",
+        0,
+        "allow",
+        github(),
+        "endpoints[0]",
+    );
+    says("--binary /usr/bin/curl --connect example.org:443", 4, "deny", Value::Null, elsewhere);
+    says("--binary /usr/bin/python3 --connect api.github.com:443", 4, "deny", Value::Null, refused);
+    says(
+        "--binary /any --connect inference.local:443",
+        3,
+        "inference",
+        Value::Null,
+        "inference.local",
+    );
+    says("--binary /any --connect api.openai.com:443", 3, "inference", Value::Null, "model API");
+}
+
+#[test]
+fn a_request_is_decided_on_its_canonical_path() {
+    let curl = "--binary /usr/bin/curl --connect api.github.com:443 --method";
+    let github = || json!("github-api-readonly");
+    let posted = "POST /repos/o/r/issues not permitted by policy";
+    says(&format!("{curl} GET --path /zen"), 0, "allow", github(), "access read-only");
+    says(&format!("{curl} POST --path /repos/o/r/issues"), 4, "deny", github(), posted);
     let tool = "--binary /bin/sh --ancestor /opt/a/bin/tool --connect packages.example.com:443";
-    let mirror = "--binary /opt/a/bin/tool --connect mirror.example.com:443";
+    let packages = || json!("packages");
     let cases = [
-        (curl.to_owned(), 0, "allow", json!("github-api-readonly"), "endpoints[0]"),
-        (
-            format!("{curl} --method GET --path /zen"),
-            0,
-            "allow",
-            json!("github-api-readonly"),
-            "access read-only",
-        ),
-        (
-            format!("{curl} --method POST --path /repos/o/r/issues"),
-            4,
-            "deny",
-            json!("github-api-readonly"),
-            "POST /repos/o/r/issues not permitted by policy",
-        ),
-        (
-            format!("{tool} --method GET --path /dl/x --query tag=v1.2"),
-            0,
-            "allow",
-            json!("packages"),
-            "rules[0]",
-        ),
-        (
-            format!("{tool} --method GET --path /dl/x?tag=v2"),
-            4,
-            "deny",
-            json!("packages"),
-            "not permitted",
-        ),
-        (
-            format!("{tool} --method GET --path /dl/%70rivate/x --query tag=v1"),
-            4,
-            "deny",
-            json!("packages"),
-            "GET /dl/private/x blocked by deny rule",
-        ),
-        (
-            format!("{tool} --method GET --path /dl/../../x"),
-            4,
-            "deny",
-            json!("packages"),
-            "above its root",
-        ),
-        (
-            format!("{mirror} --method POST --path /x"),
-            0,
-            "allow",
-            json!("packages"),
-            "enforcement: audit",
-        ),
-        (
-            "--binary /usr/bin/python3 --connect api.github.com:443".to_owned(),
-            4,
-            "deny",
-            Value::Null,
-            "binary '/usr/bin/python3' not allowed in policy 'github-api-readonly'",
-        ),
-        (
-            "--binary /usr/bin/curl --connect example.org:443".to_owned(),
-            4,
-            "deny",
-            Value::Null,
-            "endpoint example.org:443 not in policy 'github-api-readonly'",
-        ),
-        (
-            "--binary /any --connect inference.local:443".to_owned(),
-            3,
-            "inference",
-            Value::Null,
-            "inference.local",
-        ),
-        (
-            "--binary /any --connect api.openai.com:443".to_owned(),
-            3,
-            "inference",
-            Value::Null,
-            "model API",
-        ),
+        ("/dl/x --query tag=v1.2", 0, "allow", "rules[0]"),
+        ("/dl/x?tag=v2", 4, "deny", "GET /dl/x not permitted"),
+        ("/dl/%70rivate/x --query tag=v1", 4, "deny", "GET /dl/private/x blocked by deny rule"),
+        ("/dl/../../x", 4, "deny", "above its root"),
     ];
-    for (question, code, decision, policy, reason) in cases {
-        let (ended, answer) = desk.check(&question);
-        assert_eq!(ended, Some(code), "{question}: {answer}");
-        assert_eq!(
-            (&answer["decision"], &answer["policy"]),
-            (&json!(decision), &policy),
-            "{question}"
-        );
-        let said = answer["reason"].as_str().unwrap();
-        assert!(said.contains(reason), "{question}: {said}");
-        assert_eq!(answer.as_object().unwrap().len(), 3, "{answer}");
+    for (rest, code, decision, reason) in cases {
+        let question = format!("{tool} --method GET --path {rest}");
+        says(&question, code, decision, packages(), reason);
     }
+    let mirror = "--binary /opt/a/bin/tool --connect mirror.example.com:443";
+    let recorded = "recorded and forwarded (enforcement: audit)";
+    says(&format!("{mirror} --method POST --path /x"), 0, "allow", packages(), recorded);
 }
 
 #[test]

@@ -3,20 +3,20 @@
 
 use document::{Mark, Report};
 
-use crate::model::Endpoint;
+use crate::model::{Endpoint, Protocol};
 
 /// Most endpoints that are compared with each other; beyond, a request at two protocols is refused when it comes.
 const COMPARED_MAX: usize = 512;
 
 /// Reports each endpoint that an earlier one of another protocol overlaps.
 pub(super) fn check(endpoints: &[Endpoint], marks: &[(Mark, String)], report: &mut Report) {
-    let inspected = |endpoint: &Endpoint| endpoint.protocol.is_some_and(|one| one.is_inspected());
+    let inspected = |endpoint: &Endpoint| endpoint.protocol.is_some_and(Protocol::is_inspected);
     let all = endpoints.iter().zip(marks).take(COMPARED_MAX);
     let all: Vec<_> = all.filter(|(endpoint, _)| inspected(endpoint)).collect();
     for (index, (endpoint, (mark, path))) in all.iter().enumerate() {
         let earlier = all.iter().take(index).find(|(other, _)| ambiguous(other, endpoint));
         if let Some((other, _)) = earlier {
-            let word = other.protocol.map(|protocol| protocol.as_str()).unwrap_or_default();
+            let word = other.protocol.map(Protocol::as_str).unwrap_or_default();
             let message = format!(
                 "ambiguous endpoints: an earlier one speaks `{word}` for the same host, port and path"
             );

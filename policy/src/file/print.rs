@@ -194,7 +194,7 @@ fn matcher(matcher: &Matcher) -> Value {
     match matcher {
         Matcher::Glob(glob) => json!(glob.as_str()),
         Matcher::Any(globs) => {
-            json!({"any": globs.iter().map(|glob| glob.as_str()).collect::<Vec<_>>()})
+            json!({"any": globs.iter().map(crate::Glob::as_str).collect::<Vec<_>>()})
         }
     }
 }

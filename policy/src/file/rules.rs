@@ -24,7 +24,7 @@ const FIELDS: &[&str] = &[
 /// Most rules of one list, and most matchers of one rule.
 const LIST_MAX: usize = 1024;
 
-/// Methods of HTTP (RFC 9110, 5789) and of WebDAV (RFC 4918), and the frame of a WebSocket.
+/// Methods of HTTP (RFC 9110, 5789) and of its extension for files (RFC 4918), and the frame of a WebSocket.
 const METHODS: [&str; 18] = [
     "GET",
     "HEAD",
@@ -103,21 +103,23 @@ fn rule(
     report: &mut Report,
 ) -> Option<Rule> {
     let fields = spot.table(FIELDS, report)?;
-    let mut rule = Rule::default();
-    rule.method = method(&fields, protocol, report);
     let mut globs = Globs { sense, broken: false };
-    rule.path = optional(&fields, "path").and_then(|spot| path(&spot, &mut globs, report));
-    rule.command = optional(&fields, "command").and_then(|spot| globs.word(&spot, report));
-    rule.query = query(&fields, &mut globs, report);
-    rule.operation_type = operation_type(&fields, report);
-    rule.operation_name =
-        optional(&fields, "operation_name").and_then(|spot| globs.word(&spot, report));
     let list = fields.take("fields").map(|spot| spot.list(report)).unwrap_or_default();
-    rule.fields = list.iter().filter_map(|spot| globs.word(spot, report)).collect();
-    rule.tool = fields.take("tool").and_then(|spot| matcher(&spot, &mut globs, report));
     let params = fields.take("params").and_then(|spot| spot.table(&["name"], report));
     let name = params.and_then(|params| params.take("name"));
-    rule.params_name = name.and_then(|spot| matcher(&spot, &mut globs, report));
+    let mut rule = Rule {
+        method: method(&fields, protocol, report),
+        path: optional(&fields, "path").and_then(|spot| path(&spot, &mut globs, report)),
+        command: optional(&fields, "command").and_then(|spot| globs.word(&spot, report)),
+        query: query(&fields, &mut globs, report),
+        operation_type: operation_type(&fields, report),
+        operation_name: optional(&fields, "operation_name")
+            .and_then(|spot| globs.word(&spot, report)),
+        fields: list.iter().filter_map(|spot| globs.word(spot, report)).collect(),
+        tool: fields.take("tool").and_then(|spot| matcher(&spot, &mut globs, report)),
+        params_name: name.and_then(|spot| matcher(&spot, &mut globs, report)),
+        broken: false,
+    };
     rule.broken = globs.broken;
     in_protocol(&fields, &rule, protocol, report);
     Some(rule)

@@ -7,8 +7,8 @@ use std::{
 
 use domain::Destination;
 use policy::{
-    Because, Caller, CanonicalPath, Connect, Grant, Operation, Policy, Query, Request,
-    RequestVerdict, Verdict,
+    Because, Caller, CanonicalPath, Connect, Grant, Operation, Policy, Query, RefusalCode,
+    Request, RequestVerdict, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -219,7 +219,9 @@ fn request(grant: &Grant<'_>, method: &str, path: &str, query: Option<&str>) -> 
             (Decision::Allow, refusal.place.name(), reason)
         }
         RequestVerdict::Deny(refusal) => {
-            (Decision::Deny, refusal.place.name(), refusal.to_string())
+            let blind = refusal.code == RefusalCode::Unreadable;
+            let blind = if blind { " (what a body asks for cannot be given here)" } else { "" };
+            (Decision::Deny, refusal.place.name(), format!("{refusal}{blind}"))
         }
     };
     Answer { id: None, decision, policy: Some(policy.to_owned()), reason }
