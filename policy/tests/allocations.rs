@@ -1,4 +1,5 @@
 //! A decision allocates nothing, whatever it is.
+#![cfg(test)]
 
 use domain::Destination;
 use policy::{

@@ -1,4 +1,5 @@
 //! Decisions by example: the policies that users know, and what each says.
+#![cfg(test)]
 
 use domain::Destination;
 use policy::{

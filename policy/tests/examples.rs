@@ -1,4 +1,5 @@
 //! The ready policies: each is sound, opens what its agent needs to that agent alone, and leaves models to the router.
+#![cfg(test)]
 
 use std::{fs, path::PathBuf};
 

@@ -1,4 +1,5 @@
 //! Laws of policies, over generated policies and questions.
+#![cfg(test)]
 
 use domain::Destination;
 use policy::{

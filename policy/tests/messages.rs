@@ -1,4 +1,5 @@
 //! One file per message: what is wrong with a policy, in the words that users know, with its place.
+#![cfg(test)]
 
 use std::{fs, path::Path};
 
@@ -20,7 +21,7 @@ fn cases(folder: &str) -> Vec<(String, String, String)> {
 }
 
 fn lines(entries: &[impl ToString]) -> String {
-    entries.iter().map(|entry| format!("{}\n", entry.to_string())).collect()
+    entries.iter().map(|entry| entry.to_string() + "\n").collect()
 }
 
 #[test]
