@@ -42,9 +42,8 @@ fn ask(policy: &Policy, to: &str, request: &str, operation: Operation<'_>) -> St
     let Verdict::Allow(grant) = policy.connect(&connect) else { return "no connection".to_owned() };
     let (method, target) = request.split_once(' ').unwrap();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let path = match CanonicalPath::new(path, grant.encoded_slash()) {
-        Ok(path) => path,
-        Err(_) => return "bad path".to_owned(),
+    let Ok(path) = CanonicalPath::new(path, grant.encoded_slash()) else {
+        return "bad path".to_owned();
     };
     let query = Query::new(query).unwrap();
     match grant.request(&Request { method, path: &path, query: &query, operation }) {
