@@ -12,13 +12,17 @@ use crate::{
     compiled::{Place, Policy},
     file::print,
     host_pattern::HostPattern,
-    model::{Access, Endpoint},
+    model::{Access, Endpoint, Protocol},
     question::{Connect, Request},
+    request::{Judged, RefusalCode, judge},
     rule::{Rule, Sense},
 };
 
 /// Most rules of one endpoint that are told to have missed.
 const RULES_MAX: usize = 3;
+
+/// The weight from which an endpoint is about something else.
+const FAR: u32 = 60;
 
 /// An endpoint, and what keeps it from matching.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +63,9 @@ impl Policy {
         }
         // Stable, so that of equals the one whose name is smallest comes first.
         all.sort_by_key(|near| near.weight);
-        all.truncate(count);
+        // Where some are about the host, the others are noise; where none is, two are enough to see that.
+        let near = all.iter().take_while(|near| near.weight < FAR).count();
+        all.truncate(count.min(if near > 0 { near } else { 2 }));
         all
     }
 }
@@ -88,7 +94,7 @@ fn near(place: Place<'_>, question: &Connect<'_>, request: Option<&Request<'_>>)
     if !known {
         near.miss(10, binary(place, question.caller.binary));
     }
-    let inspected = endpoint.protocol.is_some_and(crate::Protocol::is_inspected);
+    let inspected = endpoint.protocol.is_some_and(Protocol::is_inspected);
     if let Some(request) = request.filter(|_| inspected) {
         near.request(endpoint, request);
     }
@@ -109,13 +115,27 @@ impl Near {
                 format!("widen `path` of {}, or add an endpoint for this path", self.place);
             self.miss(8, Miss { what, change });
         }
-        let denying = endpoint.deny_rules.iter().position(|rule| {
-            rule.matches_http(Sense::Deny, request.method, request.path, request.query)
-        });
-        if let Some(index) = denying {
-            let what = format!("deny_rules[{index}] denies it");
-            let change = format!("remove or narrow {}.deny_rules[{index}]", self.place);
-            self.miss(4, Miss { what, change });
+        let http = matches!(endpoint.protocol, Some(Protocol::Rest | Protocol::Websocket));
+        match endpoint.protocol.map(|protocol| judge(endpoint, protocol, request)) {
+            Some(Judged::Denied(RefusalCode::DenyRule(index))) => {
+                let what = format!("deny_rules[{index}] denies it");
+                let change = format!("remove or narrow {}.deny_rules[{index}]", self.place);
+                self.miss(4, Miss { what, change });
+            }
+            Some(Judged::Denied(code)) => {
+                let what = format!("the body is refused ({})", code.as_str());
+                let change = "send a body in the endpoint's protocol".to_owned();
+                self.miss(4, Miss { what, change });
+            }
+            Some(Judged::Nothing) if !http => {
+                let what = "no rule allows what the body asks for".to_owned();
+                let change = format!("add a rule for it to {}.rules", self.place);
+                self.miss(2, Miss { what, change });
+            }
+            Some(Judged::Nothing | Judged::Allowed(_)) | None => {}
+        }
+        if !http {
+            return;
         }
         if let Some(access) = endpoint.access {
             if let Some(protocol) = endpoint.protocol
@@ -157,7 +177,7 @@ fn host_weight(pattern: &HostPattern, host: &Host) -> u32 {
     match same {
         _ if typo => 30,
         0 | 1 => 1000,
-        _ => 60,
+        _ => FAR,
     }
 }
 
@@ -207,7 +227,7 @@ fn binary(place: Place<'_>, binary: &str) -> Miss {
 fn preset(place: &str, access: Access, method: &str) -> Miss {
     let change = match access {
         Access::ReadOnly
-            if crate::rule::access_allows(Access::ReadWrite, crate::Protocol::Rest, method) =>
+            if crate::rule::access_allows(Access::ReadWrite, Protocol::Rest, method) =>
         {
             format!("write `access: read-write` at {place}, or rules that name what may be sent")
         }
@@ -261,4 +281,86 @@ fn lacks(rule: &Rule, request: &Request<'_>) -> Vec<String> {
         lacks.push(format!("it asks for more than method, path and query: {text}"));
     }
     lacks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Caller, CanonicalPath, EncodedSlash, Operation, PolicyFile, Query};
+
+    const POLICY: &str = "
+version: 1
+network_policies:
+  web:
+    endpoints:
+      - {host: \"*.example.com\", port: 443, protocol: rest, access: read-only, deny_rules: [{method: GET, path: /x}]}
+      - {host: tools.example.org, port: 443, protocol: mcp, access: full}
+    binaries: [{path: /usr/bin/curl}]
+";
+
+    /// What keeps the nearest endpoint from allowing it, and how many others are told about.
+    fn misses(binary: &str, to: &str, request: Option<(&str, &str)>) -> (Vec<String>, usize) {
+        let policy = Policy::new(PolicyFile::parse(POLICY).unwrap().0);
+        let to: Destination = to.parse().unwrap();
+        let caller = Caller { binary, ancestors: &[] };
+        let connect = Connect { caller, to: &to, inference: true };
+        let (method, path) = request.unwrap_or_default();
+        let path = CanonicalPath::new(path, EncodedSlash::Refuse);
+        let query = Query::default();
+        let request = path.as_ref().ok().map(|path| Request {
+            method,
+            path,
+            query: &query,
+            operation: Operation::None,
+        });
+        let near = policy.explain(&connect, request.as_ref(), 5);
+        let words = near[0].misses.iter().map(|miss| miss.what.clone()).collect();
+        (words, near.len() - 1)
+    }
+
+    #[test]
+    fn the_nearest_endpoint_tells_what_it_lacks() {
+        let curl = "/usr/bin/curl";
+        let cases: [(&str, &str, Option<(&str, &str)>, &[&str]); 8] = [
+            (curl, "a.example.com:443", None, &[]),
+            (curl, "a.example.com:80", None, &["the port is 80, and the endpoint has 443"]),
+            (curl, "example.com:443", None, &["`*.example.com` does not mean example.com itself"]),
+            (
+                curl,
+                "a.b.example.com:443",
+                None,
+                &[
+                    "`*` of `*.example.com` stands for one label, and a.b.example.com has more; `**` takes several",
+                ],
+            ),
+            (
+                "/bin/sh",
+                "a.example.com:443",
+                None,
+                &["neither /bin/sh nor an ancestor is among its binaries: /usr/bin/curl"],
+            ),
+            (
+                curl,
+                "a.example.com:443",
+                Some(("POST", "/y")),
+                &["access read-only does not allow POST"],
+            ),
+            (curl, "a.example.com:443", Some(("GET", "/x")), &["deny_rules[0] denies it"]),
+            (
+                curl,
+                "tools.example.org:443",
+                Some(("POST", "/mcp")),
+                &["the body is refused (unreadable_operation)"],
+            ),
+        ];
+        for (binary, to, request, expected) in cases {
+            assert_eq!(misses(binary, to, request).0, expected, "{to} {request:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_other_hosts_is_told_only_where_nothing_is_nearer() {
+        assert_eq!(misses("/usr/bin/curl", "a.example.com:443", None).1, 0);
+        assert_eq!(misses("/usr/bin/curl", "elsewhere.net:443", None).1, 1);
+    }
 }

@@ -264,14 +264,14 @@ fn earliest<'p>(slot: &mut Option<Place<'p>>, place: Place<'p>) {
 }
 
 /// What one endpoint says.
-enum Judged {
+pub(crate) enum Judged {
     Denied(RefusalCode),
     Allowed(By),
     Nothing,
 }
 
 #[derive(Clone, Copy)]
-enum By {
+pub(crate) enum By {
     Rule(usize),
     Access(Access),
     KnownMethods,
@@ -287,7 +287,7 @@ impl By {
     }
 }
 
-fn judge(endpoint: &Endpoint, protocol: Protocol, request: &Request<'_>) -> Judged {
+pub(crate) fn judge(endpoint: &Endpoint, protocol: Protocol, request: &Request<'_>) -> Judged {
     match protocol {
         Protocol::Rest | Protocol::Websocket => http(endpoint, protocol, request),
         Protocol::Graphql => graphql(endpoint, request),
