@@ -1,7 +1,8 @@
 //! The decision about a connection: allow, route for inference, or deny.
 //!
 //! The order of checks: the router's own name; a block that lists the destination and the caller (of several the
-//! one whose name is smallest); a known model API; else deny. Deciding allocates nothing; reasons are put into
+//! one whose name is smallest), unless the destination is an address that may not be dialled; a known model API; else
+//! deny. Deciding allocates nothing; reasons are put into
 //! words when they are shown.
 
 use std::{fmt, net::IpAddr};
@@ -111,6 +112,17 @@ impl<'p> Grant<'p> {
         result
     }
 
+    /// The same for a destination that needs no resolving: an address, or a name of this host (RFC 6761).
+    fn check_literal(&self) -> Result<(), Blocked> {
+        let host = &self.question.to.host;
+        let local = |name: &str| name == "localhost" || name.ends_with(".localhost");
+        match host.address() {
+            Some(address) => self.check_address(address),
+            None if host.name().is_some_and(local) => Err(Blocked::Always),
+            None => Ok(()),
+        }
+    }
+
     fn check_by(&self, place: Place<'p>, address: IpAddr, port: u16) -> Result<(), Blocked> {
         let result = address::check(address, port, &place.endpoint.allowed_ips);
         let address = address.to_canonical();
@@ -181,6 +193,8 @@ pub enum DenyCode {
     Endpoint,
     /// Blocks are about the destination, and none lists the caller.
     Binary,
+    /// A block opens the destination, but it is an address (or a name of this host) that may not be dialled.
+    Address(Blocked),
 }
 
 impl DenyCode {
@@ -190,6 +204,7 @@ impl DenyCode {
             Self::NoPolicies => "no_policies",
             Self::Endpoint => "endpoint_not_allowed",
             Self::Binary => "binary_not_allowed",
+            Self::Address(_) => "ssrf_denied",
         }
     }
 }
@@ -211,6 +226,7 @@ impl fmt::Display for Deny<'_> {
         let to = self.question.to;
         match self.code {
             DenyCode::NoPolicies => f.write_str("network connections not allowed by policy"),
+            DenyCode::Address(blocked) => write!(f, "CONNECT {to} blocked: {blocked}"),
             DenyCode::Endpoint => {
                 let mut blocks = self.policy.blocks().peekable();
                 let mut listed = 0_usize;
@@ -268,7 +284,13 @@ impl Policy {
             let mut inspected = false;
             grant.each(|place| inspected |= is_inspected(place));
             grant.inspected = inspected;
-            return Verdict::Allow(grant);
+            return match grant.check_literal() {
+                Ok(()) => Verdict::Allow(grant),
+                Err(blocked) => {
+                    let code = DenyCode::Address(blocked);
+                    Verdict::Deny(Deny { policy: self, question, code })
+                }
+            };
         }
         if question.inference && inference::is_model_api(question.to) {
             return Verdict::Inference(Inference::ModelApi);

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use domain::{Destination, Host};
 
 use crate::{
+    address,
     compiled::{Place, Policy},
     file::print,
     host_pattern::HostPattern,
@@ -93,6 +94,11 @@ fn near(place: Place<'_>, question: &Connect<'_>, request: Option<&Request<'_>>)
         .any(|path| place.block.binaries.iter().any(|binary| binary.matches(path)));
     if !known {
         near.miss(10, binary(place, question.caller.binary));
+    }
+    if question.to.host.address().is_some_and(address::is_always_blocked) {
+        let what =
+            format!("no policy opens {}: loopback, link-local or unspecified", question.to.host);
+        near.miss(5, Miss { what, change: "reach the service at another address".to_owned() });
     }
     let inspected = endpoint.protocol.is_some_and(Protocol::is_inspected);
     if let Some(request) = request.filter(|_| inspected) {
@@ -321,40 +327,38 @@ network_policies:
     #[test]
     fn the_nearest_endpoint_tells_what_it_lacks() {
         let curl = "/usr/bin/curl";
-        let cases: [(&str, &str, Option<(&str, &str)>, &[&str]); 8] = [
-            (curl, "a.example.com:443", None, &[]),
-            (curl, "a.example.com:80", None, &["the port is 80, and the endpoint has 443"]),
-            (curl, "example.com:443", None, &["`*.example.com` does not mean example.com itself"]),
+        let cases = [
+            (curl, "a.example.com:443", None, ""),
+            (curl, "a.example.com:80", None, "the port is 80, and the endpoint has 443"),
+            (curl, "example.com:443", None, "`*.example.com` does not mean example.com itself"),
             (
                 curl,
                 "a.b.example.com:443",
                 None,
-                &[
-                    "`*` of `*.example.com` stands for one label, and a.b.example.com has more; `**` takes several",
-                ],
+                "`*` of `*.example.com` stands for one label, and a.b.example.com has more; `**` takes several",
             ),
             (
                 "/bin/sh",
                 "a.example.com:443",
                 None,
-                &["neither /bin/sh nor an ancestor is among its binaries: /usr/bin/curl"],
+                "neither /bin/sh nor an ancestor is among its binaries: /usr/bin/curl",
             ),
             (
                 curl,
                 "a.example.com:443",
                 Some(("POST", "/y")),
-                &["access read-only does not allow POST"],
+                "access read-only does not allow POST",
             ),
-            (curl, "a.example.com:443", Some(("GET", "/x")), &["deny_rules[0] denies it"]),
+            (curl, "a.example.com:443", Some(("GET", "/x")), "deny_rules[0] denies it"),
             (
                 curl,
                 "tools.example.org:443",
                 Some(("POST", "/mcp")),
-                &["the body is refused (unreadable_operation)"],
+                "the body is refused (unreadable_operation)",
             ),
         ];
         for (binary, to, request, expected) in cases {
-            assert_eq!(misses(binary, to, request).0, expected, "{to} {request:?}");
+            assert_eq!(misses(binary, to, request).0.join("; "), expected, "{to} {request:?}");
         }
     }
 

@@ -3,8 +3,9 @@
 //! Not here: reading (`file`), deciding (`compiled`, `connect`, `request`). Invariant: a [`PolicyFile`] comes only
 //! from [`PolicyFile::parse`](crate::PolicyFile::parse), so that nothing unchecked is ever compiled.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
+use domain::Host;
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -370,8 +371,43 @@ pub struct Middleware {
     pub config: Value,
     /// Whether requests pass when it fails.
     pub fail_open: bool,
-    /// Hosts whose requests it sees.
-    pub include: Vec<String>,
-    /// Hosts whose requests it does not see.
-    pub exclude: Vec<String>,
+    /// Hosts whose requests it sees; all where the list is empty.
+    pub include: Vec<Scope>,
+    /// Hosts whose requests it does not see all the same.
+    pub exclude: Vec<Scope>,
+}
+
+/// Hosts that a middleware is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every host.
+    All,
+    /// These.
+    Hosts(HostPattern),
+}
+
+impl Scope {
+    fn holds(&self, host: &Host) -> bool {
+        match self {
+            Self::All => true,
+            Self::Hosts(pattern) => pattern.matches(host),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Hosts(pattern) => write!(f, "{pattern}"),
+        }
+    }
+}
+
+impl Middleware {
+    /// Whether it sees requests to this host.
+    pub fn sees(&self, host: &Host) -> bool {
+        let any = |scopes: &[Scope]| scopes.iter().any(|scope| scope.holds(host));
+        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
+    }
 }

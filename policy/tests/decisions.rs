@@ -173,7 +173,6 @@ fn addresses_are_checked_by_the_endpoint_that_opens_them() {
     let plain = "{host: a.org, port: 443}";
     let listed = "{host: a.org, port: 443, allowed_ips: [10.0.5.0/24]}";
     let hostless = "{ports: [80, 6443], allowed_ips: [10.0.0.0/8]}";
-    let literal = "{host: 10.0.0.5, port: 80}";
     let cases = [
         (plain, "a.org:443", "93.184.216.34", Ok(())),
         (plain, "a.org:443", "10.0.5.1", Err(Blocked::Internal)),
@@ -182,17 +181,33 @@ fn addresses_are_checked_by_the_endpoint_that_opens_them() {
         (listed, "a.org:443", "93.184.216.34", Err(Blocked::NotListed)),
         (hostless, "any.thing:80", "10.9.9.9", Ok(())),
         (hostless, "any.thing:6443", "10.9.9.9", Err(Blocked::ControlPort)),
-        (literal, "10.0.0.5:80", "10.0.0.5", Ok(())),
-        ("{host: 127.0.0.1, port: 80}", "127.0.0.1:80", "127.0.0.1", Err(Blocked::Always)),
-        (
-            "{host: 169.254.169.254, port: 80}",
-            "169.254.169.254:80",
-            "169.254.169.254",
-            Err(Blocked::Always),
-        ),
     ];
     for (endpoint, to, address, expected) in cases {
         assert_eq!(check(endpoint, to, address), expected, "{endpoint} {address}");
+    }
+}
+
+#[test]
+fn what_needs_no_resolving_is_checked_at_once() {
+    let listed = "allowed_ips: [10.0.0.0/8]";
+    let cases = [
+        ("{host: 10.0.0.5, port: 80}".to_owned(), "10.0.0.5:80", "allow web"),
+        (format!("{{ports: [80], {listed}}}"), "10.9.9.9:80", "allow web"),
+        (format!("{{ports: [80], {listed}}}"), "any.thing:80", "allow web"),
+        ("{host: 127.0.0.1, port: 80}".to_owned(), "127.0.0.1:80", "internal address"),
+        ("{host: \"::1\", port: 80}".to_owned(), "[::1]:80", "internal address"),
+        ("{host: 169.254.169.254, port: 80}".to_owned(), "169.254.169.254:80", "internal address"),
+        ("{host: 127.0.0.1, port: 80}".to_owned(), "[::ffff:127.0.0.1]:80", "internal address"),
+        ("{host: localhost, port: 80}".to_owned(), "localhost:80", "internal address"),
+        (format!("{{ports: [80], {listed}}}"), "localhost:80", "internal address"),
+        (format!("{{ports: [80], {listed}}}"), "8.8.8.8:80", "allowed_ips check failed"),
+        (format!("{{ports: [6443], {listed}}}"), "10.0.0.1:6443", "allowed_ips check failed"),
+    ];
+    for (endpoint, to, expected) in cases {
+        let said = connect(&one(&endpoint), CURL, &[], to);
+        let refused = format!("deny ssrf_denied: CONNECT {to} blocked: {expected}");
+        let refused = refused.replace("[::ffff:127.0.0.1]", "127.0.0.1");
+        assert!(said == expected || said == refused, "{endpoint}: {said}");
     }
 }
 
@@ -385,6 +400,10 @@ fn every_field_is_read_and_printed() {
     let printed = file.to_yaml().unwrap();
     let (again, _) = PolicyFile::parse(&printed).unwrap();
     assert_eq!(again, file, "{printed}");
+    let redact = &file.middlewares["redact"];
+    let sees = |host: &str| redact.sees(&host.parse().unwrap());
+    assert!(sees("a.example.com") && sees("api.example.org"));
+    assert!(!sees("safe.example.com") && !sees("example.net"));
     let slash = CanonicalPath::new("/a%2fb", EncodedSlash::Keep).unwrap();
     assert_eq!(slash.as_str(), "/a%2Fb");
 }

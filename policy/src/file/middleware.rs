@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use document::{Key, Kind, Report, Spot, Table};
 use serde_json::{Number, Value};
 
-use super::{optional, texts};
-use crate::{host_pattern::HostPattern, model::Middleware};
+use super::optional;
+use crate::{
+    host_pattern::HostPattern,
+    model::{Middleware, Scope},
+};
 
 /// Most entries of the section: each costs every request that it sees.
 const MIDDLEWARES_MAX: usize = 10;
@@ -60,17 +63,20 @@ fn middleware(spot: &Spot<'_>, report: &mut Report) -> Option<Middleware> {
     })
 }
 
-fn hosts(spot: &Spot<'_>, report: &mut Report) -> Vec<String> {
-    let patterns = texts(spot, report);
-    if patterns.len() > PATTERNS_MAX {
+fn hosts(spot: &Spot<'_>, report: &mut Report) -> Vec<Scope> {
+    let items = spot.list(report);
+    if items.len() > PATTERNS_MAX {
         spot.fault(report, format!("at most {PATTERNS_MAX} patterns are possible"), None);
     }
-    for pattern in patterns.iter().take(PATTERNS_MAX).filter(|pattern| *pattern != "*") {
-        if let Err(error) = pattern.parse::<HostPattern>() {
-            spot.fault(report, error.to_string(), None);
+    let mut scopes = Vec::new();
+    for item in items.iter().take(PATTERNS_MAX) {
+        match item.text(report) {
+            Some("*") => scopes.push(Scope::All),
+            Some(_) => scopes.extend(item.parsed::<HostPattern>(report).map(Scope::Hosts)),
+            None => {}
         }
     }
-    patterns
+    scopes
 }
 
 /// A value without a fixed form, as JSON.

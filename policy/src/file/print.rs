@@ -8,7 +8,7 @@ use crate::{
     host_pattern::HostPattern,
     model::{
         Block, Credentials, Endpoint, Enforcement, Filesystem, GraphqlOptions, McpOptions,
-        Middleware, PolicyFile, Process, Protocol, Scrutiny, Tls,
+        Middleware, PolicyFile, Process, Protocol, Scope, Scrutiny, Tls,
     },
     rule::{Matcher, Rule},
 };
@@ -211,8 +211,9 @@ fn middleware(middleware: &Middleware) -> Value {
         out.set("on_error", json!("fail_open"));
     }
     let mut endpoints = Out::default();
-    endpoints.filled("include", json!(middleware.include));
-    endpoints.filled("exclude", json!(middleware.exclude));
+    let texts = |scopes: &[Scope]| scopes.iter().map(|scope| json!(scope.to_string())).collect();
+    endpoints.filled("include", texts(&middleware.include));
+    endpoints.filled("exclude", texts(&middleware.exclude));
     out.filled("endpoints", endpoints.value());
     out.value()
 }
