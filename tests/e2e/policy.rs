@@ -22,6 +22,7 @@ network_policies:
     name: github-api-readonly
     endpoints:
       - {host: api.github.com, port: 443, protocol: rest, enforcement: enforce, access: read-only}
+      - {host: 169.254.169.254, port: 80}
     binaries: [{path: /usr/bin/curl}]
   packages:
     endpoints:
@@ -101,6 +102,12 @@ fn a_connection_is_decided_in_one_line_of_json_and_an_exit_code() {
         "inference.local",
     );
     says("--binary /any --connect api.openai.com:443", 3, "inference", Value::Null, "model API");
+}
+
+#[test]
+fn an_address_that_nothing_opens_is_denied_although_a_policy_lists_it() {
+    let metadata = "CONNECT 169.254.169.254:80 blocked: internal address";
+    says("--binary /usr/bin/curl --connect 169.254.169.254:80", 4, "deny", Value::Null, metadata);
 }
 
 #[test]
@@ -262,10 +269,8 @@ fn diff_tells_what_a_running_sandbox_takes() {
     let desk = Desk::new();
     desk.write(
         "hot.yaml",
-        &POLICY.replace(
-            "access: read-only}\n    binaries: [{path: /usr/bin/curl}]",
-            "access: full}\n    binaries: [{path: /usr/bin/curl}]",
-        ),
+        &POLICY
+            .replace("access: read-only}\n      - {host: 169", "access: full}\n      - {host: 169"),
     );
     desk.write("fixed.yaml", &POLICY.replace("read_only: [/usr]", "read_only: [/opt]"));
     let same = desk.run(&["policy", "diff", "policy.yaml", "policy.yaml"]).expect(0);
