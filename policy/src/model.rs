@@ -1,7 +1,7 @@
 //! A policy as it is written, every value sound: what is merged, compared, printed and compiled.
 //!
-//! Not here: reading (`file`), deciding (`compiled`, `connect`, `request`). Invariant: a [`PolicyFile`] comes only
-//! from [`PolicyFile::parse`](crate::PolicyFile::parse), so that nothing unchecked is ever compiled.
+//! Not here: reading (`file`), deciding (`compiled`, `connect`, `request`). Invariant: what `parse` and `merged` give
+//! has passed every check of the reader; whoever builds a policy by hand prints it and reads it back.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -139,6 +139,19 @@ pub struct Endpoint {
     pub mcp: McpOptions,
     /// Largest JSON-RPC body, bytes.
     pub json_rpc_body_bytes_max: Option<u64>,
+}
+
+impl Endpoint {
+    /// Largest request body that is read for what it asks, bytes; `None` where the protocol has it in the head.
+    pub fn operation_body_bytes_max(&self) -> Option<u64> {
+        let given = match self.protocol? {
+            Protocol::Graphql => self.graphql.body_bytes_max,
+            Protocol::Mcp => self.mcp.body_bytes_max,
+            Protocol::JsonRpc => self.json_rpc_body_bytes_max,
+            Protocol::Rest | Protocol::Websocket | Protocol::Sql | Protocol::Tcp => return None,
+        };
+        Some(given.unwrap_or(OPERATION_BODY_BYTES_MAX))
+    }
 }
 
 /// What is spoken at an endpoint.
@@ -356,7 +369,7 @@ impl Default for McpOptions {
 }
 
 /// Largest body of an MCP, JSON-RPC or GraphQL request that is looked at, bytes, where a file says nothing else.
-pub const OPERATION_BODY_BYTES_MAX: u64 = 65_536;
+const OPERATION_BODY_BYTES_MAX: u64 = 65_536;
 
 /// One entry of `network_middlewares`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -400,6 +400,10 @@ fn every_field_is_read_and_printed() {
     let printed = file.to_yaml().unwrap();
     let (again, _) = PolicyFile::parse(&printed).unwrap();
     assert_eq!(again, file, "{printed}");
+    let bytes = |key: &str, at: usize| file.network[key].endpoints[at].operation_body_bytes_max();
+    let limits =
+        [bytes("rest_api", 0), bytes("graphql_api", 0), bytes("tools", 0), bytes("tools", 1)];
+    assert_eq!(limits, [None, Some(131_072), Some(131_072), Some(4096)]);
     let redact = &file.middlewares["redact"];
     let sees = |host: &str| redact.sees(&host.parse().unwrap());
     assert!(sees("a.example.com") && sees("api.example.org"));

@@ -71,10 +71,11 @@ impl Desk {
 }
 
 /// Asks, and checks code, decision, policy and a part of the reason.
-fn says(question: &str, code: i32, decision: &str, policy: Value, reason: &str) {
+fn says(question: &str, code: i32, decision: &str, policy: Option<&str>, reason: &str) {
     let (ended, answer) = Desk::new().check(question);
     assert_eq!(ended, Some(code), "{question}: {answer}");
-    assert_eq!((&answer["decision"], &answer["policy"]), (&json!(decision), &policy), "{question}");
+    let told = (&answer["decision"], &answer["policy"]);
+    assert_eq!(told, (&json!(decision), &json!(policy)), "{question}");
     let said = answer["reason"].as_str().unwrap();
     assert!(said.contains(reason), "{question}: {said}");
     assert_eq!(answer.as_object().unwrap().len(), 3, "{answer}");
@@ -82,43 +83,31 @@ fn says(question: &str, code: i32, decision: &str, policy: Value, reason: &str) 
 
 #[test]
 fn a_connection_is_decided_in_one_line_of_json_and_an_exit_code() {
-    let github = || json!("github-api-readonly");
+    let github = Some("github-api-readonly");
     let refused = "binary '/usr/bin/python3' not allowed in policy 'github-api-readonly'";
     let elsewhere = "endpoint example.org:443 not in policy 'github-api-readonly'";
-    says(
-        "--binary /usr/bin/curl --connect api.github.com:443",
-        0,
-        "allow",
-        github(),
-        "endpoints[0]",
-    );
-    says("--binary /usr/bin/curl --connect example.org:443", 4, "deny", Value::Null, elsewhere);
-    says("--binary /usr/bin/python3 --connect api.github.com:443", 4, "deny", Value::Null, refused);
-    says(
-        "--binary /any --connect inference.local:443",
-        3,
-        "inference",
-        Value::Null,
-        "inference.local",
-    );
-    says("--binary /any --connect api.openai.com:443", 3, "inference", Value::Null, "model API");
+    says("--binary /usr/bin/curl --connect api.github.com:443", 0, "allow", github, "endpoints[0]");
+    says("--binary /usr/bin/curl --connect example.org:443", 4, "deny", None, elsewhere);
+    says("--binary /usr/bin/python3 --connect api.github.com:443", 4, "deny", None, refused);
+    says("--binary /any --connect inference.local:443", 3, "inference", None, "inference.local");
+    says("--binary /any --connect api.openai.com:443", 3, "inference", None, "model API");
 }
 
 #[test]
 fn an_address_that_nothing_opens_is_denied_although_a_policy_lists_it() {
     let metadata = "CONNECT 169.254.169.254:80 blocked: internal address";
-    says("--binary /usr/bin/curl --connect 169.254.169.254:80", 4, "deny", Value::Null, metadata);
+    says("--binary /usr/bin/curl --connect 169.254.169.254:80", 4, "deny", None, metadata);
 }
 
 #[test]
 fn a_request_is_decided_on_its_canonical_path() {
     let curl = "--binary /usr/bin/curl --connect api.github.com:443 --method";
-    let github = || json!("github-api-readonly");
+    let github = Some("github-api-readonly");
     let posted = "POST /repos/o/r/issues not permitted by policy";
-    says(&format!("{curl} GET --path /zen"), 0, "allow", github(), "access read-only");
-    says(&format!("{curl} POST --path /repos/o/r/issues"), 4, "deny", github(), posted);
+    says(&format!("{curl} GET --path /zen"), 0, "allow", github, "access read-only");
+    says(&format!("{curl} POST --path /repos/o/r/issues"), 4, "deny", github, posted);
     let tool = "--binary /bin/sh --ancestor /opt/a/bin/tool --connect packages.example.com:443";
-    let packages = || json!("packages");
+    let packages = Some("packages");
     let cases = [
         ("/dl/x --query tag=v1.2", 0, "allow", "rules[0]"),
         ("/dl/x?tag=v2", 4, "deny", "GET /dl/x not permitted"),
@@ -127,11 +116,11 @@ fn a_request_is_decided_on_its_canonical_path() {
     ];
     for (rest, code, decision, reason) in cases {
         let question = format!("{tool} --method GET --path {rest}");
-        says(&question, code, decision, packages(), reason);
+        says(&question, code, decision, packages, reason);
     }
     let mirror = "--binary /opt/a/bin/tool --connect mirror.example.com:443";
     let recorded = "recorded and forwarded (enforcement: audit)";
-    says(&format!("{mirror} --method POST --path /x"), 0, "allow", packages(), recorded);
+    says(&format!("{mirror} --method POST --path /x"), 0, "allow", packages, recorded);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::{
 
 use domain::Destination;
 use policy::{
-    Because, Caller, CanonicalPath, Connect, Grant, Operation, Policy, Query, RefusalCode,
-    Request, RequestVerdict, Verdict,
+    Because, Caller, CanonicalPath, Connect, Grant, Operation, Policy, Query, RefusalCode, Request,
+    RequestVerdict, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
