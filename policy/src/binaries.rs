@@ -124,8 +124,18 @@ impl Known<'_> {
             }
             return;
         }
-        let listed = |entry: &&Entry| holds(lists, entry.block);
-        entries.iter().filter(listed).for_each(|entry| found(*entry));
+        // Entries of one block follow each other.
+        let mut last = None;
+        for entry in entries {
+            let listed = match last {
+                Some((block, listed)) if block == entry.block => listed,
+                _ => holds(lists, entry.block),
+            };
+            last = Some((entry.block, listed));
+            if listed {
+                found(*entry);
+            }
+        }
     }
 }
 
@@ -171,7 +181,7 @@ mod tests {
                 [("/opt/tool3", &ancestors[..]), ("/opt/tool3", &[]), ("/x", &[])]
             {
                 let caller = Caller { binary, ancestors };
-                let entry = |block| Entry { port: 1, block, endpoint: 0 };
+                let entry = |block| Entry { port: 1, block, ..Entry::default() };
                 for count in [1, 40] {
                     let entries: Vec<Entry> = (0..40).take(count).map(entry).collect();
                     let mut found = Vec::new();

@@ -5,7 +5,7 @@
 
 use crate::{
     binaries::Binaries,
-    model::{Block, Endpoint, PolicyFile},
+    model::{Block, Endpoint, PolicyFile, Protocol},
     question::Connect,
     trie::{Entry, Trie},
 };
@@ -52,7 +52,9 @@ impl Policy {
         let mut entries = Vec::new();
         for (index, block) in all() {
             for (place, endpoint) in (0_u32..).zip(&block.endpoints) {
-                let entry = |port: &u16| Entry { port: *port, block: index, endpoint: place };
+                let inspected = endpoint.protocol.is_some_and(Protocol::is_inspected);
+                let entry =
+                    |port: &u16| Entry { port: *port, block: index, endpoint: place, inspected };
                 let host = endpoint.host.as_ref();
                 entries.extend(endpoint.ports.iter().map(|port| (host, entry(port))));
             }

@@ -268,9 +268,11 @@ impl Policy {
             return Verdict::Inference(Inference::Router);
         }
         let mut best: Option<Entry> = None;
-        let mut entries = [Entry { port: 0, block: 0, endpoint: 0 }; ENTRIES_MAX];
+        let mut entries = [Entry::default(); ENTRIES_MAX];
         let mut count = 0;
+        let mut inspected = false;
         let listed = self.granted(question, |entry| {
+            inspected |= entry.inspected;
             best = Some(best.map_or(entry, |best| best.min(entry)));
             if let Some(slot) = entries.get_mut(count) {
                 *slot = entry;
@@ -279,11 +281,7 @@ impl Policy {
         });
         if let Some(place) = best.and_then(|best| self.place(best)) {
             let question = *question;
-            let mut grant =
-                Grant { policy: self, question, place, inspected: false, entries, count };
-            let mut inspected = false;
-            grant.each(|place| inspected |= is_inspected(place));
-            grant.inspected = inspected;
+            let grant = Grant { policy: self, question, place, inspected, entries, count };
             return match grant.check_literal() {
                 Ok(()) => Verdict::Allow(grant),
                 Err(blocked) => {

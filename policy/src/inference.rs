@@ -25,7 +25,7 @@ const PORT: u16 = 443;
 static KNOWN: LazyLock<Trie> = LazyLock::new(|| {
     // A test holds that every line is a pattern.
     let patterns: Vec<HostPattern> = lines().filter_map(|line| line.parse().ok()).collect();
-    let entry = Entry { port: PORT, block: 0, endpoint: 0 };
+    let entry = Entry { port: PORT, ..Entry::default() };
     Trie::new(patterns.iter().map(|pattern| (Some(pattern), entry)))
 });
 

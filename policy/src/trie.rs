@@ -14,11 +14,13 @@ use crate::{
 };
 
 /// What is found at a host: an endpoint of a block, by index, and one of its ports. Ordered by port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
     pub(crate) port: u16,
     pub(crate) block: u32,
     pub(crate) endpoint: u32,
+    /// Whether each request there is looked at.
+    pub(crate) inspected: bool,
 }
 
 /// Entries in order.
