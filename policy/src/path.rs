@@ -103,7 +103,7 @@ impl fmt::Display for CanonicalPath<'_> {
 
 /// What stands in a path as it is: unreserved characters and the delimiters without a meaning of their own
 /// (RFC 3986, section 3.3), but `;`.
-fn is_plain(byte: u8) -> bool {
+pub(crate) fn is_plain(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'@' | b'&'..=b':' | b'_' | b'~' | b'!' | b'$' | b'=')
 }
 
@@ -176,7 +176,8 @@ fn hex(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
-fn push(out: &mut String, byte: u8, plain: bool) {
+/// Writes a byte as it is, or escaped.
+pub(crate) fn push(out: &mut String, byte: u8, plain: bool) {
     if plain {
         out.push(char::from(byte));
     } else {

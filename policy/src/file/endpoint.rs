@@ -124,8 +124,9 @@ fn ports(fields: &Table<'_>, report: &mut Report) -> Vec<u16> {
 /// The selector; faults, because an endpoint that speaks for other paths than meant is not safe.
 fn path(fields: &Table<'_>, report: &mut Report) -> Option<Glob> {
     let spot = optional(fields, "path")?;
-    match Glob::path(spot.text(report)?) {
-        Ok(glob) => Some(glob),
+    let text = spot.text(report)?;
+    match Glob::path(&rules::spelled(text)) {
+        Ok(glob) => Some(glob.written_as(text)),
         Err(error) => {
             spot.fault(report, format!("bad glob syntax: {error}"), None);
             None

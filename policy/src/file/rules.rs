@@ -6,6 +6,7 @@ use super::optional;
 use crate::{
     glob::{Glob, GlobError},
     model::Protocol,
+    path,
     rule::{Matcher, Rule, Sense},
 };
 
@@ -109,7 +110,7 @@ fn rule(
     let name = params.and_then(|params| params.take("name"));
     let mut rule = Rule {
         method: method(&fields, protocol, report),
-        path: optional(&fields, "path").and_then(|spot| path(&spot, &mut globs, report)),
+        path: optional(&fields, "path").and_then(|spot| path_glob(&spot, &mut globs, report)),
         command: optional(&fields, "command").and_then(|spot| globs.word(&spot, report)),
         query: query(&fields, &mut globs, report),
         operation_type: operation_type(&fields, report),
@@ -178,7 +179,7 @@ fn operation_type(fields: &Table<'_>, report: &mut Report) -> Option<String> {
 }
 
 /// A rule's path. What no canonical path can match is worth a word.
-fn path(spot: &Spot<'_>, globs: &mut Globs, report: &mut Report) -> Option<Glob> {
+fn path_glob(spot: &Spot<'_>, globs: &mut Globs, report: &mut Report) -> Option<Glob> {
     let text = spot.text(report)?;
     if text == "*" {
         let message =
@@ -186,24 +187,41 @@ fn path(spot: &Spot<'_>, globs: &mut Globs, report: &mut Report) -> Option<Glob>
         spot.notice(report, message);
     } else if !text.starts_with(['/', '*', '{', '[', '?', '\\']) {
         spot.notice(report, "paths begin with `/`, so this matches none");
-    } else if text.contains("//") || text.split('/').any(|part| matches!(part, "." | "..")) {
+    } else if text.contains("//")
+        || text.contains(';')
+        || text.split('/').any(|part| matches!(part, "." | ".."))
+    {
         spot.notice(
             report,
-            "paths are matched after dots and doubled slashes are resolved, so this matches none",
+            "paths are matched without dots, doubled slashes and parameters, so this matches none",
         );
     }
     globs.check(Glob::path(&spelled(text)), spot, report).map(|glob| glob.written_as(text))
 }
 
-/// The pattern as canonical paths spell it: characters beyond ASCII and blanks are escaped there.
-fn spelled(text: &str) -> String {
+/// The pattern as canonical paths spell it, so that one that is written with other escapes means the same.
+pub(super) fn spelled(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii() && c != ' ' {
-            out.push(c);
-        } else {
-            let mut bytes = [0; 4];
-            out.extend(c.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")));
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match escaped.filter(|_| *byte == b'%') {
+            Some(value) => {
+                rest = after.get(2..).unwrap_or_default();
+                if path::is_plain(value) && value != b'/' {
+                    // Escaped, it was no wildcard.
+                    out.extend((b"*!,".contains(&value)).then_some('\\'));
+                    out.push(char::from(value));
+                } else {
+                    path::push(&mut out, value, false);
+                }
+            }
+            None if path::is_plain(*byte) || b"%?[]{}\\^;".contains(byte) => {
+                out.push(char::from(*byte));
+            }
+            None => path::push(&mut out, *byte, false),
         }
     }
     out
