@@ -1,30 +1,22 @@
 //! The router file: YAML text in, a [`Configuration`] or everything that is wrong with it out.
 //!
-//! Here: the sections and their joint checks. Below: the tree with places (`yaml`), reading fields (`read`), the
-//! sections (`backend`, `model`, `sensitivity`, `limits`) and what was found (`report`).
-//! Not here: files, the environment (`${NAME}` is not expanded), credentials.
+//! Here: the sections and their joint checks. Below: the sections (`backend`, `model`, `sensitivity`, `limits`).
+//! Not here: reading YAML with places (`document`), files, the environment (`${NAME}` is not expanded), credentials.
 //!
 //! Invariant: a file with any fault gives no configuration, and all faults are found in one go.
 
 mod backend;
 mod limits;
 mod model;
-mod near;
-mod read;
-mod report;
 mod scalar;
 mod sensitivity;
-mod yaml;
 
-use std::{collections::HashSet, error, fmt};
+use std::collections::HashSet;
 
+pub use document::{Fault, Notice};
+use document::{Mark, Report, Spot, Table};
 use router::decide::{Alias, Settings, UnknownModel};
 
-use self::{
-    read::{Spot, Table},
-    report::Report,
-    yaml::Mark,
-};
 use crate::configuration::Configuration;
 
 /// Largest router file, bytes. A hundred backends with ten models each take 100 KiB.
@@ -63,61 +55,14 @@ pub fn parse(text: &str) -> Result<(Configuration, Vec<Notice>), Vec<Fault>> {
     }
 }
 
-/// Something that makes a router file unusable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// The field, as `backends[0].zone`; empty for the file as a whole.
-    pub path: String,
-    /// What is wrong, lower case, without a full stop.
-    pub message: String,
-    /// What would help.
-    pub help: Option<String>,
-}
-
-/// Something that an operator should know of a file that is used all the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// The field, as `backends[0].zone`.
-    pub path: String,
-    /// What is odd, lower case, without a full stop.
-    pub message: String,
-}
-
-impl fmt::Display for Fault {
-    /// `12:7: backends[0].zoen: unknown field; did you mean `zone`?`; the caller puts the file's name before it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        entry(f, (self.line, self.column), &self.path, &self.message)?;
-        match &self.help {
-            Some(help) => write!(f, "; {help}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl error::Error for Fault {}
-
-impl fmt::Display for Notice {
-    /// As a [`Fault`] is shown.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        entry(f, (self.line, self.column), &self.path, &self.message)
-    }
-}
-
 fn whole(text: &str, report: &mut Report) -> Option<Configuration> {
     if text.len() > FILE_BYTES_MAX {
         let message = format!("the file has more than {FILE_BYTES_MAX} bytes");
         report.fault(Mark { line: 1, column: 1 }, "", message, None);
         return None;
     }
-    let root = yaml::read(text, report)?;
+    let help = "it needs at least `version: 1` and `backends`";
+    let root = document::read(text, help, report)?;
     let table = Spot::root(&root).table(SECTIONS, report)?;
     version(&table, report);
     let (rules, terms) = sensitivity::read(&table, report);
@@ -201,20 +146,6 @@ fn unserved(field: &Spot<'_>, asked: u8, best: Option<u8>, report: &mut Report) 
 /// A quality, 0 to 100.
 fn quality(spot: &Spot<'_>, report: &mut Report) -> Option<u8> {
     spot.integer(0..=100, report).and_then(|number| u8::try_from(number).ok())
-}
-
-/// `line:column: path: message`, the path left out where it is the whole file.
-fn entry(
-    f: &mut fmt::Formatter<'_>,
-    (line, column): (usize, usize),
-    path: &str,
-    message: &str,
-) -> fmt::Result {
-    write!(f, "{line}:{column}: ")?;
-    if !path.is_empty() {
-        write!(f, "{path}: ")?;
-    }
-    f.write_str(message)
 }
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub(crate) enum Command {
     Cost(CostArgs),
     /// The record of decisions (OCSF events)
     Audit(AuditArgs),
+    /// What a sandbox policy allows, and why
+    #[command(subcommand, visible_alias = "pol")]
+    Policy(PolicyCommand),
     /// The whole story on this machine in a few seconds, without network or root
     Demo(DemoArgs),
     /// Completions for your shell, on standard output
@@ -182,6 +185,84 @@ impl From<DialectWord> for Dialect {
             DialectWord::CountTokens => Self::AnthropicCountTokens,
         }
     }
+}
+
+/// `openshell policy …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// One decision, without resolving names; exit code 0 allow, 3 inference, 4 deny, 1 a policy that is refused
+    Check(PolicyCheckArgs),
+    /// Why: the rule that decides, and what would have to change in those that nearly matched
+    Explain(PolicyExplainArgs),
+    /// What differs between two policies, and what of it needs a new sandbox
+    Diff(PolicyDiffArgs),
+}
+
+/// `openshell policy check`
+#[derive(Debug, Args)]
+pub(crate) struct PolicyCheckArgs {
+    /// The policy file; without a question it is only checked
+    #[arg(long, short, value_name = "FILE", env = "OPENSHELL_SANDBOX_POLICY")]
+    pub(crate) policy: PathBuf,
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
+    /// Read questions {"id","binary","ancestors","connect","method","path","query"} from standard input, one a
+    /// line, and write one answer a line
+    #[arg(long, conflicts_with_all = ["binary", "ancestor", "connect", "method", "path", "query"])]
+    pub(crate) ndjson: bool,
+    /// Output format
+    #[arg(long, short, value_enum, default_value = "json")]
+    pub(crate) output: Format,
+}
+
+/// `openshell policy explain`
+#[derive(Debug, Args)]
+pub(crate) struct PolicyExplainArgs {
+    /// The policy file
+    #[arg(long, short, value_name = "FILE", env = "OPENSHELL_SANDBOX_POLICY")]
+    pub(crate) policy: PathBuf,
+    #[command(flatten)]
+    pub(crate) question: QuestionArgs,
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// Who wants to go where, and for what.
+#[derive(Debug, Args)]
+pub(crate) struct QuestionArgs {
+    /// The real path of the executable that connects
+    #[arg(long, value_name = "PATH", requires = "connect")]
+    pub(crate) binary: Option<String>,
+    /// The executable of an ancestor, the parent first; may be repeated
+    #[arg(long, value_name = "PATH", requires = "binary")]
+    pub(crate) ancestor: Vec<String>,
+    /// Where to
+    #[arg(long, value_name = "HOST:PORT", requires = "binary")]
+    pub(crate) connect: Option<domain::Destination>,
+    /// The HTTP method of a request on that connection
+    #[arg(long, value_name = "METHOD", requires_all = ["connect", "path"])]
+    pub(crate) method: Option<String>,
+    /// The path of the request, as it is sent
+    #[arg(long, value_name = "PATH", requires = "method")]
+    pub(crate) path: Option<String>,
+    /// The query of the request, without its question mark
+    #[arg(long, value_name = "QUERY", requires = "path")]
+    pub(crate) query: Option<String>,
+}
+
+/// `openshell policy diff`
+#[derive(Debug, Args)]
+pub(crate) struct PolicyDiffArgs {
+    /// The policy in force
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// The policy that would replace it
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
 }
 
 /// `openshell classify`

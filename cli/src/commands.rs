@@ -7,6 +7,7 @@ mod cost;
 mod demo;
 mod events;
 mod explain;
+mod policy;
 mod run;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Classify(args) => classify::run(&args),
         Command::Cost(args) => cost::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Policy(command) => policy::run(command),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
             // Into memory first: the generator panics where a reader such as `head` has gone.

@@ -27,6 +27,7 @@ mod failover;
 mod late_system;
 mod limits;
 mod own_authorities;
+mod policy;
 mod reload;
 mod spans;
 mod tls_h2;

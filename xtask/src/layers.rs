@@ -11,12 +11,13 @@ use crate::{cargo, repo::Repo, say};
 
 /// A crate of ours and those of ours it may import.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("document", &[]),
     ("domain", &[]),
-    ("policy", &["domain"]),
+    ("policy", &["document", "domain"]),
     ("router", &["domain"]),
     ("drivers", &["domain"]),
     ("api", &["domain"]),
-    ("backends", &["domain", "router"]),
+    ("backends", &["document", "domain", "router"]),
     ("proxy", &["domain", "policy", "router", "backends"]),
     ("sandbox", &["domain", "policy", "api", "proxy"]),
     ("gateway", &["domain", "policy", "backends", "drivers", "api"]),
@@ -27,11 +28,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Every crate that ships, but the command line itself.
-const PRODUCT: &[&str] =
-    &["domain", "policy", "router", "drivers", "api", "backends", "proxy", "sandbox", "gateway"];
+const PRODUCT: &[&str] = &[
+    "document", "domain", "policy", "router", "drivers", "api", "backends", "proxy", "sandbox",
+    "gateway",
+];
 
 /// Crates that decide and never do: time, randomness and bytes are their arguments.
-const PURE: &[&str] = &["domain", "policy", "router", "backends"];
+const PURE: &[&str] = &["document", "domain", "policy", "router", "backends"];
 
 /// What a pure crate may not pull in, not even through others: sockets, executors, HTTP stacks.
 const IMPURE: &[&str] = &[

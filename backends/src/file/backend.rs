@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
+use document::{Report, Spot, Table, shown};
 use domain::{BackendName, Zone};
 use router::{candidate::Candidate, wire::Dialect};
 
 use super::{
     model::{self, Home},
-    read::{Spot, Table},
-    report::{Report, shown},
     scalar,
 };
 use crate::{

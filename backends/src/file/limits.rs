@@ -1,12 +1,9 @@
 //! The sections `budgets`, `timeouts`, `server` and `audit`.
 
+use document::{Report, Spot, Table};
 use domain::Cost;
 use router::ledger::{Budget, OnExceed, Period, Scope};
 
-use super::{
-    read::{Spot, Table},
-    report::Report,
-};
 use crate::configuration::{AuditSettings, Backend, ServerLimits, Timeouts};
 
 /// Most budgets of one file: each request is held against all of them.

@@ -1,16 +1,13 @@
 //! The models of one backend: what the file says, the rest from the catalogue, never a made-up price.
 
+use document::{Report, Spot, Table};
 use domain::{BackendName, ModelName, Price, Tokens, Zone};
 use router::{
     candidate::{Abilities, Candidate, Encoding, Prices},
     wire::Dialect,
 };
 
-use super::{
-    quality,
-    read::{Spot, Table},
-    report::Report,
-};
+use super::quality;
 use crate::{
     catalogue::{self, Facts, Kind},
     configuration::Model,

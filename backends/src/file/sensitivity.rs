@@ -1,14 +1,9 @@
 //! The section `sensitivity`: ceilings, labels, the operator's own terms.
 
+use document::{Key, Report, Spot, Table};
 use domain::{LabelPattern, Sensitivity, Zone};
 use regex::RegexBuilder;
 use router::rules::{Action, Ceilings, Consequence, LabelRule, Rules};
-
-use super::{
-    read::{Spot, Table},
-    report::Report,
-    yaml::Key,
-};
 
 /// Most label rules: each finding is compared with all of them.
 const LABELS_MAX: usize = 512;

@@ -4,7 +4,7 @@
 const WORD_BYTES_MAX: usize = 40;
 
 /// The closest of `known`, if at most a third of the word is wrong (a swap of neighbours counts once).
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if word.len() > WORD_BYTES_MAX {
         return None;
     }

@@ -4,41 +4,59 @@
 
 use std::{ops::RangeInclusive, rc::Rc, str::FromStr, time::Duration};
 
-use super::{
+use crate::{
+    duration,
     near::nearest,
     report::{Report, joined, shown},
-    scalar,
     yaml::{Key, Mark, Node, Value},
 };
 
 /// A value and how it is reached.
 #[derive(Clone, Debug)]
-pub(super) struct Spot<'n> {
+pub struct Spot<'n> {
     node: &'n Node,
     /// The field's path, for messages.
-    pub(super) path: String,
+    pub path: String,
 }
 
 /// A mapping of which all fields are known.
 #[derive(Debug)]
-pub(super) struct Table<'n> {
+pub struct Table<'n> {
     fields: &'n [(Key, Rc<Node>)],
     /// Where it begins.
-    pub(super) mark: Mark,
+    pub mark: Mark,
     /// Its path, for messages.
-    pub(super) path: String,
+    pub path: String,
+}
+
+/// What a value is; lists and mappings are read with [`Spot::list`] and [`Spot::entries`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'n> {
+    /// Nothing was written, or `null` or `~`.
+    Null,
+    /// A single value; `plain` without quotes, so that it may be a number or a boolean.
+    Scalar {
+        /// The text, quotes undone.
+        text: &'n str,
+        /// Whether it was written without quotes.
+        plain: bool,
+    },
+    /// A sequence.
+    List,
+    /// A mapping.
+    Map,
 }
 
 impl<'n> Table<'n> {
     /// The value of a field; `None` if it is absent or null.
-    pub(super) fn take(&self, name: &str) -> Option<Spot<'n>> {
+    pub fn take(&self, name: &str) -> Option<Spot<'n>> {
         let (_, node) = self.fields.iter().find(|(key, _)| key.text == name)?;
         let spot = Spot { node, path: joined(&self.path, name) };
         (!matches!(node.value, Value::Null)).then_some(spot)
     }
 
     /// The value of a field that must be there.
-    pub(super) fn need(&self, name: &str, help: &str, report: &mut Report) -> Option<Spot<'n>> {
+    pub fn need(&self, name: &str, help: &str, report: &mut Report) -> Option<Spot<'n>> {
         let spot = self.take(name);
         if spot.is_none() {
             report.fault(self.mark, &self.path, format!("`{name}` is missing"), Some(help));
@@ -49,32 +67,27 @@ impl<'n> Table<'n> {
 
 impl<'n> Spot<'n> {
     /// The whole document.
-    pub(super) fn root(node: &'n Node) -> Self {
+    pub fn root(node: &'n Node) -> Self {
         Self { node, path: String::new() }
     }
 
     /// Where the value begins.
-    pub(super) fn mark(&self) -> Mark {
+    pub fn mark(&self) -> Mark {
         self.node.mark
     }
 
     /// Reports a fault here.
-    pub(super) fn fault(
-        &self,
-        report: &mut Report,
-        message: impl Into<String>,
-        help: Option<&str>,
-    ) {
+    pub fn fault(&self, report: &mut Report, message: impl Into<String>, help: Option<&str>) {
         report.fault(self.node.mark, &self.path, message, help);
     }
 
     /// Reports a notice here.
-    pub(super) fn notice(&self, report: &mut Report, message: impl Into<String>) {
+    pub fn notice(&self, report: &mut Report, message: impl Into<String>) {
         report.notice(self.node.mark, &self.path, message);
     }
 
     /// A mapping that has no fields but `known`; every other one is a fault with a suggestion.
-    pub(super) fn table(&self, known: &[&str], report: &mut Report) -> Option<Table<'n>> {
+    pub fn table(&self, known: &[&str], report: &mut Report) -> Option<Table<'n>> {
         let fields = self.fields(report)?;
         for (key, _) in fields.iter().filter(|(key, _)| !known.contains(&key.text.as_str())) {
             if report.is_full() {
@@ -95,7 +108,7 @@ impl<'n> Spot<'n> {
     }
 
     /// A mapping whose keys are the operator's own names.
-    pub(super) fn entries(&self, report: &mut Report) -> Vec<(&'n Key, Spot<'n>)> {
+    pub fn entries(&self, report: &mut Report) -> Vec<(&'n Key, Spot<'n>)> {
         let fields = self.fields(report).unwrap_or_default();
         let entry = |(key, node): &'n (Key, Rc<Node>)| {
             (key, Spot { node, path: joined(&self.path, &key.text) })
@@ -104,7 +117,7 @@ impl<'n> Spot<'n> {
     }
 
     /// A sequence.
-    pub(super) fn list(&self, report: &mut Report) -> Vec<Spot<'n>> {
+    pub fn list(&self, report: &mut Report) -> Vec<Spot<'n>> {
         let Value::List(items) = &self.node.value else {
             self.mismatch("a list", report);
             return Vec::new();
@@ -117,7 +130,7 @@ impl<'n> Spot<'n> {
     }
 
     /// A text that is not empty.
-    pub(super) fn text(&self, report: &mut Report) -> Option<&'n str> {
+    pub fn text(&self, report: &mut Report) -> Option<&'n str> {
         match &self.node.value {
             Value::Scalar { text, .. } if text.is_empty() => {
                 self.fault(report, "must not be empty", None);
@@ -131,13 +144,23 @@ impl<'n> Spot<'n> {
         }
     }
 
+    /// What this is, for values without a fixed form.
+    pub fn kind(&self) -> Kind<'n> {
+        match &self.node.value {
+            Value::Null => Kind::Null,
+            Value::Scalar { text, plain } => Kind::Scalar { text, plain: *plain },
+            Value::List(_) => Kind::List,
+            Value::Map(_) => Kind::Map,
+        }
+    }
+
     /// Whether this is written as one word or text.
-    pub(super) fn is_scalar(&self) -> bool {
+    pub fn is_scalar(&self) -> bool {
         matches!(self.node.value, Value::Scalar { .. })
     }
 
     /// A text that becomes a value of its own type.
-    pub(super) fn parsed<T: FromStr<Err: ToString>>(&self, report: &mut Report) -> Option<T> {
+    pub fn parsed<T: FromStr<Err: ToString>>(&self, report: &mut Report) -> Option<T> {
         match self.text(report)?.parse() {
             Ok(value) => Some(value),
             Err(error) => {
@@ -148,7 +171,7 @@ impl<'n> Spot<'n> {
     }
 
     /// One of some words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)], report: &mut Report) -> Option<T> {
+    pub fn word<T: Copy>(&self, words: &[(&str, T)], report: &mut Report) -> Option<T> {
         let text = self.text(report)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(*value);
@@ -163,7 +186,7 @@ impl<'n> Spot<'n> {
     }
 
     /// A whole number within a range.
-    pub(super) fn integer(&self, range: RangeInclusive<u64>, report: &mut Report) -> Option<u64> {
+    pub fn integer(&self, range: RangeInclusive<u64>, report: &mut Report) -> Option<u64> {
         let number = self.plain("a whole number", report)?.parse().ok();
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
@@ -174,7 +197,7 @@ impl<'n> Spot<'n> {
     }
 
     /// A number that `convert` accepts.
-    pub(super) fn number<T>(
+    pub fn number<T>(
         &self,
         what: &str,
         convert: impl Fn(f64) -> Option<T>,
@@ -188,7 +211,7 @@ impl<'n> Spot<'n> {
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&self, report: &mut Report) -> Option<bool> {
+    pub fn boolean(&self, report: &mut Report) -> Option<bool> {
         let value = self.plain("true or false", report)?.parse().ok();
         if value.is_none() {
             self.fault(report, "must be true or false", None);
@@ -197,8 +220,8 @@ impl<'n> Spot<'n> {
     }
 
     /// A time such as `5s`, `30m` or `500ms`.
-    pub(super) fn duration(&self, report: &mut Report) -> Option<Duration> {
-        let duration = scalar::duration(self.text(report)?);
+    pub fn duration(&self, report: &mut Report) -> Option<Duration> {
+        let duration = duration::duration(self.text(report)?);
         if duration.is_none() {
             let help = "write a number and a unit: 500ms, 5s, 30m, 2h";
             self.fault(report, "must be a time from 1ms to 24h", Some(help));

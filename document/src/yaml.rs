@@ -11,7 +11,7 @@ use std::{
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
-use super::report::Report;
+use crate::report::{Report, joined, shown};
 
 /// Deepest nesting, aliases expanded. The deepest known path has seven steps.
 const HEIGHT_MAX: u8 = 32;
@@ -21,9 +21,11 @@ const NODES_MAX: u32 = 200_000;
 
 /// A place in the text, both counted from 1; the column in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Mark {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub struct Mark {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
 }
 
 impl From<&Marker> for Mark {
@@ -34,16 +36,16 @@ impl From<&Marker> for Mark {
 
 /// One value with its place.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) mark: Mark,
-    pub(super) value: Value,
+pub struct Node {
+    pub(crate) mark: Mark,
+    pub(crate) value: Value,
     weight: u32,
     height: u8,
 }
 
 /// What a value is.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Nothing was written, or `null` or `~`.
     Null,
     /// A scalar; `plain` without quotes, so that it may be a number or a boolean.
@@ -56,14 +58,18 @@ pub(super) enum Value {
 
 /// A key with its place.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub(super) text: String,
-    pub(super) mark: Mark,
+pub struct Key {
+    /// The key as written, quotes undone.
+    pub text: String,
+    /// Where it begins.
+    pub mark: Mark,
 }
 
 /// Reads one document. Duplicate keys and tags are reported and reading goes on; on anything that leaves the
 /// structure in doubt the fault is reported and there is no tree.
-pub(super) fn read(text: &str, report: &mut Report) -> Option<Rc<Node>> {
+///
+/// `empty` says what a file needs at least, for one that holds nothing.
+pub fn read(text: &str, empty: &str, report: &mut Report) -> Option<Rc<Node>> {
     let options = granit_parser::options! {
         disallow_directives: true,
         flow_nesting_limit: usize::from(HEIGHT_MAX),
@@ -84,12 +90,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Rc<Node>> {
         }
     }
     tree.root.or_else(|| {
-        report.fault(
-            Mark { line: 1, column: 1 },
-            "",
-            "the file is empty",
-            Some("it needs at least `version: 1` and `backends`"),
-        );
+        report.fault(Mark { line: 1, column: 1 }, "", "the file is empty", Some(empty));
         None
     })
 }
@@ -212,7 +213,7 @@ impl Tree {
                 Some(key) => report.fault(
                     key.mark,
                     &path.unwrap_or_default(),
-                    format!("`{}` is given twice", super::report::shown(&key.text)),
+                    format!("`{}` is given twice", shown(&key.text)),
                     Some("keep one of them"),
                 ),
             },
@@ -238,7 +239,7 @@ impl Tree {
             match &open.inside {
                 Inside::List(items) => path = format!("{path}[{}]", items.len()),
                 Inside::Map { key: Some(key), .. } => {
-                    path = super::report::joined(&path, &key.text);
+                    path = joined(&path, &key.text);
                 }
                 Inside::Map { .. } => {}
             }

@@ -1,0 +1,78 @@
+//! Hosts of model APIs, and the name that always means the router.
+//!
+//! The list is data, so that a host is added without touching a decision. It names services that speak a dialect
+//! of the router; a host that no policy block opens is routed instead of denied, with the caller's credential
+//! stripped.
+
+use std::sync::LazyLock;
+
+use domain::Destination;
+
+use crate::{
+    host_pattern::HostPattern,
+    trie::{Entry, Trie},
+};
+
+/// The name inside a sandbox that always means the router, on any port.
+pub const INFERENCE_HOST: &str = "inference.local";
+
+/// One host or pattern a line, `#` begins a remark.
+const HOSTS: &str = include_str!("inference_hosts.txt");
+
+/// Model APIs are spoken over TLS.
+const PORT: u16 = 443;
+
+static KNOWN: LazyLock<Trie> = LazyLock::new(|| {
+    // A test holds that every line is a pattern.
+    let patterns: Vec<HostPattern> = lines().filter_map(|line| line.parse().ok()).collect();
+    let entry = Entry { port: PORT, ..Entry::default() };
+    Trie::new(patterns.iter().map(|pattern| (Some(pattern), entry)))
+});
+
+fn lines() -> impl Iterator<Item = &'static str> {
+    let text = |line: &'static str| line.split('#').next().unwrap_or_default().trim();
+    HOSTS.lines().map(text).filter(|line| !line.is_empty())
+}
+
+/// Whether the destination is the router itself.
+pub fn is_router(to: &Destination) -> bool {
+    to.host.name() == Some(INFERENCE_HOST)
+}
+
+/// Whether the destination is a known model API.
+pub fn is_model_api(to: &Destination) -> bool {
+    let mut known = false;
+    KNOWN.each(to, |_| known = true);
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_a_pattern() {
+        for line in lines() {
+            assert!(line.parse::<HostPattern>().is_ok(), "{line}");
+        }
+        assert!(lines().count() > 10);
+    }
+
+    #[test]
+    fn known_hosts_are_known_by_host_and_port() {
+        let cases = [
+            ("api.openai.com:443", true),
+            ("api.anthropic.com:443", true),
+            ("mine.openai.azure.com:443", true),
+            ("api.openai.com:80", false),
+            ("openai.com:443", false),
+            ("api.openai.com.evil.example:443", false),
+            ("openai.azure.com:443", false),
+        ];
+        for (to, expected) in cases {
+            assert_eq!(is_model_api(&to.parse().unwrap()), expected, "{to}");
+        }
+        assert!(is_router(&"Inference.Local:8080".parse().unwrap()));
+        assert!(!is_router(&"x.inference.local:443".parse().unwrap()));
+    }
+}
