@@ -33,6 +33,12 @@ const FORBIDDEN: &[(&str, &str)] = &[
 /// A folder of one workplace; a name that holds it, such as `network/`, is no offence.
 const WORKPLACE: &str = concat!("/wo", "rk/");
 
+/// How a file says that it holds unsafe code; the compiler refuses such code in files that do not.
+const UNSAFE: &str = concat!("expect(unsa", "fe_code");
+
+/// The files that may: the system calls without a safe wrapper, and the attacks of their tests.
+const MAY_BE_UNSAFE: &[&str] = &["sandbox/src/sys.rs", "sandbox/tests/walls/calls.rs"];
+
 /// Where the names of registries are content: what an agent may be allowed to reach.
 const NAMES_HOSTS: &[&str] =
     &["policy/", "examples/policies/", "docs/policies", "proxy/src/inference_hosts"];
@@ -72,6 +78,7 @@ fn check(repo: &Repo) -> anyhow::Result<(Vec<String>, Vec<String>)> {
         if path.ends_with("Cargo.toml") {
             problems.extend(manifest_rules(path, &text));
         }
+        problems.extend(unsafe_code(path, &text));
         if !has_extension(path, "lock") {
             problems.extend(words(path, &text));
         }
@@ -169,6 +176,13 @@ fn forgotten_tests(files: &[String], main: &str) -> Vec<String> {
         .collect()
 }
 
+/// Unsafe code is in files that are known for it and nowhere else.
+fn unsafe_code(path: &str, text: &str) -> Option<String> {
+    let is_known = MAY_BE_UNSAFE.contains(&path);
+    (has_extension(path, "rs") && text.contains(UNSAFE) && !is_known)
+        .then(|| format!("{path}: unsafe code belongs into {}", MAY_BE_UNSAFE.join(" or ")))
+}
+
 fn words(path: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -239,6 +253,14 @@ mod tests {
             manifest_rules("a/Cargo.toml", text),
             ["a/Cargo.toml:5: say behind bytes why it is there"]
         );
+    }
+
+    #[test]
+    fn unsafe_code_outside_its_files_is_found() {
+        let text = format!("//! Doc.\n#![{UNSAFE}, reason = \"fast\")]\n");
+        assert_eq!(unsafe_code("sandbox/src/sys.rs", &text), None);
+        assert!(unsafe_code("proxy/src/lib.rs", &text).is_some());
+        assert_eq!(unsafe_code("proxy/src/lib.rs", "//! Doc.\n"), None);
     }
 
     #[test]

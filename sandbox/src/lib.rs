@@ -1,0 +1,44 @@
+//! Inside: the walls around an agent, and the processes that run within them.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `spec` | what is asked for |
+//! | `plan` | what of it this host has, and what is mounted where |
+//! | `start` | the supervisor's side: [`Sandbox::start`], programs, endings |
+//! | `init` | the first process: puts the walls up around itself, starts programs, reaps |
+//! | `isolate` | the walls: network, file tree, limits, identity, Landlock, seccomp |
+//! | `wire` | the line between the two |
+//! | `sys` | the only unsafe code |
+//!
+//! Not here: what a connection may do. The sandbox has no network, only the [`Sockets`] that its supervisor holds; who
+//! accepts on them decides. Invariant: a step that fails is fatal, so a program runs behind all walls or not at all.
+
+#[cfg(not(all(
+    target_os = "linux",
+    target_endian = "little",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+compile_error!("sandboxes are made of Linux: x86-64 or aarch64");
+
+mod accounts;
+mod cgroup;
+mod environment;
+mod error;
+mod etc;
+mod foreground;
+mod init;
+mod isolate;
+mod plan;
+mod spawn;
+mod spec;
+mod start;
+mod sys;
+mod wire;
+
+pub use error::{StartError, Step};
+pub use etc::{CA, CA_BUNDLE};
+pub use foreground::attend;
+pub use isolate::sockets::{CAPTURED_PORT, DNS_PORT, PROXY_PORT, Sockets};
+pub use spec::{Compatibility, Grant, Limits, Spec, Tcp};
+pub use start::{ProgramId, Sandbox, Started, Stdio};
+pub use wire::{Ending, Program, Size};

@@ -1,0 +1,88 @@
+//! `openshell-sandbox`: runs a program in a sandbox, in the foreground.
+//!
+//! Thin: arguments, the spec file, exit codes. Nothing is attached to the network of the sandbox yet, so every connection
+//! in there is refused.
+
+use std::{
+    error::Error as _,
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use sandbox::{Sandbox, Spec, StartError, Step, attend};
+
+/// The sandbox could not be made, or was lost.
+const NO_SANDBOX: u8 = 125;
+/// The program is there but cannot be executed.
+const NOT_EXECUTABLE: u8 = 126;
+/// The program is not there.
+const NOT_FOUND: u8 = 127;
+
+/// Runs programs in sandboxes without a network.
+#[derive(Debug, Parser)]
+#[command(name = "openshell-sandbox", version)]
+enum Arguments {
+    /// Run a program in a new sandbox; its exit code is ours. 125: there is no sandbox.
+    Run {
+        /// The spec, a JSON file; without it the sandbox holds programs and empty folders only.
+        #[arg(long, value_name = "FILE")]
+        spec: Option<PathBuf>,
+        /// The program and its arguments.
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let Arguments::Run { spec, command } = Arguments::parse();
+    match run(spec, command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            say(&format!("error: {error}{}", cause(&error)));
+            say(&format!("hint: {}", error.advice()));
+            ExitCode::from(code(&error))
+        }
+    }
+}
+
+fn run(spec: Option<PathBuf>, command: Vec<OsString>) -> Result<u8, StartError> {
+    let spec = match spec {
+        None => Spec::default(),
+        Some(path) => {
+            let text = std::fs::read(&path).map_err(|source| StartError {
+                step: Step::Spec,
+                detail: path.display().to_string(),
+                source: Some(source),
+            })?;
+            Spec::from_json(&text)?
+        }
+    };
+    let mut sandbox = Sandbox::start(&spec)?;
+    for note in sandbox.notes() {
+        say(&format!("note: {note}"));
+    }
+    // Nobody accepts on them yet; closed, they refuse at once.
+    drop(sandbox.take_sockets());
+    let program = sandbox.program(command);
+    Ok(attend(&mut sandbox, program)?.code())
+}
+
+fn cause(error: &StartError) -> String {
+    error.source().map(|source| format!(": {source}")).unwrap_or_default()
+}
+
+fn code(error: &StartError) -> u8 {
+    match (error.step, error.source.as_ref().map(io::Error::kind)) {
+        (Step::Program, Some(io::ErrorKind::NotFound)) => NOT_FOUND,
+        (Step::Program, _) => NOT_EXECUTABLE,
+        _ => NO_SANDBOX,
+    }
+}
+
+/// For people, on standard error; nobody is left to tell when that is closed.
+fn say(line: &str) {
+    drop(writeln!(io::stderr().lock(), "{line}"));
+}

@@ -1,0 +1,294 @@
+//! The supervisor's side: from a spec to a sandbox that stands, and what can be done with it.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::PathBuf,
+};
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid,
+};
+
+use crate::{
+    accounts::{Identity, Rights},
+    cgroup::Cgroup,
+    environment,
+    error::{At, StartError, Step},
+    init,
+    isolate::sockets::Sockets,
+    plan::Plan,
+    spec::Spec,
+    sys::{self, Alone, Side},
+    wire::{self, Ask, Ending, Program, Size, Tell},
+};
+
+/// A sandbox that stands. Dropping it ends everything in it.
+///
+/// Blocking; [`Sandbox::as_fd`] says when there is something to read. Belongs to the thread that made it: when that thread
+/// ends, so does the sandbox.
+#[derive(Debug)]
+pub struct Sandbox {
+    line: UnixStream,
+    init: Pid,
+    handle: OwnedFd,
+    sockets: Option<Sockets>,
+    notes: Vec<String>,
+    /// Endings that arrived while something else was waited for.
+    endings: VecDeque<(ProgramId, Ending)>,
+    environment: Vec<(String, String)>,
+    folder: PathBuf,
+    identity: Identity,
+    last: u32,
+    /// Removed after everything in it has ended.
+    cgroup: Option<Cgroup>,
+}
+
+/// A program of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProgramId(u32);
+
+/// What a program reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub enum Stdio<'a> {
+    /// These three descriptors, as they are.
+    Descriptors([BorrowedFd<'a>; 3]),
+    /// A terminal of the sandbox's own.
+    Terminal(Size),
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// Its number.
+    pub id: ProgramId,
+    /// Its process, as the sandbox counts them.
+    pub process: i32,
+    /// The other end of its terminal, if it has one.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Sandbox {
+    /// Puts a sandbox up. Load secrets after it: the first process of the sandbox starts as a copy of this one.
+    ///
+    /// # Errors
+    /// The step that failed; nothing is left behind then.
+    pub fn start(spec: &Spec) -> Result<Self, StartError> {
+        let alone = Alone::prove().at(Step::SingleThread)?;
+        let mut plan = Plan::make(spec)?;
+        let cgroup = Cgroup::make(&mut plan)?;
+        let (line, theirs) = UnixStream::pair().at(Step::Control)?;
+        let init =
+            match sys::fork_into(alone, namespaces(plan.identity.rights)).at(Step::Namespaces)? {
+                Side::Child => {
+                    drop(line);
+                    init::run(alone, &plan, &theirs)
+                }
+                Side::Parent(pid) => pid,
+            };
+        drop(theirs);
+        let handle = pidfd_open(init, PidfdFlags::empty()).on(Step::Control, "pidfd")?;
+        let mut sandbox = Self {
+            line,
+            init,
+            handle,
+            sockets: None,
+            notes: plan.notes.clone(),
+            endings: VecDeque::new(),
+            environment: environment::of(spec, &plan),
+            folder: plan.workdir,
+            identity: plan.identity,
+            last: 0,
+            cgroup,
+        };
+        if let Some(cgroup) = &sandbox.cgroup {
+            // Meanwhile it builds, and only then waits for this word.
+            cgroup.admit(init)?;
+            // It may have failed by now, and has said so before the line broke.
+            wire::send(&sandbox.line, &[], &[]).ok();
+        }
+        sandbox.await_ready()?;
+        Ok(sandbox)
+    }
+
+    /// The network of the sandbox. Given once; closing them refuses every connection.
+    pub fn take_sockets(&mut self) -> Option<Sockets> {
+        self.sockets.take()
+    }
+
+    /// What was asked for and this host lacks, one sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The program with the environment and the folder of this sandbox.
+    pub fn program(&self, command: Vec<std::ffi::OsString>) -> Program {
+        let pairs = self.environment.iter();
+        Program {
+            command,
+            environment: pairs.map(|(name, value)| (name.into(), value.into())).collect(),
+            folder: self.folder.clone().into_os_string(),
+        }
+    }
+
+    /// Starts a program and waits until it runs.
+    ///
+    /// # Errors
+    /// [`Step::Program`] or [`Step::Terminal`] when it cannot be started; [`Step::Control`] when the sandbox is gone.
+    pub fn run(&mut self, program: Program, stdio: Stdio<'_>) -> Result<Started, StartError> {
+        self.last = self.last.wrapping_add(1);
+        let id = self.last;
+        let (terminal, descriptors) = match stdio {
+            Stdio::Terminal(size) => (Some(size), Vec::new()),
+            Stdio::Descriptors(three) => {
+                for (number, descriptor) in three.iter().enumerate() {
+                    check_descriptor(number, *descriptor)?;
+                    self.give(*descriptor);
+                }
+                (None, three.to_vec())
+            }
+        };
+        let ask = Ask::Start { id, program, terminal };
+        wire::send(&self.line, &ask.encode(), &descriptors).at(Step::Control)?;
+        loop {
+            match self.hear()? {
+                (Tell::Started { id: heard, process }, mut descriptors) if heard == id => {
+                    let terminal = descriptors.pop();
+                    return Ok(Started { id: ProgramId(id), process, terminal });
+                }
+                (Tell::Refused { id: heard, error }, _) if heard == id => return Err(error),
+                (Tell::Ended { id, ending }, _) => self.endings.push_back((ProgramId(id), ending)),
+                (Tell::Failed(error), _) => return Err(error),
+                _ => return Err(StartError::new(Step::Control, "an answer that fits no question")),
+            }
+        }
+    }
+
+    /// Gives a pipe to the agent's user, so that `/dev/stderr` and its like can be opened; only root can and needs to.
+    fn give(&self, descriptor: BorrowedFd<'_>) {
+        const PIPES: u64 = 0x5049_5045;
+        let is_pipe = rustix::fs::fstatfs(descriptor)
+            .is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| kind == PIPES));
+        if let (true, Rights::Root) = (is_pipe, self.identity.rights) {
+            let owner = rustix::fs::Uid::from_raw(self.identity.uid);
+            // Without it the descriptor itself still works.
+            rustix::fs::fchown(descriptor, Some(owner), None).ok();
+        }
+    }
+
+    /// Sends a signal to a program and its process group. One that has ended already is left alone.
+    ///
+    /// # Errors
+    /// When the sandbox is gone.
+    pub fn signal(&self, id: ProgramId, signal: Signal) -> io::Result<()> {
+        let ask = Ask::Signal { id: id.0, signal: signal.as_raw() };
+        wire::send(&self.line, &ask.encode(), &[])
+    }
+
+    /// Waits until a program ends. `None` when the sandbox is gone.
+    ///
+    /// # Errors
+    /// [`Step::Control`] when the line breaks.
+    pub fn next_ending(&mut self) -> Result<Option<(ProgramId, Ending)>, StartError> {
+        if let Some(ending) = self.endings.pop_front() {
+            return Ok(Some(ending));
+        }
+        loop {
+            let Some((frame, _)) = wire::receive(&self.line).at(Step::Control)? else {
+                return Ok(None);
+            };
+            if let Some(Tell::Ended { id, ending }) = Tell::decode(&frame) {
+                return Ok(Some((ProgramId(id), ending)));
+            }
+        }
+    }
+
+    /// Whether an ending is there that no descriptor tells of.
+    pub(crate) fn has_endings(&self) -> bool {
+        !self.endings.is_empty()
+    }
+
+    /// The first process of the sandbox, as this host counts them.
+    pub fn process(&self) -> Pid {
+        self.init
+    }
+
+    fn await_ready(&mut self) -> Result<(), StartError> {
+        match self.hear()? {
+            (Tell::Ready { notes }, descriptors) => {
+                self.notes.extend(notes);
+                self.sockets = Sockets::from_descriptors(descriptors);
+                if self.sockets.is_some() {
+                    return Ok(());
+                }
+                Err(StartError::new(Step::Sockets, "some are missing"))
+            }
+            (Tell::Failed(error), _) => Err(error),
+            _ => Err(StartError::new(Step::Control, "an answer that fits no question")),
+        }
+    }
+
+    fn hear(&mut self) -> Result<(Tell, Vec<OwnedFd>), StartError> {
+        let Some((frame, descriptors)) = wire::receive(&self.line).at(Step::Control)? else {
+            let status = waitpid(Some(self.init), WaitOptions::empty()).ok().flatten();
+            let how = status.and_then(|(_, status)| init::ending(status));
+            return Err(StartError::new(Step::Control, format!("it has ended: {how:?}")));
+        };
+        let tell = Tell::decode(&frame)
+            .ok_or_else(|| StartError::new(Step::Control, "malformed answer"))?;
+        Ok((tell, descriptors))
+    }
+}
+
+impl AsFd for Sandbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.line.as_fd()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // The kernel ends every process of a pid namespace with its first one; both calls fail only when it is gone.
+        pidfd_send_signal(&self.handle, Signal::KILL).ok();
+        waitpid(Some(self.init), WaitOptions::empty()).ok();
+    }
+}
+
+fn namespaces(rights: Rights) -> libc::c_int {
+    let all = libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWNET;
+    match rights {
+        Rights::Root => all,
+        Rights::UserNamespace { .. } => all | libc::CLONE_NEWUSER,
+    }
+}
+
+/// Refuses what would be a way out: a socket of the host's network, a folder, a terminal of the person.
+fn check_descriptor(number: usize, descriptor: BorrowedFd<'_>) -> Result<(), StartError> {
+    let refuse =
+        |what: &str| Err(StartError::new(Step::Program, format!("descriptor {number} {what}")));
+    if rustix::termios::isatty(descriptor) {
+        return refuse("is a terminal of the host; ask for one of the sandbox's own");
+    }
+    let found = rustix::fs::fstat(descriptor).on(Step::Program, format!("descriptor {number}"))?;
+    match rustix::fs::FileType::from_raw_mode(found.st_mode) {
+        rustix::fs::FileType::Directory => refuse("is a folder of the host"),
+        rustix::fs::FileType::Socket => {
+            let family =
+                rustix::net::sockopt::socket_domain(descriptor).on(Step::Program, "socket")?;
+            if family == rustix::net::AddressFamily::UNIX {
+                Ok(())
+            } else {
+                refuse("is a socket of the host's network")
+            }
+        }
+        _ => Ok(()),
+    }
+}
