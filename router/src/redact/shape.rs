@@ -139,40 +139,17 @@ pub(crate) enum Read {
     Whole(Spot),
 }
 
-/// Bytes that are looked at together.
-const BLOCK_BYTES: usize = 32;
-
-/// Whether a placeholder may start with `byte` when `next` follows. Kinds have two capitals at least, which spares
-/// reading most words that have one.
-#[inline]
-fn starts(byte: u8, next: u8) -> bool {
-    matches!(byte, b'<' | b'\\' | b'&' | b'%')
-        || (byte.is_ascii_uppercase() && next.is_ascii_uppercase())
-}
-
 /// The next byte from `from` on that may start a placeholder.
 pub(crate) fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
-    let mut at: usize = 0;
-    // Most text has none: whole blocks are passed with the vector instructions that the compiler makes of this.
-    while let Some(block) = rest.get(at..at.saturating_add(BLOCK_BYTES))
-        && let Some(ahead) =
-            rest.get(at.saturating_add(1)..).and_then(|rest| rest.get(..BLOCK_BYTES))
-    {
-        let pairs = || block.iter().zip(ahead);
-        // Not `any`, which would stop at the first one and so look at one byte at a time.
-        if pairs().filter(|(byte, next)| starts(**byte, **next)).count() > 0 {
-            let place = pairs().position(|(byte, next)| starts(*byte, *next))?;
-            return Some(from.saturating_add(at).saturating_add(place));
-        }
-        at = at.saturating_add(BLOCK_BYTES);
-    }
+    let mut at = 0;
     loop {
         let found = rest
             .get(at..)?
             .iter()
             .position(|byte| matches!(byte, b'<' | b'\\' | b'&' | b'%' | b'A'..=b'Z'))?;
         at = at.saturating_add(found);
+        // Kinds have two capitals at least, which spares reading most words that have one.
         let word = rest.get(at).is_some_and(u8::is_ascii_uppercase)
             && rest.get(at.saturating_add(1)).is_some_and(|byte| !byte.is_ascii_uppercase());
         if !word {

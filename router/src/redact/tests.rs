@@ -163,24 +163,3 @@ fn a_long_run_of_backslashes_or_brackets_costs_linear_time() {
         masker().reserve(&unit.repeat(200_000 / unit.len()));
     }
 }
-
-#[test]
-fn a_mark_is_found_wherever_it_stands_between_blocks_of_text() {
-    // What `candidate` means, one byte at a time.
-    let slow = |bytes: &[u8], from: usize| {
-        (from..bytes.len()).find(|at| {
-            let next = bytes.get(at + 1).is_none_or(u8::is_ascii_uppercase);
-            matches!(bytes[*at], b'<' | b'\\' | b'&' | b'%')
-                || (bytes[*at].is_ascii_uppercase() && next)
-        })
-    };
-    for mark in ["<", "\\", "&", "%", "AB", "A", "A_", "é"] {
-        for place in 0..100 {
-            let text = format!("{}{mark}{}", "a B.".repeat(25).split_at(place).0, " c".repeat(40));
-            for from in [0, place / 2, place, place + 1] {
-                let bytes = text.as_bytes();
-                assert_eq!(shape::candidate(bytes, from), slow(bytes, from), "{text:?} {from}");
-            }
-        }
-    }
-}
