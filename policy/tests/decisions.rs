@@ -258,11 +258,11 @@ fn rules_see_the_canonical_path_and_the_query() {
 
 #[test]
 fn a_pattern_means_the_same_however_its_escapes_are_written() {
-    let rules = "enforcement: enforce, access: full, deny_rules: [{method: GET, path: \"/caf%c3%a9/%61|b*\"}, {method: GET, path: \"/ü b/%2a\"}]";
+    let rules = "enforcement: enforce, access: full, deny_rules: [{method: GET, path: \"/x%c3%a9/%61|b*\"}, {method: GET, path: \"/ü b/%2a\"}]";
     let policy = one(&format!("{{host: api.example.com, port: 443, protocol: rest, {rules}}}"));
     let cases = [
-        ("GET /caf%C3%A9/a%7Cbc", "deny deny_rule"),
-        ("GET /caf%c3%a9/a|b", "deny deny_rule"),
+        ("GET /x%C3%A9/a%7Cbc", "deny deny_rule"),
+        ("GET /x%c3%a9/a|b", "deny deny_rule"),
         ("GET /%C3%BC%20b/*", "deny deny_rule"),
         ("GET /%C3%BC%20b/x", "allow"),
     ];

@@ -150,6 +150,8 @@ pub fn built_in(label: &Label) -> Consequence {
             (Sensitivity::Internal, Action::Allow)
         }
         "pii" => (Sensitivity::Confidential, Action::Redact),
+        // Agents name the files that they work on in every turn.
+        "code" if label.as_str() == "code/source-path" => (Sensitivity::Internal, Action::Allow),
         "code" => (Sensitivity::Internal, Action::Route),
         "health" | "term" | "marking" => (Sensitivity::Confidential, Action::Route),
         _ => (Sensitivity::Restricted, Action::Route),

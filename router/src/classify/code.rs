@@ -1,6 +1,8 @@
-//! Traces of a company's own source: hosts and addresses that only exist inside, and licence headers that forbid copying.
+//! Traces of somebody's own source: hosts that only exist inside, and paths of source files below a person's folder.
 //!
-//! Invariant: linear time; only schemes (`://`) and the beginnings of lines are read.
+//! Invariant: linear time; only schemes (`://`) and runs of token characters are read.
+
+use std::ops::Range;
 
 use domain::Label;
 
@@ -12,8 +14,15 @@ use super::{
 /// Longest host name (RFC 1035, 2.3.4).
 const HOST_BYTES_MAX: usize = 253;
 
-/// Adds the internal hosts of `text`.
+/// Adds the internal hosts and the source paths of `text`.
 pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+    hosts(text, candidates, out);
+    for run in &candidates.tokens {
+        out.extend(source_path(text, run));
+    }
+}
+
+fn hosts(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
     for &at in &candidates.schemes {
         let Some(rest) = text.get(at + 3..) else { continue };
         let rest = slice(rest, 0..HOST_BYTES_MAX + 128);
@@ -39,6 +48,28 @@ pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
             });
         }
     }
+}
+
+/// The path of a source file below a person's folder, if the run is or ends in one.
+fn source_path(text: &str, run: &Range<usize>) -> Option<Finding> {
+    const ENDINGS: [&str; 24] = [
+        "c", "cc", "cpp", "cs", "go", "h", "hpp", "ipynb", "java", "js", "jsx", "kt", "m", "php",
+        "proto", "py", "rb", "rs", "scala", "sh", "sql", "swift", "ts", "tsx",
+    ];
+    let whole = text.get(run.clone())?;
+    let start = whole.rfind('=').map_or(0, |at| at + 1);
+    let path = whole.get(start..)?.trim_end_matches('.');
+    let below = path.strip_prefix("/home/").or_else(|| path.strip_prefix("/Users/"))?;
+    let (folder, name) = below.rsplit_once('/')?;
+    let (stem, ending) = name.rsplit_once('.')?;
+    let named = !folder.is_empty() && !stem.is_empty() && ENDINGS.contains(&ending);
+    named.then(|| Finding {
+        label: Label::fixed("code/source-path"),
+        span: run.start + start..run.start + start + path.len(),
+        confidence: 80,
+        evidence: "shape",
+        example: false,
+    })
 }
 
 /// Whether a host name ends in a domain that organisations use inside only. Names of a service inside a cluster
@@ -79,6 +110,29 @@ fn is_internal(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::{classify::Classifier, wire::Part};
+
+    #[test]
+    fn paths_of_source_files_below_a_persons_folder_are_found() {
+        let paths = |text: &str| -> Vec<String> {
+            let all = Classifier::new(Vec::new()).unwrap().scan(text, Part::Prose);
+            let kept = all.iter().filter(|one| one.label.as_str() == "code/source-path");
+            kept.map(|one| text.get(one.span.clone()).unwrap().to_owned()).collect()
+        };
+        for (text, path) in [
+            ("open /home/ana/shop/src/main.rs, please", "/home/ana/shop/src/main.rs"),
+            ("file=/Users/ana/shop/cart.py.", "/Users/ana/shop/cart.py"),
+            ("at /home/ana/shop/lib/tax.go:12", "/home/ana/shop/lib/tax.go"),
+        ] {
+            assert_eq!(paths(text), [path], "{text:?}");
+        }
+        for text in [
+            "/usr/lib/python3/site.py and /home/ana/notes/readme.md",
+            "/home/ana.rs and /homestead/of/ana/main.rs",
+            "src/classify/pii/numbers.rs",
+        ] {
+            assert_eq!(paths(text), Vec::<String>::new(), "{text:?}");
+        }
+    }
 
     #[test]
     fn hosts_that_exist_only_inside_are_found_and_public_or_common_ones_are_not() {
