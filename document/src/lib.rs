@@ -1,7 +1,7 @@
 //! YAML files that operators write: a tree in which every value knows its place, and readers that name what is
 //! wrong with a line, a column and a suggestion.
 //!
-//! Here: the tree ([`read`]), fields ([`Spot`], [`Table`]), what was found ([`Report`], [`Fault`], [`Notice`]).
+//! Here: the tree ([`read()`]), fields ([`Spot`], [`Table`]), what was found ([`Report`], [`Fault`], [`Notice`]).
 //! Not here: what any field means; files, the environment (`${NAME}` is not expanded).
 //!
 //! Invariant: any text is answered in bounded time and memory; a reader that gives `None` for a value that is

@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 use openshell_tests::{
     clients::{Client, bare, installed},
     foreign::Aimock,
-    process::{Finished, run},
+    process::{Finished, repository, run},
     text::{EMAIL, assert_absent},
     world::{Backend, Config, World},
 };
@@ -46,7 +46,9 @@ fn stage(provider: &str, zone: &str) -> Option<Stage> {
             &[("pii/*", "confidential", "redact")],
         )
         .start();
-    Some(Stage { agent, mock, world, folder: tempfile::tempdir().unwrap() })
+    let folder = tempfile::tempdir().unwrap();
+    repository(folder.path());
+    Some(Stage { agent, mock, world, folder })
 }
 
 impl Stage {
@@ -69,6 +71,8 @@ fn says_hello() {
         assert_eq!(ended.stdout.trim(), "Good morning to you, too.", "{provider}");
         let journal = stage.mock.journal().to_string();
         assert_absent("caller-key-of-claude", journal.as_bytes(), "the mock's journal");
+        // What the agent itself tells the model must not keep it from the cheap backends.
+        stage.world.assert_public();
         let events = stage.world.wait_for_audit(1, |event| event["status_id"] == 1);
         let omitted = events
             .iter()

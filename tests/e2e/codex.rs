@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use openshell_tests::{
     clients::{Client, bare, installed},
     foreign::Aimock,
-    process::{Finished, run},
+    process::{Finished, repository, run},
     text::assert_absent,
     world::{Backend, Config, World},
 };
@@ -37,6 +37,7 @@ fn stage(provider: &str, settings: &str) -> Option<Stage> {
         Backend::new("mock", &mock.url()).provider(provider).credential(KEY).model("gpt-4o");
     let world = Config::new([backend]).start();
     let home = tempfile::tempdir().unwrap();
+    repository(home.path());
     let settings = format!(
         "model = \"auto\"\n{settings}\nmodel_provider = \"openshell\"\n\n[model_providers.openshell]\nname = \"openshell\"\n\
          base_url = \"{}/v1\"\nenv_key = \"INFERENCE_KEY\"\nwire_api = \"responses\"\n",
@@ -70,6 +71,7 @@ fn says_hello_to_a_backend_of_its_own_dialect() {
     assert!(ended.stdout.contains("Good morning to you, too."), "{}", ended.said());
     assert_absent(CALLER, stage.mock.journal().to_string().as_bytes(), "the mock's journal");
     assert!(!stage.omitted().contains("web_search"), "its own dialect has words for all of it");
+    stage.world.assert_public();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::Read,
     os::unix::process::CommandExt,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
     thread,
@@ -121,6 +122,16 @@ impl Running {
 /// Runs a command to its end.
 pub fn run(name: &str, command: &mut Command, limit: Duration) -> Finished {
     Running::start(name, command).wait_or_kill(limit).unwrap_or_else(|late| panic!("{late}"))
+}
+
+/// Makes `folder` a repository with one commit: agents tell the model its hash, its state and its authors.
+pub fn repository(folder: &Path) {
+    let author = ["-c", "user.name=build", "-c", "user.email=build@ci.invalid"];
+    for args in [&["init", "-q"][..], &["commit", "-q", "--allow-empty", "-m", "Begin"]] {
+        let mut git = Command::new("git");
+        git.current_dir(folder).env("HOME", folder).args(author).args(args);
+        let _ = run("git", &mut git, Duration::from_secs(20)).expect(0);
+    }
 }
 
 impl Finished {

@@ -283,6 +283,14 @@ impl World {
         lines.lines().filter(|line| !line.trim().is_empty()).map(parse).collect()
     }
 
+    /// Fails the test unless all requests that were answered so far, at least one, were taken for public.
+    pub fn assert_public(&self) {
+        for event in self.wait_for_audit(1, |event| event["status_id"] == 1) {
+            let own = &event["unmapped"]["openshell"];
+            assert_eq!(own["sensitivity"], "public", "{}", own["labels"]);
+        }
+    }
+
     /// The audit file as it is.
     pub fn audit_text(&self) -> String {
         fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap_or_default()
