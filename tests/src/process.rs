@@ -130,7 +130,7 @@ pub fn repository(folder: &Path) {
     for args in [&["init", "-q"][..], &["commit", "-q", "--allow-empty", "-m", "Begin"]] {
         let mut git = Command::new("git");
         git.current_dir(folder).env("HOME", folder).args(author).args(args);
-        let _ = run("git", &mut git, Duration::from_secs(20)).expect(0);
+        drop(run("git", &mut git, Duration::from_secs(20)).expect(0));
     }
 }
 
