@@ -224,11 +224,24 @@ fn touching(covered: &[Range<usize>], start: usize, end: usize) -> bool {
 /// Where the place that begins at `start` ends.
 fn place_end(text: &str, start: usize, end: usize) -> Option<usize> {
     let word = text.get(start..end)?;
+    // Two letters at each end decide for almost all.
+    let ends = (word.as_bytes().first_chunk::<2>(), word.as_bytes().last_chunk::<2>());
+    if let (Some([first, second]), Some([third, last])) = ends
+        && word.is_ascii()
+        && ![&FIRSTS, &PLACES]
+            .iter()
+            .any(|list| list.may_begin(*first, *second) && list.may_end(*third, *last))
+    {
+        return None;
+    }
     let folded = Folded::of(word)?;
     let compound = if FIRSTS.has(folded.as_bytes()) {
         let rest = slice(text, start..start.saturating_add(24));
         COMPOUND.iter().find(|name| {
-            rest.strip_prefix(**name).is_some_and(|tail| !tail.starts_with(char::is_alphanumeric))
+            name.as_bytes().get(..2) == rest.as_bytes().get(..2)
+                && rest
+                    .strip_prefix(**name)
+                    .is_some_and(|tail| !tail.starts_with(char::is_alphanumeric))
         })
     } else {
         None
