@@ -185,16 +185,38 @@ fn is_starter(head: &[u8]) -> bool {
     }
 }
 
-/// Whether a line that begins in lower case has a second word that goes with none of the words of markings: `this method`, `for each`.
+/// Whether a line that begins in lower case is no marking: its first word opens no key and no licence, and not all of its words are
+/// those of markings. Decides for almost all lines of code and prose.
 fn is_ordinary(head: &str) -> bool {
-    let (first, rest) = head.split_once(' ').unwrap_or((head, ""));
-    let second = rest.split([' ', ',', ';']).next().unwrap_or_default();
-    matches!(first, "this" | "for" | "do" | "under" | "top" | "data" | "very")
-        && second.bytes().all(|byte| byte.is_ascii_lowercase())
-        && second.len() > 1
-        && !COMPANY.contains(&second)
-        && !WORDS.iter().any(|(word, _)| *word == second)
-        && !matches!(second, "classification" | "secret")
+    const OTHERS: [&str; 15] = [
+        "all",
+        "classification",
+        "confidentiality",
+        "copyright",
+        "data",
+        "distribution",
+        "document",
+        "handling",
+        "information",
+        "klassifizierung",
+        "marking",
+        "security",
+        "sensitivity",
+        "tlp",
+        "x",
+    ];
+    let size = head.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let first = head.get(..size).unwrap_or_default();
+    let known = |word: &str| {
+        let is = |listed: &str| listed.eq_ignore_ascii_case(word);
+        word.is_empty()
+            || COMPANY.iter().any(|listed| is(listed))
+            || WORDS.iter().any(|(listed, _)| is(listed))
+    };
+    head.starts_with(|c: char| c.is_ascii_lowercase())
+        && !OTHERS.contains(&first.to_ascii_lowercase().as_str())
+        && !first.starts_with("unauthori")
+        && head.split([' ', ',', ';']).any(|word| !known(word.trim_matches(is_frame)))
 }
 
 /// The marking that a line begins with: its length, label and confidence. `length` is that of the whole line.

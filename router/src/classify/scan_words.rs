@@ -91,7 +91,13 @@ impl Words {
 
     /// Whether `text` begins with any word.
     fn begin(&self, text: &[u8]) -> bool {
-        self.list.iter().any(|word| begins_with(text, word))
+        let Some([first, second]) = text.first_chunk::<2>() else { return false };
+        let spot = Pairs::spot(*first, *second);
+        self.list.iter().any(|word| {
+            let begins = word.as_bytes().first_chunk::<2>();
+            begins.is_some_and(|[first, second]| Pairs::spot(*first, *second) == spot)
+                && begins_with(text, word)
+        })
     }
 
     /// Whether `text` ends with any word.
