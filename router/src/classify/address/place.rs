@@ -224,16 +224,6 @@ fn touching(covered: &[Range<usize>], start: usize, end: usize) -> bool {
 /// Where the place that begins at `start` ends.
 fn place_end(text: &str, start: usize, end: usize) -> Option<usize> {
     let word = text.get(start..end)?;
-    // Two letters at each end decide for almost all.
-    let ends = (word.as_bytes().first_chunk::<2>(), word.as_bytes().last_chunk::<2>());
-    if let (Some([first, second]), Some([third, last])) = ends
-        && word.is_ascii()
-        && ![&FIRSTS, &PLACES]
-            .iter()
-            .any(|list| list.may_begin(*first, *second) && list.may_end(*third, *last))
-    {
-        return None;
-    }
     let folded = Folded::of(word)?;
     let compound = if FIRSTS.has(folded.as_bytes()) {
         let rest = slice(text, start..start.saturating_add(24));
