@@ -55,8 +55,8 @@ fn a_limit_is_respected() {
 #[test]
 fn an_error_of_the_caller_is_not_repeated() {
     let faults = json!([
-        {"type": "fail", "status": 400, "times": 1}, {"type": "fail", "status": 401, "times": 1},
-        {"type": "fail", "status": 404, "times": 1}, {"type": "fail", "status": 422, "times": 1}]);
+        {"type": "fail", "status": 400, "times": 1}, {"type": "fail", "status": 422, "times": 1},
+        {"type": "fail", "status": 404, "times": 1}, {"type": "fail", "status": 401, "times": 1}]);
     let Some((verdict, statuses)) = judged(&faults, 4, false) else { return };
     assert_eq!(verdict["attempts"], 4, "{verdict:#}");
     assert!(statuses.iter().all(|status| *status >= 400), "{statuses:?}");

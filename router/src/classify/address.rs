@@ -34,12 +34,12 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
         next.checked_sub(1).and_then(|at| taken.get(at)).is_none_or(|(_, end)| *end <= at)
     };
     keyed::scan(text, lexed, out);
-    let mut done = 0;
+    let (mut done, mut ahead) = (0, street::Letters::default());
     for &at in &lexed.houses {
         if at < done || !free(at) {
             continue;
         }
-        if let Some((span, confidence)) = street::at(text, at) {
+        if let Some((span, confidence)) = street::at(text, at, &mut ahead) {
             let end = grow::forward(text, span.end);
             done = end;
             out.push(address(span.start..end, confidence));

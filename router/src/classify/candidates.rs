@@ -177,7 +177,16 @@ pub fn within<'a>(offsets: &'a [usize], span: &Range<usize>) -> &'a [usize] {
 }
 
 /// A piece of `text` cut back to character boundaries; empty when the range is upside down.
+#[inline]
 pub fn slice(text: &str, span: Range<usize>) -> &str {
+    match text.get(span.start..span.end.min(text.len())) {
+        Some(piece) => piece,
+        None => cut_back(text, &span),
+    }
+}
+
+#[cold]
+fn cut_back<'a>(text: &'a str, span: &Range<usize>) -> &'a str {
     let start = text.floor_char_boundary(span.start.min(text.len()));
     let end = text.floor_char_boundary(span.end.min(text.len()));
     text.get(start..end).unwrap_or_default()

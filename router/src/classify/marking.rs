@@ -5,7 +5,7 @@
 //! Invariant: linear time; only the beginning and the end of a line are read.
 
 use domain::Label;
-use memchr::memchr;
+use memchr::memchr_iter;
 
 mod phrases;
 
@@ -23,9 +23,7 @@ const END_BYTES_MAX: usize = 160;
 pub(crate) fn scan(text: &str, _candidates: &Candidates, out: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
     let mut start = 0;
-    while start < bytes.len() {
-        let end = memchr(b'\n', bytes.get(start..).unwrap_or_default())
-            .map_or(bytes.len(), |at| start + at);
+    for end in memchr_iter(b'\n', bytes).chain([bytes.len()]) {
         line(text, start, end, out);
         start = end + 1;
     }
@@ -87,6 +85,12 @@ const fn frame() -> [bool; 256] {
     table
 }
 
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
+fn is_frame_byte(byte: u8) -> bool {
+    FRAME[usize::from(byte)]
+}
+
 /// Whether what stands between the frames of a line may hold a marking. Decides for almost every line.
 #[inline]
 fn may_mark(body: &[u8]) -> bool {
@@ -110,9 +114,8 @@ fn line(text: &str, start: usize, end: usize, out: &mut Vec<Finding>) {
     if bytes.len() < 6 {
         return;
     }
-    let frame = |byte: u8| FRAME.get(usize::from(byte)).is_some_and(|frame| *frame);
-    let Some(open) = bytes.iter().position(|byte| !frame(*byte)) else { return };
-    let Some(last) = bytes.iter().rposition(|byte| !frame(*byte)) else { return };
+    let Some(open) = bytes.iter().position(|byte| !is_frame_byte(*byte)) else { return };
+    let Some(last) = bytes.iter().rposition(|byte| !is_frame_byte(*byte)) else { return };
     let Some(body) = bytes.get(open..=last) else { return };
     if !may_mark(body) {
         return;
@@ -164,6 +167,11 @@ static STARTERS: Words = Words::new(
 /// Whether a line with this first word is read further.
 fn is_starter(head: &[u8]) -> bool {
     let size = head.iter().take(16).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    if let Some([.., third, last]) = head.get(..size)
+        && !STARTERS.may_end(*third, *last)
+    {
+        return false;
+    }
     let mut lower = [0_u8; 15];
     match (head.get(..size), lower.get_mut(..size)) {
         (Some([first]), _) => matches!(first.to_ascii_lowercase(), b'x' | b's' | b'c'),
@@ -177,8 +185,45 @@ fn is_starter(head: &[u8]) -> bool {
     }
 }
 
+/// Whether a line that begins in lower case is no marking: its first word opens no key and no licence, and not all of its words are
+/// those of markings. Decides for almost all lines of code and prose.
+fn is_ordinary(head: &str) -> bool {
+    const OTHERS: [&str; 15] = [
+        "all",
+        "classification",
+        "confidentiality",
+        "copyright",
+        "data",
+        "distribution",
+        "document",
+        "handling",
+        "information",
+        "klassifizierung",
+        "marking",
+        "security",
+        "sensitivity",
+        "tlp",
+        "x",
+    ];
+    let size = head.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let first = head.get(..size).unwrap_or_default();
+    let known = |word: &str| {
+        let is = |listed: &str| listed.eq_ignore_ascii_case(word);
+        word.is_empty()
+            || COMPANY.iter().any(|listed| is(listed))
+            || WORDS.iter().any(|(listed, _)| is(listed))
+    };
+    head.starts_with(|c: char| c.is_ascii_lowercase())
+        && !OTHERS.contains(&first.to_ascii_lowercase().as_str())
+        && !first.starts_with("unauthori")
+        && head.split([' ', ',', ';']).any(|word| !known(word.trim_matches(is_frame)))
+}
+
 /// The marking that a line begins with: its length, label and confidence. `length` is that of the whole line.
 fn head_marking(head: &str, length: usize) -> Option<(usize, &'static str, u8)> {
+    if head.is_ascii() && is_ordinary(head) {
+        return None;
+    }
     let lower = head.to_lowercase();
     if let Some((size, label)) = codeword(head) {
         return Some((size, label, 95));

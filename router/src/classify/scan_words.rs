@@ -4,11 +4,15 @@
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words {
     list: &'static [&'static str],
-    /// Two bytes with which a word begins, so that most places are dismissed at once.
-    begins: Pairs,
+    /// For two bytes, case folded, whether a word begins with them, and whether they stand behind the first byte of a word.
+    inside: [u8; 1024],
     /// Two bytes with which a word ends.
     ends: Pairs,
 }
+
+/// Bits of [`Words::inside`].
+const BEGINS: u8 = 1;
+const GOES_ON: u8 = 2;
 
 /// Whether two bytes are in a set, case folded.
 #[derive(Clone, Copy, Debug)]
@@ -45,36 +49,55 @@ impl Words {
         reason = "runs in the compiler; a wrong index fails the build"
     )]
     pub(super) const fn new(words: &'static [&'static str]) -> Self {
-        let (mut begins, mut ends) = (Pairs([false; 1024]), Pairs([false; 1024]));
+        let (mut inside, mut ends) = ([0; 1024], Pairs([false; 1024]));
         let mut at = 0;
         while at < words.len() {
             let word = words[at].as_bytes();
-            begins = begins.with(word[0], word[1]);
+            inside[Pairs::spot(word[0], word[1])] |= BEGINS;
+            let mut third = 0;
+            while third < 32 {
+                // Anything may stand behind a word of two bytes.
+                if word.len() == 2 || word[2] & 31 == third {
+                    inside[Pairs::spot(word[1], third)] |= GOES_ON;
+                }
+                third += 1;
+            }
             ends = ends.with(word[word.len() - 2], word[word.len() - 1]);
             at += 1;
         }
-        Self { list: words, begins, ends }
+        Self { list: words, inside, ends }
     }
 
     /// Whether any word stands anywhere in `text`.
     #[inline]
     pub(super) fn in_text(&self, text: &[u8]) -> bool {
-        let mut spot = 0;
-        for (at, byte) in text.iter().enumerate() {
-            spot = (spot << 5 | usize::from(byte & 31)) & 1023;
-            if self.begins.0.get(spot).is_some_and(|has| *has)
-                && at > 0
-                && self.begin(text.get(at - 1..).unwrap_or_default())
-            {
+        let (pairs, rest) = text.as_chunks::<2>();
+        for (number, [first, second]) in pairs.iter().enumerate() {
+            let inside = self.inside.get(Pairs::spot(*first, *second)).copied().unwrap_or_default();
+            if inside != 0 && self.around(text, number * 2, inside) {
                 return true;
             }
         }
-        false
+        // A word of two bytes may end with the last byte.
+        !rest.is_empty() && text.last_chunk::<2>().is_some_and(|last| self.begin(last))
+    }
+
+    /// Whether a word begins at `at` or, when the pair there goes on, one byte before.
+    fn around(&self, text: &[u8], at: usize, inside: u8) -> bool {
+        let begins = |at: usize| self.begin(text.get(at..).unwrap_or_default());
+        inside & BEGINS != 0 && begins(at)
+            || inside & GOES_ON != 0 && at.checked_sub(1).is_some_and(begins)
     }
 
     /// Whether `text` begins with any word.
     fn begin(&self, text: &[u8]) -> bool {
-        self.list.iter().any(|word| begins_with(text, word))
+        let Some([first, second]) = text.first_chunk::<2>() else { return false };
+        let spot = Pairs::spot(*first, *second);
+        self.list.iter().any(|word| {
+            let begins = word.as_bytes().first_chunk::<2>();
+            begins.is_some_and(|[first, second]| Pairs::spot(*first, *second) == spot)
+                && begins_with(text, word)
+        })
     }
 
     /// Whether `text` ends with any word.
@@ -103,8 +126,8 @@ fn begins_with(text: &[u8], word: &str) -> bool {
 pub(super) struct Lists {
     all: &'static [Words],
     begins: Pairs,
-    /// The words, as numbers of list and word, in the order of their first letter.
-    words: [(u8, u8); LISTED_MAX],
+    /// The words, as numbers of list and word behind the second letter, in the order of their first letter.
+    words: [(u8, u8, u8); LISTED_MAX],
     /// Where the words of each first letter begin, and behind the last letter where they end.
     letters: [u8; 33],
 }
@@ -123,7 +146,7 @@ impl Lists {
         let mut made = Self {
             all,
             begins: Pairs([false; 1024]),
-            words: [(0, 0); LISTED_MAX],
+            words: [(0, 0, 0); LISTED_MAX],
             letters: [0; 33],
         };
         let (mut letter, mut count) = (0, 0);
@@ -136,7 +159,7 @@ impl Lists {
                     let bytes = all[list].list[word].as_bytes();
                     if (bytes[0] & 31) as usize == letter {
                         made.begins = made.begins.with(bytes[0], bytes[1]);
-                        made.words[count] = (list as u8, word as u8);
+                        made.words[count] = (bytes[1] & 31, list as u8, word as u8);
                         count += 1;
                     }
                     word += 1;
@@ -162,9 +185,12 @@ impl Lists {
                 continue;
             };
             let rest = text.get(at..).unwrap_or_default();
-            for (list, word) in
+            for (other, list, word) in
                 self.words.get(usize::from(*from)..usize::from(*to)).unwrap_or_default()
             {
+                if *other != second & 31 {
+                    continue;
+                }
                 let words = self.all.get(usize::from(*list)).map_or(&[][..], |list| list.list);
                 let word = words.get(usize::from(*word)).copied().unwrap_or_default();
                 if found >> list & 1 == 0 && begins_with(rest, word) {
@@ -192,6 +218,20 @@ mod tests {
         ] {
             assert_eq!(WORDS.in_text(text.as_bytes()), inside, "{text}");
             assert_eq!(WORDS.end(text.as_bytes()), ends, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_found_at_every_place() {
+        const WORDS: Words = Words::new(&["token", "pwd", "id"]);
+        for word in WORDS.list {
+            for (before, after) in
+                (0..4).flat_map(|before| (0..4).map(move |after| (before, after)))
+            {
+                let text = format!("{}{word}{}", "~".repeat(before), "~".repeat(after));
+                assert!(WORDS.in_text(text.as_bytes()), "{text}");
+                assert!(!WORDS.in_text(&text.as_bytes()[..before + word.len() - 1]), "{text}");
+            }
         }
     }
 

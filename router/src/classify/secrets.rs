@@ -36,6 +36,8 @@ struct Rule {
 pub(super) struct Secrets {
     rules: Vec<([u8; 3], Rule)>,
     filter: Box<[u64]>,
+    /// A filter over the first four bytes; rules with a literal of three take any fourth.
+    four: Box<[u64]>,
     context: context::Context,
 }
 
@@ -47,6 +49,7 @@ impl Secrets {
     pub(super) fn new() -> Self {
         let mut rules = Vec::new();
         let mut filter = vec![0_u64; FILTER_BITS / 64].into_boxed_slice();
+        let mut four = filter.clone();
         for (label, shapes, proof) in TABLE {
             for source in *shapes {
                 let Some(shape) = Shape::read(source) else { continue };
@@ -54,11 +57,17 @@ impl Secrets {
                 if let Some(word) = filter.get_mut(spot(head) / 64) {
                     *word |= 1 << (spot(head) % 64);
                 }
+                let fourth = shape.fourth().map_or(0..=u8::MAX, |byte| byte..=byte);
+                for spot in fourth.map(|byte| spot_of_four(head, byte)) {
+                    if let Some(word) = four.get_mut(spot / 64) {
+                        *word |= 1 << (spot % 64);
+                    }
+                }
                 rules.push((head, Rule { label, shape, proof: *proof }));
             }
         }
         rules.sort_by_key(|(head, _)| *head);
-        Self { rules, filter, context: context::Context::new() }
+        Self { rules, filter, four, context: context::Context::new() }
     }
 
     /// Adds every credential that can be told by its shape or its surroundings.
@@ -98,7 +107,9 @@ impl Secrets {
                 if three == b"eyJ" && place >= tokens_from {
                     tokens_from = jwt::at(text, place, run.end, out);
                 }
-                self.scan_at(text, place, out);
+                if self.may_go_on(*three, bytes.get(place + 3).copied().unwrap_or_default()) {
+                    self.scan_at(text, place, out);
+                }
             }
         };
         at(run.start);
@@ -121,6 +132,13 @@ impl Secrets {
     #[inline]
     fn may_begin(&self, head: [u8; 3]) -> bool {
         self.filter.get(spot(head) / 64).is_some_and(|word| word >> (spot(head) % 64) & 1 == 1)
+    }
+
+    /// Whether some rule begins with these four bytes.
+    #[inline]
+    fn may_go_on(&self, head: [u8; 3], fourth: u8) -> bool {
+        let spot = spot_of_four(head, fourth);
+        self.four.get(spot / 64).is_some_and(|word| word >> (spot % 64) & 1 == 1)
     }
 
     /// Tries every rule that begins with the bytes at `at`.
@@ -147,6 +165,12 @@ impl Secrets {
 fn spot(head: [u8; 3]) -> usize {
     let [first, second, third] = head.map(usize::from);
     (first * 0x9E5 + second * 0x6D + third * 0x1F3) % FILTER_BITS
+}
+
+/// The place of four bytes in their filter.
+#[inline]
+fn spot_of_four(head: [u8; 3], fourth: u8) -> usize {
+    (spot(head) ^ usize::from(fourth) << 7) % FILTER_BITS
 }
 
 /// How sure a match makes us, or `None` when it is filler.

@@ -228,7 +228,10 @@ fn place_end(text: &str, start: usize, end: usize) -> Option<usize> {
     let compound = if FIRSTS.has(folded.as_bytes()) {
         let rest = slice(text, start..start.saturating_add(24));
         COMPOUND.iter().find(|name| {
-            rest.strip_prefix(**name).is_some_and(|tail| !tail.starts_with(char::is_alphanumeric))
+            name.as_bytes().get(..2) == rest.as_bytes().get(..2)
+                && rest
+                    .strip_prefix(**name)
+                    .is_some_and(|tail| !tail.starts_with(char::is_alphanumeric))
         })
     } else {
         None

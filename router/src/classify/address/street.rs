@@ -87,7 +87,7 @@ const WEAK: [&str; 15] = [
 ];
 
 /// The street line around the number at `at`, and how sure it is.
-pub(super) fn at(text: &str, at: usize) -> Option<(Range<usize>, u8)> {
+pub(super) fn at(text: &str, at: usize, ahead: &mut Letters) -> Option<(Range<usize>, u8)> {
     let bytes = text.as_bytes();
     let mut end = at;
     while byte(bytes, end).is_ascii_digit() {
@@ -107,9 +107,28 @@ pub(super) fn at(text: &str, at: usize) -> Option<(Range<usize>, u8)> {
         return None;
     }
     box_or_unit(text, at, end)
-        .or_else(|| forward(text, at, tail))
+        .or_else(|| if ahead.follow(bytes, tail) { forward(text, at, tail) } else { None })
         .or_else(|| backward(text, at, tail))
         .or_else(|| coded(text, at, end))
+}
+
+/// Where letters stand ahead of the numbers of a text, which are asked for in order.
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    /// No letter stands between the last number that was asked for and this offset.
+    none_to: usize,
+}
+
+impl Letters {
+    /// Whether a letter may stand within [`REACH`] behind `tail`. Reads each byte once.
+    fn follow(&mut self, bytes: &[u8], tail: usize) -> bool {
+        let limit = bytes.len().min(tail.saturating_add(REACH + 2));
+        let from = self.none_to.max(tail);
+        let rest = bytes.get(from..limit).unwrap_or_default();
+        let letter = rest.iter().position(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80);
+        self.none_to = from + letter.unwrap_or(rest.len());
+        letter.is_some()
+    }
 }
 
 /// `P.O. Box 286`, `PSC 0725, Box 6031`, `Apt. 297`, `Suite 620`.
@@ -263,6 +282,9 @@ fn backward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
         return None;
     }
     let comma = byte_before(text.as_bytes(), at - 1) == b',';
+    if !may_name(text.as_bytes(), at - 1 - usize::from(comma)) {
+        return None;
+    }
     let (mut start, mut typed) = (None, false);
     for (count, (begin, word)) in words_before(text, at).enumerate() {
         let capital = is_capital(word);
@@ -301,6 +323,20 @@ fn backward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     let start =
         start.filter(|start| typed && is_capital(text.get(*start..).unwrap_or_default()))?;
     Some((start..tail, 75))
+}
+
+/// Whether the word that ends at `end`, the last before a number, leaves it open that a street is named. Decides for almost all.
+fn may_name(bytes: &[u8], end: usize) -> bool {
+    let head = bytes.get(end.saturating_sub(REACH / 2)..end).unwrap_or_default();
+    let gap = |byte: &u8| *byte == b' ' || is_stop(*byte, BACK);
+    let Some(from) = head.iter().rposition(gap) else { return true };
+    let word = head.get(from + 1..).unwrap_or_default();
+    match word.first() {
+        // Numbers in a row.
+        Some(b'0'..=b'9') => BEHIND.has(word),
+        Some(b'A'..=b'Z') => true,
+        _ => !word.is_ascii() || may_be_small(word, true, false, None),
+    }
 }
 
 /// Whether a word without a capital, somewhere before a number, may be read further by [`backward`].

@@ -58,3 +58,11 @@ fn code_and_machines_have_no_address() {
         assert_eq!(places(text), Vec::<String>::new(), "{text:?}");
     }
 }
+
+#[test]
+fn a_row_of_numbers_before_a_street_hides_nothing() {
+    for count in [0, 1, 20, 40] {
+        let text = format!("{}then 12 Elm Street, Springfield", "123 ".repeat(count));
+        assert_eq!(places(&text), ["12 Elm Street, Springfield"], "{count}");
+    }
+}

@@ -103,16 +103,26 @@ fn key_before(text: &[u8], op: usize) -> Option<Range<usize>> {
     }
     let end = op - gap;
     let from = end.saturating_sub(KEY_MAX);
-    let (mut length, mut three, mut may) = (0, 0, false);
-    for byte in text.get(from..end)?.iter().rev() {
-        if !is(*byte, KEY) {
+    let head = text.get(from..end)?;
+    let (mut rest, mut may) = (head, false);
+    // Two bytes at a time: whatever its place, a cue has a telling pair among those.
+    while let [more @ .., first, second] = rest {
+        if !is(*second, KEY) || !is(*first, KEY) {
             break;
         }
-        length += 1;
-        three = cues::before(*byte, three);
-        may |= cues::may_begin(three);
+        may |= cues::may_hold(*first, *second);
+        rest = more;
     }
-    if length < 3 || !may {
+    if !may {
+        return None;
+    }
+    if let [more @ .., last] = rest
+        && is(*last, KEY)
+    {
+        rest = more;
+    }
+    let length = head.len() - rest.len();
+    if length < 3 {
         return None;
     }
     let start = end - length;

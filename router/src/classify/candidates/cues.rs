@@ -65,26 +65,56 @@ const fn filter() -> [u64; 512] {
     bits
 }
 
-/// The index of three letters when `first` stands before the first two of `next`.
+/// Pairs of letters, as rare as can be, so that each cue holds one at an even place and one at an odd place.
+const PAIRS: [&[u8; 2]; 49] = [
+    b"al", b"as", b"au", b"be", b"bh", b"cc", b"ce", b"cr", b"di", b"ds", b"ee", b"ey", b"fi",
+    b"ha", b"hm", b"id", b"ie", b"ig", b"in", b"io", b"iv", b"jw", b"ke", b"ki", b"li", b"ma",
+    b"mb", b"mi", b"mn", b"mo", b"nc", b"nn", b"ok", b"ot", b"pa", b"pi", b"ps", b"pw", b"re",
+    b"sa", b"se", b"si", b"sn", b"sw", b"tp", b"ut", b"va", b"wd", b"wt",
+];
+
+/// Whether two bytes are one of [`PAIRS`], case folded.
+static HOLDS: [bool; 1024] = holds();
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
+const fn holds() -> [bool; 1024] {
+    let mut table = [false; 1024];
+    let mut at = 0;
+    while at < PAIRS.len() {
+        table[(PAIRS[at][0] as usize & 31) << 5 | PAIRS[at][1] as usize & 31] = true;
+        at += 1;
+    }
+    table
+}
+
+/// Whether a key may hold a cue when every second pair of its bytes is asked for.
 #[inline]
-pub(super) fn before(first: u8, next: usize) -> usize {
-    usize::from(first & 31) << 10 | next >> 5
+#[expect(clippy::indexing_slicing, reason = "ten bits number all pairs")]
+pub(super) fn may_hold(first: u8, second: u8) -> bool {
+    HOLDS[usize::from(first & 31) << 5 | usize::from(second & 31)]
 }
 
 /// Whether a cue may begin with the three letters of an index.
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "nine bits number all words of the filter")]
-pub(super) fn may_begin(three: usize) -> bool {
+fn may_begin(three: usize) -> bool {
     FILTER[three >> 6 & 511] >> (three & 63) & 1 == 1
 }
 
 /// Whether a cue stands anywhere in `key`.
 #[inline]
 pub(super) fn any(key: &[u8]) -> bool {
-    key.array_windows::<3>().enumerate().any(|(at, three)| {
-        let spot = index(three[0], three[1], three[2]);
-        may_begin(spot) && confirm(key.get(at..).unwrap_or_default())
-    })
+    let mut spot = 0;
+    for (at, byte) in key.iter().enumerate() {
+        spot = (spot << 5 | usize::from(byte & 31)) & 0x7FFF;
+        if may_begin(spot)
+            && let Some(from) = at.checked_sub(2)
+            && confirm(key.get(from..).unwrap_or_default())
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether `rest` begins with a cue.
@@ -101,6 +131,16 @@ fn confirm(rest: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_cue_holds_a_telling_pair_at_places_of_both_kinds() {
+        for cue in CUES {
+            for from in [0, 1] {
+                let pairs = cue.as_bytes()[from..].as_chunks::<2>().0;
+                assert!(pairs.iter().any(|[first, second]| may_hold(*first, *second)), "{cue}");
+            }
+        }
+    }
 
     #[test]
     fn cues_are_sorted_and_found_in_any_case() {

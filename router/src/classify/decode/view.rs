@@ -34,6 +34,12 @@ impl View {
 
     /// Adds `piece`, which stands unchanged in the source at `from`.
     pub(super) fn copy(&mut self, piece: &str, from: usize) {
+        if piece.is_ascii() {
+            self.text.push_str(piece);
+            let near = |at: usize| u32::try_from(at.saturating_sub(self.base)).unwrap_or(u32::MAX);
+            self.origin.extend((from..from + piece.len()).map(|at| (near(at), near(at + 1))));
+            return;
+        }
         for (at, c) in piece.char_indices() {
             self.push(c, from + at..from + at + c.len_utf8());
         }
@@ -44,5 +50,23 @@ impl View {
         let (start, _) = self.origin.get(span.start)?;
         let (_, end) = self.origin.get(span.end.checked_sub(1)?)?;
         Some(self.base + *start as usize..self.base + *end as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::View;
+
+    #[test]
+    fn a_copied_byte_comes_from_its_place() {
+        for piece in ["plain", "ü and é"] {
+            let mut view = View::at(7);
+            view.copy(piece, 9);
+            assert_eq!(view.text(), piece);
+            for (at, c) in piece.char_indices() {
+                let here = 9 + at..9 + at + c.len_utf8();
+                assert_eq!(view.source(&(at..at + c.len_utf8())), Some(here), "{piece}");
+            }
+        }
     }
 }

@@ -233,16 +233,13 @@ pub(super) fn bare(text: &str, span: &Range<usize>) -> Option<Filling> {
     }
     let before = slice(text, span.start.saturating_sub(NEAR)..span.start).as_bytes();
     let line = last_line(before);
-    if KEY_RING.in_text(line) {
-        return None;
-    }
     let cue = HINTS.in_text(line);
     if plain && !cue {
         return None;
     }
     let share = early.unwrap_or_else(words);
     let mut shape = shape(value.as_bytes());
-    if share >= WORDY || shape.distinct < DISTINCT_MIN {
+    if share >= WORDY || shape.distinct < DISTINCT_MIN || KEY_RING.in_text(line) {
         return None;
     }
     shape.words = f32::from(share) / 100.0;

@@ -3,12 +3,24 @@
 use crate::classify::scan_words::Words;
 
 /// For each letter, the letters that often follow it in words, as bits. Counted over identifiers and prose.
-const FOLLOWS: [u32; 26] = [
+static FOLLOWS: [u32; 128] = follows(&[
     0x13E_BD6F, 0x010_4937, 0x01A_4D9F, 0x006_413F, 0x1EE_B87F, 0x010_4937, 0x016_4991, 0x008_4111,
     0x22E_F87F, 0x000_0000, 0x004_0110, 0x11C_4919, 0x000_C111, 0x03C_617D, 0x07E_FC4C, 0x01E_C911,
     0x010_0000, 0x11E_755D, 0x01C_C195, 0x11E_4995, 0x00E_B91F, 0x000_0111, 0x000_4111, 0x080_8000,
     0x100_8000, 0x000_0010,
-];
+]);
+
+/// The bits of all classes; what is no letter has none.
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
+const fn follows(letters: &[u32; 26]) -> [u32; 128] {
+    let mut table = [0; 128];
+    let mut at = 0;
+    while at < letters.len() {
+        table[at] = letters[at];
+        at += 1;
+    }
+    table
+}
 
 /// A letter's number in the alphabet, whatever its case; a digit; anything else.
 static LETTER: [u8; 256] = letters();
@@ -37,7 +49,10 @@ const fn letters() -> [u8; 256] {
 
 /// The share of neighbouring letters that words often have, in percent of the neighbours that are looked at; letters next to
 /// digits count as neighbours that words do not have.
-#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the tables have an entry for each value of a byte, and of seven bits"
+)]
 pub(in crate::classify) fn word_share(value: &[u8]) -> u8 {
     let (mut common, mut pairs) = (0_usize, 0_usize);
     let mut before = OTHER;
@@ -46,7 +61,7 @@ pub(in crate::classify) fn word_share(value: &[u8]) -> u8 {
         let both = before | after;
         // Two letters, or a letter and a digit.
         pairs += usize::from(both < DIGIT || both < OTHER && before & DIGIT != after & DIGIT);
-        let bits = FOLLOWS.get(usize::from(before)).copied().unwrap_or_default();
+        let bits = FOLLOWS[usize::from(before & 127)];
         common += usize::from(both < DIGIT && bits >> (after & 31) & 1 == 1);
         before = after;
     }
@@ -210,10 +225,10 @@ pub(crate) fn placeholder(value: &str) -> bool {
     let your = ["your", "my_", "<your", "insert", "enter_", "put_", "replace"]
         .iter()
         .any(|word| lower.starts_with(word) && is_wordy(value));
-    let joined = value.contains("` +")
-        || value.contains("+ `")
-        || value.contains("\" +")
-        || value.contains("' +");
+    let joined = memchr::memchr_iter(b'+', bytes).any(|plus| {
+        let (head, tail) = bytes.split_at_checked(plus).unwrap_or_default();
+        matches!(head, [.., b'`' | b'"' | b'\'', b' ']) || tail.starts_with(b"+ `")
+    });
     let hashed = value.starts_with("$2")
         || value.starts_with("$6$")
         || value.starts_with("$5$")

@@ -1,4 +1,6 @@
-use super::{STARTERS, is_starter, phrases::OPENINGS};
+use super::{
+    STARTERS, alone, codeword, is_ordinary, is_starter, keyed, licence, phrases::OPENINGS,
+};
 use crate::{classify::Classifier, wire::Part};
 
 fn marks(text: &str) -> Vec<(String, String)> {
@@ -94,4 +96,47 @@ fn prose_code_and_public_licences_are_no_markings() {
     ] {
         assert_eq!(marks(text), [], "{text:?}");
     }
+}
+
+#[test]
+fn an_ordinary_line_is_nothing_to_the_rules_that_it_skips() {
+    let words = [
+        "classification",
+        "security",
+        "level",
+        "x-sensitivity",
+        "data",
+        "copyright",
+        "all",
+        "rights",
+        "unauthorised",
+        "copying",
+        "may",
+        "not",
+        "be",
+        "copied",
+        "tlp:red",
+        "internal",
+        "secret",
+        "client",
+        "confidential",
+        "for",
+        "this",
+        "file",
+        "= 5",
+        ": restricted",
+        "()",
+    ];
+    let mut ordinary = 0;
+    for code in 0..words.len().pow(3) {
+        let three = [code, code / words.len(), code / words.len().pow(2)];
+        let head = three.map(|at| words[at % words.len()]).join(" ");
+        if is_ordinary(&head) {
+            ordinary += 1;
+            let found = keyed(&head, &head).or_else(|| licence(&head, &head));
+            let found = found.or_else(|| alone(&head, &head, head.len()));
+            assert!(found.is_none() && codeword(&head).is_none(), "{head}");
+        }
+    }
+    assert!(ordinary > 1000, "{ordinary}");
 }

@@ -380,35 +380,36 @@ fn is_joined(before: Option<&Hit>, hit: &Hit) -> bool {
 
 /// Whether only the signs between a key and its value stand in `gap`.
 fn is_key_gap(gap: &str) -> bool {
-    if gap.len() >= "valueString".len() && gap.contains("valueString") {
-        return true;
+    let signs = gap.bytes().all(|byte| {
+        matches!(
+            byte,
+            b' ' | b'\t'
+                | b':'
+                | b'='
+                | b'"'
+                | b'\''
+                | b'>'
+                | b'['
+                | b'('
+                | b'*'
+                | b'_'
+                | b'|'
+                | b'-'
+                | b'{'
+                | b'`'
+                | b'\n'
+                | b'~'
+        )
+    });
+    if !signs {
+        return memchr::memchr_iter(b'v', gap.as_bytes())
+            .any(|at| gap.get(at..).is_some_and(|rest| rest.starts_with("valueString")));
     }
     let solid = gap.bytes().filter(|byte| !byte.is_ascii_whitespace()).count();
     let short = gap.len() <= 48 && solid <= 8;
-    let signs = gap.chars().all(|c| {
-        matches!(
-            c,
-            ' ' | '\t'
-                | ':'
-                | '='
-                | '"'
-                | '\''
-                | '>'
-                | '['
-                | '('
-                | '*'
-                | '_'
-                | '|'
-                | '-'
-                | '{'
-                | '`'
-                | '\n'
-                | '~'
-        )
-    });
     let parted = gap.contains([':', '=', '"', '>', '|', '\'']);
     let lines = gap.matches('\n').count();
-    short && signs && parted && (lines == 0 || lines <= 2 && gap.contains('"'))
+    short && parted && (lines == 0 || lines <= 2 && gap.contains('"'))
 }
 
 /// How the segments begin that hold names.

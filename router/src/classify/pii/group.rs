@@ -125,6 +125,11 @@ fn behind_separator(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// Whether the group that begins with `first` has no other token.
+pub(crate) fn is_alone(bytes: &[u8], first: Token, floor: usize) -> bool {
+    behind_separator(bytes, first.end).is_none() && lead(bytes, first.start, floor).is_none()
+}
+
 impl Group {
     /// Reads the group that begins with `first` or just before it, nothing before `floor`.
     pub(crate) fn read(&mut self, bytes: &[u8], first: Token, floor: usize) {

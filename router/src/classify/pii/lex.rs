@@ -137,28 +137,28 @@ impl<'a> Lexer<'a> {
     /// Reads the words of a block that is ASCII.
     fn words(&mut self, base: usize, masks: &Masks) {
         let bytes = self.text.as_bytes();
-        let mut rest = masks.letter & from_bit(self.read_to.saturating_sub(base));
-        let humps = masks.upper & ((masks.letter & !masks.upper) << 1);
-        while rest != 0 {
-            let from = rest.trailing_zeros();
-            let length = (rest >> from).trailing_ones();
-            if from + length >= 64 {
-                self.read_to = word(self.text, base + from as usize, self.found);
+        let letters = masks.letter & from_bit(self.read_to.saturating_sub(base));
+        let humps = masks.upper & (letters & !masks.upper) << 1;
+        let (mut starts, mut ends) = (letters & !(letters << 1), !letters & letters << 1);
+        while starts != 0 {
+            let (first, behind) = (lowest(starts), lowest(ends));
+            let start = base + first.trailing_zeros() as usize;
+            if behind == 0 {
+                self.read_to = word(self.text, start, self.found);
                 return;
             }
-            let run = ((1 << length) - 1) << from;
-            rest &= !run;
-            let start = base + from as usize;
-            let end = start + length as usize;
-            if humps & run & (run << 1) != 0 {
-                self.humped(base, (start, end), (humps & run & (run << 1), masks.upper & run));
+            (starts, ends) = (starts ^ first, ends ^ behind);
+            let end = base + behind.trailing_zeros() as usize;
+            let run = behind.wrapping_sub(first);
+            if humps & run != 0 {
+                self.humped(base, (start, end), (humps & run, masks.upper & run));
                 continue;
             }
-            if length > 1 {
+            if first << 1 != behind {
                 hint(bytes, start, end, self.found);
             }
-            if masks.upper >> from & 1 == 1
-                && length as usize <= CAP_BYTES_MAX
+            if masks.upper & first != 0
+                && end - start <= CAP_BYTES_MAX
                 && is_loose(bytes, start, end)
             {
                 self.found.caps.push(Cap { start, end });
@@ -215,11 +215,13 @@ impl<'a> Lexer<'a> {
     fn numbers(&mut self, base: usize, masks: &Masks) {
         let bytes = self.text.as_bytes();
         let solid = masks.letter | masks.digit;
+        // Behind a letter in lower case stands no number of a house.
+        let joined = (masks.letter & !masks.upper) << 1;
         for at in Bits(masks.digit & !(masks.digit << 1 | self.digit)) {
             let digits = (masks.digit >> at).trailing_ones() as usize;
             let start = base + at;
             let end = if at + digits < BLOCK { start + digits } else { digits_end(bytes, start) };
-            if address::is_candidate(bytes, start, end) {
+            if joined >> at & 1 == 0 && address::is_candidate(bytes, start, end) {
                 self.found.houses.push(start);
             }
             if start < self.tokens_to {
@@ -235,6 +237,12 @@ impl<'a> Lexer<'a> {
             }
         }
     }
+}
+
+/// The lowest set bit alone.
+#[inline]
+fn lowest(bits: u64) -> u64 {
+    bits & bits.wrapping_neg()
 }
 
 /// Where the digits that begin at `at` end.

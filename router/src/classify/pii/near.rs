@@ -24,6 +24,11 @@ pub(crate) struct Near {
     cues: [Option<(Cue, usize)>; CUES_MAX],
 }
 
+/// How far before a value a cue counts.
+pub(crate) fn reach(quoted: bool) -> usize {
+    if quoted { QUOTED } else { NEAR }
+}
+
 impl Near {
     fn collect(hits: impl Iterator<Item = Hit>, distance: impl Fn(&Hit) -> usize) -> Self {
         let mut near = Self::default();
@@ -48,8 +53,9 @@ impl Near {
 
     /// The cues before the value at `start`; farther ones only when the value is `quoted`.
     pub(crate) fn before(lexed: &Lexed, start: usize, quoted: bool) -> Self {
-        let reach = if quoted { QUOTED } else { NEAR };
-        Self::collect(lexed.before(start, reach).copied(), |hit| start.saturating_sub(hit.end))
+        Self::collect(lexed.before(start, reach(quoted)).copied(), |hit| {
+            start.saturating_sub(hit.end)
+        })
     }
 
     /// The cues, nearest first.

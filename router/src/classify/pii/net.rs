@@ -81,11 +81,21 @@ fn v6(text: &str, first: Token, out: &mut Vec<Finding>) -> Option<usize> {
     if byte_before(bytes, first.start) == b':' || byte_before(bytes, first.start) >= 0x80 {
         return None;
     }
-    let mut end = first.end;
-    while end - first.start < 40
-        && (byte(bytes, end).is_ascii_hexdigit() || byte(bytes, end) == b':')
-    {
+    let (mut end, mut colons, mut empty) = (first.end, 0, false);
+    while end - first.start < 40 {
+        match byte(bytes, end) {
+            b':' => {
+                colons += 1;
+                empty |= byte(bytes, end + 1) == b':';
+            }
+            next if next.is_ascii_hexdigit() => {}
+            _ => break,
+        }
         end += 1;
+    }
+    // Eight parts, or fewer with an empty one: most colons stand in times of day.
+    if colons < 7 && !empty {
+        return None;
     }
     let value = text.get(first.start..end)?.trim_end_matches(':');
     let address: Ipv6Addr = value.parse().ok()?;

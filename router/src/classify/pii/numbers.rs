@@ -5,7 +5,7 @@ use super::{
     government::{self, Verdict},
     group::{self, Compact, Group, Token, byte, byte_before},
     lex::Lexed,
-    near::{Columns, NEAR, Near},
+    near::{self, Columns, NEAR, Near},
     net, phone,
 };
 use crate::classify::{Finding, candidates::slice, health, payment};
@@ -61,9 +61,13 @@ fn number(
     if first.len() >= 26 {
         coin(text, lexed, first, out);
     }
+    let walk = Walk { text, bytes, lexed, columns, quiet: false, numbers: false };
+    if group::is_alone(bytes, first, floor) && walk.is_nothing(first) {
+        return first.end;
+    }
     group.read(bytes, first, floor);
     if group.digits() >= 4 && !group.is_dotted(bytes) {
-        Walk { text, bytes, lexed, columns }.group(group, out);
+        walk.group(group, out);
     }
     group.span().end.max(first.end)
 }
@@ -114,31 +118,103 @@ fn is_promising(mask: u64, digits: usize, length: usize, lower: bool) -> bool {
     !lower && digits >= 4
 }
 
+/// Whether numbers whose lengths begin so may be one of the forms of [`is_promising`], or a telephone number in blocks as in North
+/// America.
+fn is_formed(sizes: [usize; 4]) -> bool {
+    match sizes {
+        [12..=19, ..] => true,
+        [6, next, ..] => matches!(next, 4 | 7),
+        [4, next, last, _] => matches!((next, last), (6, 4 | 5) | (4, 4) | (3, 3)),
+        [3, 3, 3, last] => last == 2,
+        [3, next, last, _] => next == 3 && last > 3 || matches!(next, 2 | 4) && last == 4,
+        [2, next, last, _] => next == 3 && last == 3,
+        [1, next, last, _] => matches!((next, last), (2, 2) | (3, 3)),
+        _ => false,
+    }
+}
+
+/// The four bits of a token in the mask of a value: its length, at most 15.
+fn mask_of(token: Token) -> u64 {
+    u64::from(u8::try_from(token.len().min(15)).unwrap_or(15))
+}
+
 struct Walk<'a> {
     text: &'a str,
     bytes: &'a [u8],
     lexed: &'a Lexed,
     columns: &'a mut Columns,
+    /// Whether no cue stands before the tokens and all are numbers, so that no cue stands before those behind them.
+    quiet: bool,
+    /// Whether all tokens of the group are numbers.
+    numbers: bool,
 }
 
 impl Walk<'_> {
     /// Offers each window of the group, longest first, and goes on behind what was taken.
-    fn group(&mut self, group: &Group, out: &mut Vec<Finding>) {
+    fn group(mut self, group: &Group, out: &mut Vec<Finding>) {
         let tokens = group.tokens();
+        self.numbers = tokens.iter().all(|token| token.is_number());
         let mut from = 0;
-        while let Some(rest) = tokens.get(from..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest @ [first, ..]) = tokens.get(from..) {
+            if self.quiet && group.span().end - first.start < UNANNOUNCED_BYTES_MIN {
+                break;
+            }
             // A date is three tokens that are nothing else; dates of birth are read from their cue.
             let date = rest.get(..3).is_some_and(|part| self.is_date(part) && !self.goes_on(part));
             from += if date { 3 } else { self.take(rest, out).max(1) };
         }
     }
 
+    /// Whether a token that stands alone is nothing: no cue stands before it, and it has no form that is known without one.
+    fn is_nothing(&self, token: Token) -> bool {
+        if token.digits < 4 {
+            return true;
+        }
+        let before = byte_before(self.bytes, token.start);
+        if matches!(before, b'+' | b'(')
+            || self.is_cell(token.start)
+            || self.is_cued(token, matches!(before, b'"' | b'\''))
+        {
+            return false;
+        }
+        let (digits, length) = (token.digits, token.len());
+        let lower = !token.is_number() && self.has_lower(token);
+        !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&length)
+            || !is_promising(mask_of(token), digits, length, lower)
+            || digits != length && !self.may_be_known(&[token], (1, mask_of(token)), digits, length)
+    }
+
+    /// Whether a cue stands before a token.
+    #[inline]
+    fn is_cued(&self, token: Token, quoted: bool) -> bool {
+        self.lexed.before(token.start, near::reach(quoted)).next().is_some()
+    }
+
+    /// Whether numbers without a sign and without a cue may begin a telephone number or one of the forms of [`is_promising`].
+    fn may_open(&self, tokens: &[Token]) -> bool {
+        let size = |at: usize| tokens.get(at).map_or(0, |token| token.len());
+        let zero = tokens.first().is_some_and(|first| byte(self.bytes, first.start) == b'0');
+        zero && size(1) > 0 || is_formed([size(0), size(1), size(2), size(3)])
+    }
+
     /// Adds the finding that begins at the first token and says how many tokens it takes; 0 for none.
     fn take(&mut self, tokens: &[Token], out: &mut Vec<Finding>) -> usize {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return 0 };
-        let quoted = matches!(byte_before(self.bytes, first.start), b'"' | b'\'');
-        let mut near = Near::before(self.lexed, first.start, quoted);
-        if self.is_cell(first.start)
+        let before = byte_before(self.bytes, first.start);
+        let quoted = matches!(before, b'"' | b'\'');
+        if self.numbers {
+            self.quiet = self.quiet || !self.is_cell(first.start) && !self.is_cued(*first, quoted);
+            if self.quiet && !matches!(before, b'+' | b'(') && !self.may_open(tokens) {
+                return 0;
+            }
+        }
+        let mut near = if self.quiet {
+            Near::default()
+        } else {
+            Near::before(self.lexed, first.start, quoted)
+        };
+        if !self.quiet
+            && self.is_cell(first.start)
             && !near.cues().any(|(cue, distance)| distance <= 4 && government::announces(cue))
             && first.len() + tokens.get(1).map_or(0, |token| token.len()) >= 6
         {
@@ -147,11 +223,12 @@ impl Walk<'_> {
                 near = column;
             }
         }
+        self.quiet = self.numbers && near.is_empty();
         // Without a cue nothing is known that is so short.
         if near.is_empty() && last.end - first.start < UNANNOUNCED_BYTES_MIN {
             return 0;
         }
-        let signed = matches!(byte_before(self.bytes, first.start), b'+' | b'(');
+        let signed = matches!(before, b'+' | b'(');
         if signed && let Some(phone) = phone::find(self.bytes, tokens, &near) {
             out.push(finding(phone.verdict, phone.span, phone.example));
             return phone.tokens;
@@ -238,10 +315,11 @@ impl Walk<'_> {
         // The bits of the windows that have the form of something, by their count of tokens.
         let mut promising = 0_u32;
         for (count, token) in (1..).zip(tokens.iter().take(WINDOW_MAX + 2)) {
-            mask = mask << 4 | u64::from(u8::try_from(token.len().min(15)).unwrap_or(15));
+            mask = mask << 4 | mask_of(*token);
             (digits, length) = (digits + token.digits, length + token.len());
             lower = lower || !token.is_number() && self.has_lower(*token);
-            if length > VALUE_BYTES_MAX {
+            // Nothing with a letter in lower case is known, and it is in all windows that are longer.
+            if length > VALUE_BYTES_MAX || lower {
                 break;
             }
             if length >= VALUE_BYTES_MIN
@@ -512,4 +590,29 @@ fn uuid(text: &str, lexed: &Lexed, first: Token, out: &mut Vec<Finding>) -> Opti
         out.push(finding(Verdict::new("health/mrn", 90, "context"), first.start..end, false));
     }
     Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_formed, is_promising};
+
+    #[test]
+    fn every_form_of_numbers_is_told_by_its_first_lengths() {
+        let mut promising = 0;
+        for code in 0..8_usize.pow(7) {
+            let sizes: [usize; 7] = std::array::from_fn(|at| code >> (3 * at) & 7);
+            let count = sizes.iter().take_while(|size| **size > 0).count();
+            let (mask, length) = sizes[..count]
+                .iter()
+                .fold((0, 0), |(mask, sum), size| (mask << 4 | *size as u64, sum + size));
+            // A zero in the middle would count the same lengths again.
+            let whole = sizes[count..].iter().all(|size| *size == 0) && count > 1;
+            if whole && is_promising(mask, length, length, false) {
+                promising += 1;
+                assert!(is_formed([sizes[0], sizes[1], sizes[2], sizes[3]]), "{sizes:?}");
+            }
+        }
+        assert_eq!(promising, 13);
+        assert!((12..=19).all(|size| is_formed([size, 0, 0, 0])));
+    }
 }

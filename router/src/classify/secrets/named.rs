@@ -12,6 +12,8 @@ use crate::classify::{
     scan_words::Words,
 };
 
+/// How the name of a client of Google ends.
+const CLIENT_END: &str = ".apps.googleusercontent.com";
 /// Longest run that is looked at.
 const RUN_MAX: usize = 240;
 /// How far before a value a provider's name may stand, in bytes.
@@ -23,20 +25,32 @@ pub(super) fn scan_run(text: &str, run: &Range<usize>, out: &mut Vec<Finding>) {
         return;
     }
     let Some(token) = text.get(run.clone()) else { return };
-    // `NAME=value` is one run: the value is meant.
     let bytes = token.as_bytes();
+    // The shorter ones are names of hosts.
+    if bytes.len() < MARKED_BYTES_MIN && !matches!(bytes, [.., b'm' | b'.']) {
+        return;
+    }
+    // `NAME=value` is one run: the value is meant.
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
     let bare = bytes.get(..bytes.len() - padding).unwrap_or_default();
     let skip = memchr::memrchr(b'=', bare).map_or(0, |at| at + 1);
     let dots = bytes.iter().rev().take_while(|byte| **byte == b'.').count();
     let Some(value) = token.get(skip..token.len() - dots) else { return };
-    if value.len() < 20 || value.bytes().filter(u8::is_ascii_digit).take(2).count() < 2 {
+    if !is_marked_length(value) || value.bytes().filter(u8::is_ascii_digit).take(2).count() < 2 {
         return;
     }
     let start = run.start + skip;
     if let Some(label) = marked(value).or_else(|| telegram(text, start, value)) {
         out.push(finding(label, start..start + value.len(), 85, "shape"));
     }
+}
+
+/// The shortest value with a marker, but for names of hosts.
+const MARKED_BYTES_MIN: usize = 34;
+
+/// Whether a value is as long as one of those with a marker; a name of a host may have any length.
+fn is_marked_length(value: &str) -> bool {
+    matches!(value.len(), MARKED_BYTES_MIN..=37 | 40 | 44..) || value.ends_with(CLIENT_END)
 }
 
 /// The kind of a value that carries a marker of its provider.
@@ -79,7 +93,7 @@ fn marked(value: &str) -> Option<&'static str> {
     {
         return Some("credential/azure-client-secret");
     }
-    if dotted && value.ends_with(".apps.googleusercontent.com") {
+    if dotted && value.ends_with(CLIENT_END) {
         return Some("credential/google-client-id");
     }
     if is_azure(value) {

@@ -49,6 +49,14 @@ impl Shape {
         }
     }
 
+    /// The byte behind [`Shape::head`]; `None` when the first literal ends there.
+    pub(super) fn fourth(&self) -> Option<u8> {
+        match self.steps.first() {
+            Some(Step::Literal(literal)) => literal.get(3).copied(),
+            _ => None,
+        }
+    }
+
     /// The length of the first literal.
     pub(super) fn prefix(&self) -> usize {
         match self.steps.first() {
