@@ -8,12 +8,12 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Version, header};
-use pingora::{http::ResponseHeader, protocols::http::ServerSession};
+use pingora::protocols::http::ServerSession;
 use router::{answer::Ended, wire};
 
 use crate::{
     call::Call,
-    connection::{Interrupt, Limit, Stop, answer, watched},
+    connection::{Interrupt, Limit, Stop, answer, answer_head, watched},
     exchange::Asked,
     failover::{
         Won,
@@ -60,9 +60,13 @@ pub(crate) async fn give(
             let Opening { upstream, pass, text, rest } = *opening;
             let needle = upstream.needle();
             let guard = Guard::new(needle.clone());
-            let mut stream = Stream { session, call, limit, asked, pass, guard, needle };
-            stream.begin(status, headers).await?;
-            stream.run(upstream, text, rest).await
+            // Boxed: an answer in one piece should not make room for a stream.
+            Box::pin(async move {
+                let mut stream = Stream { session, call, limit, asked, pass, guard, needle };
+                stream.begin(status, headers).await?;
+                stream.run(upstream, text, rest).await
+            })
+            .await
         }
     }
 }
@@ -105,10 +109,7 @@ impl Stream<'_, '_> {
     ) -> Result<(), Stop> {
         self.call.record.status = status;
         self.call.record.ended = "broken_off";
-        let mut head = ResponseHeader::build_no_case(status, Some(headers.len() + 8))?;
-        for (name, value) in headers {
-            head.append_header(name, value)?;
-        }
+        let mut head = answer_head(status, headers)?;
         head.insert_header(header::CACHE_CONTROL, "no-cache")?;
         for (name, value) in self.call.headers() {
             head.insert_header(name, value)?;

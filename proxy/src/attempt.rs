@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     pool::{Pool, Taken},
+    until::until,
     upstream::Target,
 };
 
@@ -119,12 +120,11 @@ async fn send(
 ) -> Result<HttpSession, Sent> {
     let length: usize = request.body.iter().map(Bytes::len).sum();
     let mib = u32::try_from(length >> 20).unwrap_or(u32::MAX).saturating_add(1);
-    let written =
-        tokio::time::timeout(WRITE_MIB.saturating_mul(mib), write(taken, target, request, length));
-    let mut session = match written.await {
-        Ok(Ok(session)) => session,
-        Ok(Err(error)) => return Err(sending(&error)),
-        Err(_) => return Err(Sent::Failed(AttemptError::FirstByteTimeout)),
+    let limit = || Instant::now() + WRITE_MIB.saturating_mul(mib);
+    let mut session = match until(limit, write(taken, target, request, length)).await {
+        Some(Ok(session)) => session,
+        Some(Err(error)) => return Err(sending(&error)),
+        None => return Err(Sent::Failed(AttemptError::FirstByteTimeout)),
     };
     let deadline = Instant::now() + first_byte;
     loop {

@@ -9,10 +9,13 @@ use http::header;
 use pingora::protocols::http::ServerSession;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout_at},
+    time::Instant,
 };
 
-use crate::decode::{DecodeError, Decoder, Encoding};
+use crate::{
+    decode::{DecodeError, Decoder, Encoding},
+    until::until,
+};
 
 /// Longest time for a whole body, however steadily it trickles.
 const TOTAL: Duration = Duration::from_mins(5);
@@ -110,16 +113,20 @@ pub(crate) async fn read(
         session.set_keepalive(keepalive);
     }
     let mut decoder = Decoder::new(encoding, limits.bytes_max).map_err(|e| undecodable(&e))?;
-    let end = Instant::now() + TOTAL;
+    // Counted from the first wait.
+    let mut end = None;
     let mut whole = BytesMut::new();
     let mut arrived: usize = 0;
     loop {
-        let deadline = end.min(Instant::now() + limits.pause);
-        let piece = match timeout_at(deadline, session.read_request_body()).await {
-            Ok(Ok(Some(piece))) => piece,
-            Ok(Ok(None)) => break,
-            Ok(Err(error)) => return Err(broken(&error)),
-            Err(_) => return Err(BodyError::Timeout),
+        let deadline = || {
+            let now = Instant::now();
+            (now + limits.pause).min(*end.get_or_insert(now + TOTAL))
+        };
+        let piece = match until(deadline, session.read_request_body()).await {
+            Some(Ok(Some(piece))) => piece,
+            Some(Ok(None)) => break,
+            Some(Err(error)) => return Err(broken(&error)),
+            None => return Err(BodyError::Timeout),
         };
         arrived = arrived.saturating_add(piece.len());
         if arrived > limits.bytes_max {

@@ -7,8 +7,9 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::{
+    OrErr as _,
     apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream},
     http::ResponseHeader,
     protocols::http::{
@@ -173,10 +174,11 @@ async fn serve(router: &Arc<Router>, session: &mut ServerSession) -> bool {
     if session.response_written().is_some_and(|head| !head.status.is_informational()) {
         return false;
     }
-    let told = tell(session, &mut call, manner, &failure).await.is_ok();
+    // Boxed, as what is rare should not make room for itself in every call.
+    let told = Box::pin(tell(session, &mut call, manner, &failure)).await.is_ok();
     drop(call);
     if told {
-        linger(session).await;
+        Box::pin(linger(session)).await;
     }
     told
 }
@@ -303,18 +305,33 @@ fn json_headers() -> Vec<(HeaderName, HeaderValue)> {
     vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]
 }
 
+/// The head of an answer. Pingora's own way of adding a header copies its name and reads it again.
+pub(crate) fn answer_head(
+    status: u16,
+    headers: Vec<(HeaderName, HeaderValue)>,
+) -> pingora::Result<ResponseHeader> {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = StatusCode::from_u16(status)
+        .or_err(pingora::ErrorType::InvalidHTTPHeader, "no status of HTTP")?;
+    // Pingora adds its own.
+    parts.headers.reserve(headers.len().saturating_add(4));
+    for (name, value) in headers {
+        let added = parts.headers.try_append(name, value);
+        added.or_err(pingora::ErrorType::InvalidHTTPHeader, "too many headers")?;
+    }
+    Ok(parts.into())
+}
+
 /// Writes a whole answer to a request whose head was read.
 pub(crate) async fn answer(
     session: &mut ServerSession,
     status: u16,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    mut headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
 ) -> pingora::Result<()> {
-    let mut head = ResponseHeader::build_no_case(status, Some(headers.len().saturating_add(1)))?;
-    for (name, value) in headers {
-        head.append_header(name, value)?;
-    }
-    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    headers.retain(|(name, _)| name != header::CONTENT_LENGTH);
+    headers.push((header::CONTENT_LENGTH, body.len().into()));
+    let head = answer_head(status, headers)?;
     session.write_response_header(Box::new(head)).await?;
     // The head of an answer to HEAD says how long the body would be.
     if session.req_header().method == http::Method::HEAD || body.is_empty() {

@@ -122,7 +122,8 @@ async fn decide(
         let place = Arc::clone(&router.deciding).acquire_owned();
         let place = watched(session, limit, place).await;
         let place = place.map_err(|why| interrupted(call, why))?;
-        elsewhere(&router, call, question, body, place).await
+        // Boxed, as what is rare should not make room for itself in every call.
+        Box::pin(elsewhere(&router, call, question, body, place)).await
     };
     router.metrics.decide.observe(started.elapsed());
     asked.map_err(|unanswered| {

@@ -114,9 +114,9 @@ impl Try<'_> {
         };
         let backend = backend.name.as_str();
         let model = self.snapshot.model(self.candidate).unwrap_or_default();
-        let health = &self.router.health;
-        let serves = health.serves(backend, model, now_ms());
-        if reach.missing.is_some() || !serves || !health.admit(backend, now_ms()) {
+        let (health, now_ms) = (&self.router.health, now_ms());
+        let serves = health.serves(backend, model, now_ms);
+        if reach.missing.is_some() || !serves || !health.admit(backend, now_ms) {
             return Err(Lost::Failed);
         }
         let trial = Trial { router: self.router, backend, sign: Sign::Nothing };
@@ -165,12 +165,7 @@ impl Try<'_> {
             Err(error) => return (Err(unreached(error)), none(error.as_str(), Sign::Ill)),
         };
         let status = upstream.status();
-        let wait = outcome::asked_wait(
-            upstream.text(header::RETRY_AFTER),
-            upstream.text(HeaderName::from_static("retry-after-ms")),
-            now_ms() / 1_000,
-        );
-        let verdict = outcome::judge(status, wait);
+        let verdict = outcome::judge(status, asked_wait(&upstream, status));
         let (result, word, sign) = match verdict {
             Verdict::Answer => {
                 match open(upstream, self.asked, route.dialect, translation, timeouts).await {
@@ -182,20 +177,21 @@ impl Try<'_> {
                     Err((word, lost)) => (Err(lost), word, Sign::Ill),
                 }
             }
+            // What is no answer is boxed, so that an answer does not make room for it.
             Verdict::Retry { after, blame } => {
-                upstream.discard().await;
+                Box::pin(upstream.discard()).await;
                 if let Some(after) = after {
                     self.router.health.rest(reach.target.name(), after, now_ms());
                 }
                 refused(after, blame, status)
             }
             Verdict::CredentialRejected => {
-                upstream.discard().await;
+                Box::pin(upstream.discard()).await;
                 let sign = if status == 401 { Sign::Unauthorized } else { Sign::Forbidden };
                 (Err(Lost::Credential), "credential_rejected", sign)
             }
             Verdict::Final | Verdict::ModelMissing => {
-                let (failure, facts) = upstream.refusal(self.asked).await;
+                let (failure, facts) = Box::pin(upstream.refusal(self.asked)).await;
                 match outcome::reconsider(status, &facts) {
                     Verdict::ModelMissing => {
                         self.lacks(reach);
@@ -221,6 +217,18 @@ impl Try<'_> {
         let dialect = spoken::dialect(candidate, self.asked.dialect)?;
         self.snapshot.routes(self.candidate).iter().find(|route| route.dialect == dialect)
     }
+}
+
+/// How long a backend that does not answer asks to wait.
+fn asked_wait(upstream: &Upstream, status: u16) -> Option<Duration> {
+    if (200..300).contains(&status) {
+        return None;
+    }
+    outcome::asked_wait(
+        upstream.text(header::RETRY_AFTER),
+        upstream.text(HeaderName::from_static("retry-after-ms")),
+        now_ms() / 1_000,
+    )
 }
 
 fn unreached(error: AttemptError) -> Lost {

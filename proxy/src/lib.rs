@@ -42,4 +42,5 @@ mod snapshot;
 pub mod spans;
 mod tasks;
 mod tenant;
+mod until;
 mod upstream;

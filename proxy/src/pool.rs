@@ -59,7 +59,8 @@ impl Pool {
                 return Ok(Taken::Used(waiting.stream));
             }
         }
-        Ok(match self.connector.get_http_session(target).await? {
+        // Boxed: connecting and its TLS should not make room for themselves where a connection waits.
+        Ok(match Box::pin(self.connector.get_http_session(target)).await? {
             (HttpSession::H1(session), _) => Taken::New(session.into_inner()),
             (session, used) => Taken::Shared { session: Box::new(session), used },
         })
@@ -72,7 +73,7 @@ impl Pool {
                 session.respect_keepalive();
                 if let Some(stream) = session.reuse().await {
                     let mut waiting = Waiting { stream, since: Instant::now() };
-                    if waiting.is_usable() {
+                    if waiting.is_silent() {
                         self.idle.lock().put(target.reuse_hash(), waiting);
                     }
                 }
@@ -162,14 +163,17 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Whether it may carry another call: it has not waited too long, and its server has neither closed it nor said
-    /// anything.
+    /// Whether it may carry another call: it has not waited too long and is silent.
     fn is_usable(&mut self) -> bool {
+        self.is_silent() && self.since.elapsed() < IDLE_CONNECTION
+    }
+
+    /// Whether its server has neither closed it nor said anything.
+    fn is_silent(&mut self) -> bool {
         let mut byte = [0];
         // Without a budget: a read that only yields would look like one that waits.
         let read = pin!(tokio::task::unconstrained(self.stream.read(&mut byte)));
-        let silent = read.poll(&mut Context::from_waker(Waker::noop())).is_pending();
-        silent && self.since.elapsed() < IDLE_CONNECTION
+        read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 }
 

@@ -13,6 +13,9 @@ use sha2::Sha256;
 #[derive(Clone)]
 pub(crate) struct Naming(Hmac<Sha256>);
 
+/// Digits of names.
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// What is known of a caller.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Caller<'a> {
@@ -53,7 +56,7 @@ impl Naming {
         name.push('-');
         for byte in digest.iter().take(16) {
             for nibble in [byte >> 4, byte & 15] {
-                name.extend(char::from_digit(u32::from(nibble), 16));
+                name.push(HEX.get(usize::from(nibble)).copied().map_or('0', char::from));
             }
         }
         Tenant::new(&name)

@@ -80,7 +80,8 @@ pub(super) async fn open(
         let encoding = upstream.encoding().map_err(|word| (word, Lost::Broke))?;
         let pass = Pass::new(asked, from, encoding, translation);
         let pass = pass.map_err(|_| ("unreadable", Lost::Broke))?;
-        let opening = begin(upstream, pass, timeouts.first_byte).await?;
+        // Boxed: an answer in one piece should not make room for a stream.
+        let opening = Box::pin(begin(upstream, pass, timeouts.first_byte)).await?;
         return Ok((headers, Content::Stream(Box::new(opening))));
     }
     let whole = upstream.whole(ANSWER_BYTES_MAX, timeouts.idle).await;

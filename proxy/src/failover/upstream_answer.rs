@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, header};
 use pingora::protocols::http::client::HttpSession;
 use router::restore::{Escape, restore_text};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     decode::{DecodeError, Decoder, Encoding},
@@ -23,6 +23,7 @@ use crate::{
     pool::Pool,
     reject::Failure,
     snapshot::Reach,
+    until::until,
     upstream::Target,
 };
 
@@ -178,11 +179,11 @@ impl Upstream {
         let mut decoder = Decoder::new(encoding, limit).map_err(|_| "encoding")?;
         let mut whole = BytesMut::new();
         loop {
-            let piece = match timeout(idle, self.piece()).await {
-                Ok(Ok(Some(piece))) => piece,
-                Ok(Ok(None)) => break,
-                Ok(Err(_)) => return Err("broken"),
-                Err(_) => return Err("idle_timeout"),
+            let piece = match until(|| Instant::now() + idle, self.piece()).await {
+                Some(Ok(Some(piece))) => piece,
+                Some(Ok(None)) => break,
+                Some(Err(_)) => return Err("broken"),
+                None => return Err("idle_timeout"),
             };
             let text = decoder.push(piece).map_err(|error| undecoded(&error))?;
             if whole.is_empty() && self.ended() && encoding == Encoding::Identity {

@@ -101,6 +101,8 @@ pub enum TermError {
 pub struct Terms {
     words: Vec<Word>,
     automaton: Option<Machine>,
+    /// Bytes with which a word may begin; all others leave the automaton where it starts.
+    firsts: Firsts,
     expressions: Vec<Expression>,
 }
 
@@ -108,6 +110,35 @@ pub struct Terms {
 enum Machine {
     Fast(DFA),
     Small(NFA),
+}
+
+/// Whether something can begin with a byte, one entry for each.
+#[derive(Clone, Debug)]
+struct Firsts(Box<[bool; 256]>);
+
+impl Default for Firsts {
+    fn default() -> Self {
+        Self(Box::new([true; 256]))
+    }
+}
+
+impl Firsts {
+    /// What leaves the start of this automaton. What a character beyond ASCII folds to is not looked at here.
+    fn of<A: Automaton>(machine: &A) -> Self {
+        let mut firsts = Self::default();
+        let Ok(start) = machine.start_state(Anchored::No) else { return firsts };
+        for (byte, first) in (0..=u8::MAX).zip(firsts.0.iter_mut()) {
+            let next = machine.next_state(Anchored::No, start, byte.to_ascii_lowercase());
+            *first = !byte.is_ascii() || !is_separator_byte(byte) && next != start;
+        }
+        firsts
+    }
+
+    /// The first place from `at` on where something may begin.
+    fn find(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let first = |byte: &u8| self.0.get(usize::from(*byte)).is_none_or(|first| *first);
+        Some(at + bytes.get(at..)?.iter().position(first)?)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +189,11 @@ impl Terms {
             return Err(TermError::Many);
         }
         made.automaton = build(&folded)?;
+        made.firsts = match &made.automaton {
+            Some(Machine::Fast(machine)) => Firsts::of(machine),
+            Some(Machine::Small(machine)) => Firsts::of(machine),
+            None => Firsts::default(),
+        };
         Ok(made)
     }
 
@@ -196,10 +232,16 @@ impl Terms {
     }
 
     fn scan_words<A: Automaton>(&self, machine: &A, text: &str, out: &mut Vec<Finding>) {
-        let Ok(mut state) = machine.start_state(Anchored::No) else { return };
+        let Ok(start) = machine.start_state(Anchored::No) else { return };
         let bytes = text.as_bytes();
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
+        let (mut at, mut state) = (0, start);
+        loop {
+            if state == start {
+                // Most of a text begins no word.
+                let Some(next) = self.firsts.find(bytes, at) else { return };
+                at = next;
+            }
+            let Some(&byte) = bytes.get(at) else { return };
             if byte.is_ascii() {
                 at += 1;
                 if is_separator_byte(byte) {
@@ -440,6 +482,8 @@ fn parted(left: Option<char>, right: Option<char>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn terms(patterns: &[&str]) -> Terms {
@@ -537,5 +581,31 @@ mod tests {
         let mut out = Vec::new();
         terms.scan("see word-number-17777-end.", &mut out);
         assert_eq!(out.len(), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn passing_over_what_begins_no_word_changes_nothing(
+            text in "[a-dF\\- _.\u{200b}éＦ]{0,40}",
+            patterns in prop::collection::vec("[a-dfé]{1,3}[- ]?[a-d]{1,3}", 1..4),
+        ) {
+            let skipping = terms(&patterns.iter().map(String::as_str).collect::<Vec<_>>());
+            let stepping = Terms { firsts: Firsts::default(), ..skipping.clone() };
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            skipping.scan(&text, &mut one);
+            stepping.scan(&text, &mut other);
+            prop_assert_eq!(one, other);
+        }
+    }
+
+    #[test]
+    fn only_the_first_letters_of_words_are_looked_at() {
+        let terms = terms(&["Falcon", "-kestrel"]);
+        assert_eq!(terms.firsts.find(b"the order is oak-", 0), Some(15));
+        assert_eq!(terms.firsts.find(b"see a Falcon", 0), Some(6));
+        assert_eq!(terms.firsts.find("be\u{ad}".as_bytes(), 1), Some(2));
+        assert_eq!(terms.firsts.find(b"no word", 1), None);
     }
 }

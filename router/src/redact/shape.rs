@@ -31,6 +31,9 @@ const TAG_BYTES: usize = 3;
 /// before both angle brackets, and the longest bracket form on both sides.
 pub(crate) const SPAN_BYTES_MAX: usize = KEY_BYTES_MAX + 4 + 2 * 8;
 
+/// Bytes that are looked at together.
+const BLOCK: usize = 32;
+
 /// The name in a placeholder, without brackets and in lower case; or the beginning of one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Key {
@@ -144,11 +147,7 @@ pub(crate) fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
     let mut at = 0;
     loop {
-        let found = rest
-            .get(at..)?
-            .iter()
-            .position(|byte| matches!(byte, b'<' | b'\\' | b'&' | b'%' | b'A'..=b'Z'))?;
-        at = at.saturating_add(found);
+        at = next(rest, at)?;
         // Kinds have two capitals at least, which spares reading most words that have one.
         let word = rest.get(at).is_some_and(u8::is_ascii_uppercase)
             && rest.get(at.saturating_add(1)).is_some_and(|byte| !byte.is_ascii_uppercase());
@@ -157,6 +156,21 @@ pub(crate) fn candidate(bytes: &[u8], from: usize) -> Option<usize> {
         }
         at = at.saturating_add(1);
     }
+}
+
+/// The next byte from `from` on that may start a placeholder or a word in a text.
+fn next(bytes: &[u8], from: usize) -> Option<usize> {
+    let starts = |byte: &u8| matches!(byte, b'<' | b'\\' | b'&' | b'%' | b'A'..=b'Z');
+    let mut at = from;
+    // Without a way out of it, the compiler looks at all bytes of a block at once.
+    while let Some(block) = bytes.get(at..at.saturating_add(BLOCK)) {
+        if block.iter().fold(false, |any, byte| any | starts(byte)) {
+            break;
+        }
+        at = at.saturating_add(BLOCK);
+    }
+    let found = bytes.get(at..)?.iter().position(starts)?;
+    Some(at.saturating_add(found))
 }
 
 /// Reads the candidate at `at`. `run` is how many backslashes stand directly before it, outside of `bytes`.
@@ -328,6 +342,26 @@ impl Body<'_> {
             Form::Angle => matches!(byte, b'_' | b'>'),
             Form::Html | Form::Percent | Form::Bare => byte == b'_',
             Form::Json | Form::JsonInJson => matches!(byte, b'_' | b'u' | b'U'),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn blocks_find_what_reading_byte_by_byte_finds(
+            text in "[a-z é]{0,80}[<&%A-Z\\\\]?[a-z]{0,40}[<&%A-Z\\\\]{0,2}", from in 0_usize..100,
+        ) {
+            let starts = |byte: &u8| br"<\&%".contains(byte) || byte.is_ascii_uppercase();
+            let naive = text.bytes().enumerate().skip(from).find(|(_, byte)| starts(byte));
+            prop_assert_eq!(next(text.as_bytes(), from), naive.map(|(at, _)| at));
         }
     }
 }
