@@ -59,8 +59,9 @@ proptest! {
         }
     }
 
+    // Letters of which no cue word is made: `sku` before a number says that it is none of a person.
     #[test]
-    fn what_is_found_alone_is_found_behind_plain_lines(lines in "([a-z ]{0,30}\n){0,5}") {
+    fn what_is_found_alone_is_found_behind_plain_lines(lines in "([w-z ]{0,30}\n){0,5}") {
         let classifier = Classifier::new(Vec::new()).unwrap();
         for value in ["anna.b@mail.de", "CH3459062W7G7JDOUNGSE", "+1 202 980 7509", "529.982.247-25"] {
             let text = format!("{lines}see {value} ok");
