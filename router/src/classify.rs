@@ -17,6 +17,7 @@ pub mod generic;
 pub mod terms;
 
 mod address;
+mod byte_table;
 mod checksum;
 mod code;
 mod decode;

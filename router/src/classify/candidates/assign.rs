@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::cues;
+use crate::classify::byte_table::{ByteTable, byte_table};
 
 /// Longest key that is read.
 const KEY_MAX: usize = 64;
@@ -30,34 +31,18 @@ const BETWEEN: u8 = 2;
 const END: u8 = 4;
 
 /// The class of each byte.
-static CLASS: [u8; 256] = classes();
-
-#[expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "runs in the compiler over all 256 byte values"
-)]
-const fn classes() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        table[at] = match at as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'$' => KEY,
-            b' ' | b'\t' | b'"' | b'\'' | b'`' | b']' | b')' => BETWEEN | END,
-            b'\\' | b'[' | b'*' | b'?' => BETWEEN,
-            0..b' ' | b',' | b';' | b'}' | b'<' | b'>' | b'&' => END,
-            _ => 0,
-        };
-        at += 1;
-    }
-    table
-}
+static CLASS: ByteTable = byte_table! {
+    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'$' => KEY,
+    b' ' | b'\t' | b'"' | b'\'' | b'`' | b']' | b')' => BETWEEN | END,
+    b'\\' | b'[' | b'*' | b'?' => BETWEEN,
+    0..b' ' | b',' | b';' | b'}' | b'<' | b'>' | b'&' => END,
+    _ => 0,
+};
 
 /// Whether a byte has a class.
 #[inline]
-#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
 fn is(byte: u8, class: u8) -> bool {
-    CLASS[usize::from(byte)] & class != 0
+    CLASS.of(byte) & class != 0
 }
 
 /// A stretch without a byte that ends a value: values without quotes that begin in it are not read twice.

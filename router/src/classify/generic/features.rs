@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::words::{WORDY, word_share};
 use crate::classify::{
+    byte_table::{ByteTable, byte_table},
     candidates::{Assign, slice},
     scan_words::{Lists, Words},
 };
@@ -74,30 +75,15 @@ const ODD: u8 = 4;
 const HEX: u8 = 8;
 
 /// The class of each byte.
-static CLASS: [u8; 256] = classes();
-
-#[expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "runs in the compiler over all 256 byte values"
-)]
-const fn classes() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        table[at] = match at as u8 {
-            b'a'..=b'f' => LOWER | HEX,
-            b'g'..=b'z' => LOWER,
-            b'A'..=b'F' => UPPER | HEX,
-            b'G'..=b'Z' => UPPER,
-            b'0'..=b'9' => DIGIT | HEX,
-            b'_' | b'-' | b'.' | b'/' | b' ' => OTHER,
-            _ => OTHER | ODD,
-        };
-        at += 1;
-    }
-    table
-}
+static CLASS: ByteTable = byte_table! {
+    b'a'..=b'f' => LOWER | HEX,
+    b'g'..=b'z' => LOWER,
+    b'A'..=b'F' => UPPER | HEX,
+    b'G'..=b'Z' => UPPER,
+    b'0'..=b'9' => DIGIT | HEX,
+    b'_' | b'-' | b'.' | b'/' | b' ' => OTHER,
+    _ => OTHER | ODD,
+};
 
 impl Shape {
     /// Whether the value holds an ASCII byte.
@@ -156,9 +142,8 @@ fn mark(seen: &mut [u64; 4], byte: u8) {
 }
 
 #[inline]
-#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
 fn class(byte: u8) -> u8 {
-    CLASS[usize::from(byte)]
+    CLASS.of(byte)
 }
 
 /// `part / whole`, at most 4, without loss for the small numbers that occur.

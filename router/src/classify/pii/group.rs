@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::classify::byte_table::{ByteTable, byte_table};
+
 /// Most tokens of one group; a longer one goes on as the next group.
 pub(crate) const TOKENS_MAX: usize = 12;
 /// Longest token that can belong to an identifier of people; longer ones are hashes, keys and addresses of coins.
@@ -53,31 +55,15 @@ pub(crate) fn byte_before(bytes: &[u8], at: usize) -> u8 {
 const DIGIT: u8 = 1;
 const LETTER: u8 = 2;
 
-static CLASS: [u8; 256] = classes();
-
-#[expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "runs in the compiler over all 256 byte values"
-)]
-const fn classes() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        table[at] = match at as u8 {
-            b'0'..=b'9' => DIGIT,
-            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
-            _ => 0,
-        };
-        at += 1;
-    }
-    table
-}
+static CLASS: ByteTable = byte_table! {
+    b'0'..=b'9' => DIGIT,
+    b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+    _ => 0,
+};
 
 #[inline]
-#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
 fn class(byte: u8) -> u8 {
-    CLASS[usize::from(byte)]
+    CLASS.of(byte)
 }
 
 /// The token around `at`, looking back not farther than `floor`.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::classify::{
     address,
+    byte_table::{ByteTable, byte_table},
     masks::{BLOCK, Bits, Masks, from_bit},
 };
 
@@ -64,34 +65,18 @@ const FOREIGN: u8 = 4;
 const DIGIT: u8 = 8;
 
 /// The class of each byte.
-static CLASS: [u8; 256] = classes();
-
-#[expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "runs in the compiler over all 256 byte values"
-)]
-const fn classes() -> [u8; 256] {
-    let mut table = [OTHER; 256];
-    let mut at = 0;
-    while at < 256 {
-        table[at] = match at as u8 {
-            b'a'..=b'z' => LOWER,
-            b'A'..=b'Z' => UPPER,
-            b'0'..=b'9' => DIGIT,
-            0x80.. => FOREIGN,
-            _ => OTHER,
-        };
-        at += 1;
-    }
-    table
-}
+static CLASS: ByteTable = byte_table! {
+    b'a'..=b'z' => LOWER,
+    b'A'..=b'Z' => UPPER,
+    b'0'..=b'9' => DIGIT,
+    0x80.. => FOREIGN,
+    _ => OTHER,
+};
 
 /// The class of a byte.
 #[inline]
-#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
 fn class_of(byte: u8) -> u8 {
-    CLASS[usize::from(byte)]
+    CLASS.of(byte)
 }
 
 /// The class of the byte at `at`; the end of the text is like a sign.
@@ -353,36 +338,18 @@ const BEHIND: u8 = 2;
 const PERHAPS: u8 = 4;
 
 /// What the bytes beside a word say.
-static BESIDE: [u8; 256] = beside();
-
-#[expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "runs in the compiler over all 256 byte values"
-)]
-const fn beside() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        table[at] = match at as u8 {
-            b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'+' | b'%' | b'/' | b'&' => {
-                BEFORE | BEHIND
-            }
-            b'(' | b'[' | b'{' | b'=' => BEHIND,
-            b'<' | b'.' | b':' => PERHAPS,
-            _ => 0,
-        };
-        at += 1;
-    }
-    table
-}
+static BESIDE: ByteTable = byte_table! {
+    b'_' | b'$' | b'@' | b'#' | b'\\' | b'0'..=b'9' | b'+' | b'%' | b'/' | b'&' => BEFORE | BEHIND,
+    b'(' | b'[' | b'{' | b'=' => BEHIND,
+    b'<' | b'.' | b':' => PERHAPS,
+    _ => 0,
+};
 
 /// Whether the neighbours leave open that this is a word of prose or a quoted value, not a part of code.
 #[inline]
-#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
 fn is_loose(bytes: &[u8], start: usize, end: usize) -> bool {
     let (before, after) = (byte_before(bytes, start), byte(bytes, end));
-    let (left, right) = (BESIDE[usize::from(before)], BESIDE[usize::from(after)]);
+    let (left, right) = (BESIDE.of(before), BESIDE.of(after));
     if left & BEFORE != 0 || right & BEHIND != 0 {
         return false;
     }
