@@ -42,17 +42,7 @@ const SECTIONS: &[&str] = &[
 pub fn parse(text: &str) -> Result<(Configuration, Vec<Notice>), Vec<Fault>> {
     let mut report = Report::default();
     let configuration = whole(text, &mut report);
-    match (configuration, report.close()) {
-        (Some(configuration), Ok(notices)) => Ok((configuration, notices)),
-        (_, Err(faults)) => Err(faults),
-        (None, Ok(_)) => Err(vec![Fault {
-            line: 1,
-            column: 1,
-            path: String::new(),
-            message: "the file cannot be used".to_owned(),
-            help: None,
-        }]),
-    }
+    report.give(configuration)
 }
 
 fn whole(text: &str, report: &mut Report) -> Option<Configuration> {

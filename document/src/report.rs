@@ -113,11 +113,24 @@ impl Report {
         self.faults.is_empty()
     }
 
+    /// What was read from the file, with its notices, each in the order of the file.
+    ///
+    /// # Errors
+    /// All faults, in the order of the file, never empty; beyond a hundred they are only counted.
+    pub fn give<T>(self, read: Option<T>) -> Result<(T, Vec<Notice>), Vec<Fault>> {
+        let notices = self.close()?;
+        let unusable = || {
+            let message = "the file cannot be used".to_owned();
+            vec![Fault { line: 1, column: 1, path: String::new(), message, help: None }]
+        };
+        read.map(|read| (read, notices)).ok_or_else(unusable)
+    }
+
     /// The notices of a sound file, each in the order of the file.
     ///
     /// # Errors
     /// All faults, in the order of the file; beyond a hundred they are only counted.
-    pub fn close(mut self) -> Result<Vec<Notice>, Vec<Fault>> {
+    fn close(mut self) -> Result<Vec<Notice>, Vec<Fault>> {
         if self.faults.is_empty() {
             self.notices.sort_by_key(|notice| (notice.line, notice.column));
             return Ok(self.notices);

@@ -41,17 +41,7 @@ impl PolicyFile {
     pub fn parse(text: &str) -> Result<(Self, Vec<Notice>), Vec<Fault>> {
         let mut report = Report::default();
         let policy = whole(text, &mut report);
-        match (policy, report.close()) {
-            (Some(policy), Ok(notices)) => Ok((policy, notices)),
-            (_, Err(faults)) => Err(faults),
-            (None, Ok(_)) => Err(vec![Fault {
-                line: 1,
-                column: 1,
-                path: String::new(),
-                message: "the file cannot be used".to_owned(),
-                help: None,
-            }]),
-        }
+        report.give(policy)
     }
 
     /// The policy of a sandbox that was given none: its own files, and no network but inference.

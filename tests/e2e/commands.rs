@@ -1,42 +1,20 @@
 //! The commands around the router: what they print, and with which code they end.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{fs, process::Stdio};
 
 use openshell_tests::{
+    desk::Desk,
     dialect::Dialect,
     echo::{self, Cut},
     environment,
-    process::{Finished, run},
     text::{self, EMAIL, assert_absent},
-    wait::LONG,
     world::{Backend, Config, command, openshell},
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// A folder with a router file, and requests or texts beside it.
-struct Desk {
-    folder: TempDir,
-}
-
-impl Desk {
-    fn new(config: &Config) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("router.yaml"), config.yaml()).unwrap();
-        Self { folder }
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn run(&self, args: &[&str]) -> Finished {
-        let mut command = openshell(&self.folder.path().join("home"));
-        command.args(args).current_dir(self.folder.path());
-        run("openshell", &mut command, LONG)
-    }
+/// A desk with a router file.
+fn desk(config: &Config) -> Desk {
+    Desk::with("router.yaml", &config.yaml())
 }
 
 fn config() -> Config {
@@ -72,7 +50,7 @@ fn a_wrong_word_is_an_error_that_suggests_the_right_one() {
 
 #[test]
 fn a_good_file_passes_its_check() {
-    let desk = Desk::new(&config());
+    let desk = desk(&config());
     let _ = desk.run(&["router", "check", "router.yaml"]).expect(0);
 }
 
@@ -93,7 +71,7 @@ fn every_example_passes_its_check() {
 
 #[test]
 fn classify_names_kinds_and_places_but_no_values() {
-    let desk = Desk::new(&config());
+    let desk = desk(&config());
     let path = desk.write("note.txt", &format!("first line\nmail {EMAIL} today\n"));
     let ended = desk.run(&["classify", path.to_str().unwrap()]).expect(0);
     assert!(ended.stdout.contains("pii/email"), "{}", ended.stdout);
@@ -102,7 +80,7 @@ fn classify_names_kinds_and_places_but_no_values() {
 
 #[test]
 fn classify_answers_line_by_line() {
-    let desk = Desk::new(&config());
+    let desk = desk(&config());
     let lines = [
         json!({"id": "a", "text": "nothing here"}),
         json!({"id": "b", "text": format!("ü {EMAIL}")}),
@@ -136,7 +114,7 @@ fn classify_answers_line_by_line() {
 
 #[test]
 fn classify_fails_on_a_level_when_asked_to() {
-    let desk = Desk::new(&config());
+    let desk = desk(&config());
     let path = desk.write("note.txt", &format!("mail {EMAIL}\n"));
     let path = path.to_str().unwrap();
     for (level, code) in [("internal", 1), ("confidential", 1), ("restricted", 0)] {
@@ -153,7 +131,7 @@ fn explain_shows_the_decision_without_sending() {
         Backend::new("cloud", &upstream.url()).zone("public").priced("big", 0.1, 0.1),
     ])
     .sensitivity(["public", "public", "private", "local"], &[("payment/*", "restricted", "route")]);
-    let desk = Desk::new(&config);
+    let desk = desk(&config);
     let body = Dialect::Chat.ask(&format!("charge {}", text::CARD), false).to_string();
     let path = desk.write("request.json", &body);
     let args = ["route", "explain", "-f", path.to_str().unwrap(), "--config", "router.yaml"];
@@ -209,7 +187,7 @@ fn every_help_is_plain_text() {
 
 #[test]
 fn reports_are_data_when_asked_for() {
-    let desk = Desk::new(&config());
+    let desk = desk(&config());
     let note = desk.write("note.txt", &format!("mail {EMAIL}\n"));
     let note = note.to_str().unwrap();
     let request = desk.write("request.json", &Dialect::Messages.ask("hello", false).to_string());
@@ -231,7 +209,7 @@ fn reports_are_data_when_asked_for() {
 
 #[test]
 fn all_faults_of_a_file_are_data_too() {
-    let desk = Desk::new(&config());
+    let desk = desk(&config());
     let bad = config().yaml().replace("zone: local", "zone: nowhere") + "budgetz: 1\n";
     let _ = desk.write("bad.yaml", &bad);
     let out = desk.run(&["router", "check", "bad.yaml", "-o", "json"]).expect(1).stdout;
@@ -249,7 +227,7 @@ fn all_faults_of_a_file_are_data_too() {
 
 #[test]
 fn what_is_no_audit_file_is_told() {
-    let desk = Desk::new(&config());
+    let desk = desk(&config());
     for command in ["audit", "cost"] {
         let ended = desk.run(&[command, "--file", "router.yaml"]).expect(1);
         assert!(ended.stderr.contains("no event of an audit"), "{}", ended.stderr);
@@ -277,7 +255,7 @@ fn cost_and_audit_read_what_the_router_wrote() {
 
 #[test]
 fn output_has_no_colour_when_nobody_looks() {
-    let desk = Desk::new(&config());
+    let desk = desk(&config());
     let path = desk.write("note.txt", &format!("mail {EMAIL}\n"));
     for args in [
         vec!["--help"],

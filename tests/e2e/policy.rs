@@ -1,18 +1,9 @@
 //! The commands around sandbox policies: what they print, and with which code they end.
 
-use std::{
-    fs::{self, File},
-    path::PathBuf,
-};
+use std::fs::{self, File};
 
-use openshell_tests::{
-    environment,
-    process::{Finished, run},
-    wait::LONG,
-    world::{command, openshell},
-};
+use openshell_tests::{desk::Desk, environment, world::command};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const POLICY: &str = "\
 version: 1
@@ -36,43 +27,23 @@ network_policies:
     binaries: [{path: \"/opt/*/bin/tool\"}]
 ";
 
-struct Desk {
-    folder: TempDir,
+fn desk() -> Desk {
+    Desk::with("policy.yaml", POLICY)
 }
 
-impl Desk {
-    fn new() -> Self {
-        let desk = Self { folder: tempfile::tempdir().unwrap() };
-        desk.write("policy.yaml", POLICY);
-        desk
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn run(&self, args: &[&str]) -> Finished {
-        let mut command = openshell(&self.folder.path().join("home"));
-        command.args(args).current_dir(self.folder.path());
-        run("openshell", &mut command, LONG)
-    }
-
-    /// `policy check` with a question, split at blanks.
-    fn check(&self, question: &str) -> (Option<i32>, Value) {
-        let mut args = vec!["policy", "check", "--policy", "policy.yaml"];
-        args.extend(question.split(' '));
-        let ended = self.run(&args);
-        let answer = serde_json::from_str(&ended.stdout)
-            .unwrap_or_else(|error| panic!("{question}: {error}: {}", ended.said()));
-        (ended.code, answer)
-    }
+/// `policy check` with a question, split at blanks.
+fn check(desk: &Desk, question: &str) -> (Option<i32>, Value) {
+    let mut args = vec!["policy", "check", "--policy", "policy.yaml"];
+    args.extend(question.split(' '));
+    let ended = desk.run(&args);
+    let answer = serde_json::from_str(&ended.stdout)
+        .unwrap_or_else(|error| panic!("{question}: {error}: {}", ended.said()));
+    (ended.code, answer)
 }
 
 /// Asks, and checks code, decision, policy and a part of the reason.
 fn says(question: &str, code: i32, decision: &str, policy: Option<&str>, reason: &str) {
-    let (ended, answer) = Desk::new().check(question);
+    let (ended, answer) = check(&desk(), question);
     assert_eq!(ended, Some(code), "{question}: {answer}");
     let told = (&answer["decision"], &answer["policy"]);
     assert_eq!(told, (&json!(decision), &json!(policy)), "{question}");
@@ -125,7 +96,7 @@ fn a_request_is_decided_on_its_canonical_path() {
 
 #[test]
 fn a_refused_policy_names_every_fault_and_answers_nothing() {
-    let desk = Desk::new();
+    let desk = desk();
     desk.write("bad.yaml", "version: 1\nnetwork_policies:\n  web:\n    endpoints: [{host: \"*\", port: 443, protocl: rest}]\nprocess: {run_as_user: root}\n");
     let args =
         ["policy", "check", "--policy", "bad.yaml", "--binary", "/a", "--connect", "b.org:443"];
@@ -155,7 +126,7 @@ fn a_refused_policy_names_every_fault_and_answers_nothing() {
 
 #[test]
 fn a_question_that_makes_no_sense_is_a_usage_error() {
-    let desk = Desk::new();
+    let desk = desk();
     for question in [
         "--binary /a --connect b.org",
         "--binary /a --connect b.org:0",
@@ -173,14 +144,14 @@ fn a_question_that_makes_no_sense_is_a_usage_error() {
 
 #[test]
 fn without_a_question_the_policy_is_only_checked() {
-    let desk = Desk::new();
+    let desk = desk();
     let ended = desk.run(&["policy", "check", "--policy", "policy.yaml"]).expect(0);
     assert!(ended.stderr.contains("policy.yaml is sound"), "{}", ended.stderr);
 }
 
 #[test]
 fn questions_are_answered_line_by_line_in_order() {
-    let desk = Desk::new();
+    let desk = desk();
     let questions = [
         json!({"id": 1, "binary": "/usr/bin/curl", "connect": "api.github.com:443"}).to_string(),
         json!({"id": "two", "binary": "/bin/sh", "ancestors": ["/opt/x/bin/tool"], "connect": "packages.example.com:443",
@@ -194,9 +165,9 @@ fn questions_are_answered_line_by_line_in_order() {
         json!({"binary": "/usr/bin/curl", "connect": "example.org:443"}).to_string(),
     ];
     let path = desk.write("questions.ndjson", &(questions.join("\n") + "\n"));
-    let mut command = openshell(&desk.folder.path().join("home"));
+    let mut command = desk.openshell();
     command.args(["policy", "check", "--ndjson", "--policy", "policy.yaml"]);
-    command.current_dir(desk.folder.path()).stdin(File::open(path).unwrap());
+    command.stdin(File::open(path).unwrap());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -224,7 +195,7 @@ fn questions_are_answered_line_by_line_in_order() {
 
 #[test]
 fn explain_names_what_would_have_to_change() {
-    let desk = Desk::new();
+    let desk = desk();
     let explain = |question: &str| {
         let mut args = vec!["policy", "explain", "--policy", "policy.yaml"];
         args.extend(question.split(' '));
@@ -255,7 +226,7 @@ fn explain_names_what_would_have_to_change() {
 
 #[test]
 fn diff_tells_what_a_running_sandbox_takes() {
-    let desk = Desk::new();
+    let desk = desk();
     desk.write(
         "hot.yaml",
         &POLICY

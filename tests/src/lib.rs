@@ -17,6 +17,7 @@
 
 pub mod clients;
 pub mod collector;
+pub mod desk;
 pub mod dialect;
 pub mod echo;
 pub mod environment;
