@@ -65,7 +65,7 @@ fn decide((configuration, engine): &(Configuration, Engine), dialect: Dialect, b
     let Ok(view) = wire::read(dialect, body) else { return };
     let memory = Memory::new(Keys { hash: HashKey::new([1; 16]), mask: [2; 32] });
     let tenant = Tenant::new("fuzz");
-    let question = Question { view: &view, body, tenant: &tenant, now_ms: 1, unhealthy: &|_| false };
+    let question = Question { view: &view, body, tenant: &tenant, now_ms: 1, unhealthy: &|_| false, noted: true };
     let Ok(plan) = engine.decide(&memory, &question) else { return };
     assert!(!plan.attempts.is_empty());
     let settings = engine.settings();
