@@ -35,6 +35,34 @@ fn effort(node: &Node<'_, '_>) -> Result<Effort, TranslateError> {
     Effort::parse(&node.string()?).ok_or_else(|| node.unsupported("is not an effort that is known"))
 }
 
+/// Takes a hint of the OpenAI dialects, or of the `own` ones of one of them; the module doc of `translate` says why hints
+/// can go.
+fn openai_hint<'a>(
+    to: &mut Conversation<'a>,
+    key: &str,
+    node: &Node<'a, '_>,
+    own: &[&'static str],
+) -> Result<(), TranslateError> {
+    const SHARED: [&str; 6] = [
+        "metadata",
+        "user",
+        "safety_identifier",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "service_tier",
+    ];
+    match key {
+        "store" if !node.bool()? => {}
+        "store" => to.omitted.add("store"),
+        "prompt_cache_key" => to.cached = Some("prompt_cache_key"),
+        _ => match SHARED.iter().chain(own).find(|hint| **hint == key) {
+            Some(name) => to.omitted.add(name),
+            None => return Err(node.unknown()),
+        },
+    }
+    Ok(())
+}
+
 /// Refuses a switch that is on.
 fn off(node: &Node<'_, '_>) -> Result<(), TranslateError> {
     if node.bool()? { Err(node.unknown()) } else { Ok(()) }

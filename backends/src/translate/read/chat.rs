@@ -12,7 +12,7 @@ use crate::translate::{
     omitted::Omitted,
     read::{
         cache, cache_until, effort, empty, hosted, kind, knob, leave_out, nonzero, number, off,
-        strict, text, unknown_kind,
+        openai_hint, strict, text, unknown_kind,
     },
 };
 
@@ -78,34 +78,7 @@ fn setting<'a>(
         "top_logprobs" if node.text == "0" => {}
         "modalities" => only_text(node)?,
         "functions" => empty(node)?,
-        _ => hint(to, key, node)?,
-    }
-    Ok(())
-}
-
-/// Hints; the module doc of `translate` says why they can go.
-fn hint<'a>(
-    to: &mut Conversation<'a>,
-    key: &str,
-    node: &Node<'a, '_>,
-) -> Result<(), TranslateError> {
-    const HINTS: [&str; 7] = [
-        "metadata",
-        "user",
-        "safety_identifier",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "service_tier",
-        "prediction",
-    ];
-    match key {
-        "store" if !node.bool()? => {}
-        "store" => to.omitted.add("store"),
-        "prompt_cache_key" => to.cached = Some("prompt_cache_key"),
-        _ => match HINTS.into_iter().find(|hint| *hint == key) {
-            Some(name) => to.omitted.add(name),
-            None => return Err(node.unknown()),
-        },
+        _ => openai_hint(to, key, node, &["prediction"])?,
     }
     Ok(())
 }

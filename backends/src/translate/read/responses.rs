@@ -10,7 +10,9 @@ use crate::translate::{
     },
     json::{Node, Object},
     omitted::Omitted,
-    read::{effort, hosted, kind, knob, leave_out, number, off, strict, text, unknown_kind},
+    read::{
+        effort, hosted, kind, knob, leave_out, number, off, openai_hint, strict, text, unknown_kind,
+    },
 };
 
 /// Reads a request of the Responses dialect.
@@ -54,42 +56,15 @@ fn setting<'a>(
         "include" => include(to, node)?,
         "background" => off(node)?,
         "top_logprobs" if node.text == "0" => {}
-        _ => hint(to, key, node)?,
+        "truncation" if node.string()? == "disabled" => {}
+        _ => openai_hint(to, key, node, &HINTS)?,
     }
     Ok(())
 }
 
-/// Hints; the module doc of `translate` says why they can go.
-fn hint<'a>(
-    to: &mut Conversation<'a>,
-    key: &str,
-    node: &Node<'a, '_>,
-) -> Result<(), TranslateError> {
-    const HINTS: [&str; 11] = [
-        "metadata",
-        "user",
-        "safety_identifier",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "service_tier",
-        "client_metadata",
-        "stream_options",
-        "max_tool_calls",
-        "context_management",
-        "truncation",
-    ];
-    match key {
-        "store" if !node.bool()? => {}
-        "store" => to.omitted.add("store"),
-        "truncation" if node.string()? == "disabled" => {}
-        "prompt_cache_key" => to.cached = Some("prompt_cache_key"),
-        _ => match HINTS.into_iter().find(|hint| *hint == key) {
-            Some(name) => to.omitted.add(name),
-            None => return Err(node.unknown()),
-        },
-    }
-    Ok(())
-}
+/// Hints that only this dialect has.
+const HINTS: [&str; 5] =
+    ["client_metadata", "stream_options", "max_tool_calls", "context_management", "truncation"];
 
 fn include(to: &mut Conversation<'_>, node: &Node<'_, '_>) -> Result<(), TranslateError> {
     // What hosted tools found; they are left out themselves.
