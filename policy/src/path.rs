@@ -132,7 +132,7 @@ fn respell(raw: &[u8], slash: EncodedSlash) -> Result<String, PathError> {
         if byte == b'%' {
             let value = escaped(raw, at).ok_or(PathError::Escape)?;
             let _skipped = bytes.nth(1);
-            check_escape(value, raw, at, slash)?;
+            check_escape(value, slash)?;
             if !parameter {
                 meaning.push(value);
                 push(&mut out, value, is_plain(value) && value != b'/');
@@ -144,18 +144,28 @@ fn respell(raw: &[u8], slash: EncodedSlash) -> Result<String, PathError> {
             push(&mut out, byte, is_plain(byte));
         }
     }
-    if std::str::from_utf8(&meaning).is_err() { Err(PathError::Text) } else { Ok(out) }
+    check_meaning(&meaning)?;
+    Ok(out)
+}
+
+/// Refuses what is no text, and escapes that only a second decoding would see, also where their digits were
+/// escaped themselves.
+fn check_meaning(meaning: &[u8]) -> Result<(), PathError> {
+    let text = std::str::from_utf8(meaning).map_err(|_| PathError::Text)?;
+    let hidden = |(at, _): (usize, &str)| escaped(meaning, at).is_some_and(is_hiding);
+    if text.match_indices('%').any(hidden) { Err(PathError::Ambiguous) } else { Ok(()) }
+}
+
+/// Whether a byte that only a second decoding would see changes what the path means.
+fn is_hiding(byte: u8) -> bool {
+    matches!(byte, b'.' | b'/' | b'\\' | b'%' | b';') || byte.is_ascii_control()
 }
 
 /// Refuses escapes that some servers would not take for data.
-fn check_escape(value: u8, raw: &[u8], at: usize, slash: EncodedSlash) -> Result<(), PathError> {
+fn check_escape(value: u8, slash: EncodedSlash) -> Result<(), PathError> {
     match value {
         b'/' if slash == EncodedSlash::Refuse => Err(PathError::EncodedSlash),
         b'\\' | b';' => Err(PathError::Ambiguous),
-        b'%' => match twice_escaped(raw, at) {
-            Some(b'.' | b'/' | b'\\' | b'%' | b';' | 0..=0x1f | 0x7f) => Err(PathError::Ambiguous),
-            _ => Ok(()),
-        },
         _ if value.is_ascii_control() => Err(PathError::Character),
         _ => Ok(()),
     }
@@ -164,11 +174,6 @@ fn check_escape(value: u8, raw: &[u8], at: usize, slash: EncodedSlash) -> Result
 /// The byte that `%XX` at `at` stands for.
 fn escaped(raw: &[u8], at: usize) -> Option<u8> {
     hex(raw.get(at.checked_add(1)?..)?)
-}
-
-/// The byte that `%25XX` at `at` stands for when it is decoded twice.
-fn twice_escaped(raw: &[u8], at: usize) -> Option<u8> {
-    hex(raw.get(at.checked_add(3)?..)?)
 }
 
 fn hex(digits: &[u8]) -> Option<u8> {
@@ -271,6 +276,8 @@ mod tests {
             ("/a/%252e%252e/b", PathError::Ambiguous),
             ("/a%252fb", PathError::Ambiguous),
             ("/%252525", PathError::Ambiguous),
+            ("/%252%352", PathError::Ambiguous),
+            ("/%25%32%65", PathError::Ambiguous),
             ("/a%00", PathError::Character),
             ("/a%0d%0ab", PathError::Character),
             ("/a%7f", PathError::Character),
