@@ -1,10 +1,13 @@
 //! Runs every target of `fuzz/` for a while.
 //!
+//! As a step of `cargo xtask test` it tries the same inputs in the same order on every machine, so that a change is judged
+//! and not luck; `cargo xtask fuzz` tries others each time and keeps what it learns.
+//!
 //! Needs a nightly compiler and nothing else: the flags below are those that libFuzzer's coverage needs, so no
 //! `cargo fuzz` has to be installed. It works on the same targets for whoever has it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -39,7 +42,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 pub(crate) fn run(repo: &Repo, seconds: Option<&str>) -> anyhow::Result<()> {
     let seconds =
         seconds.map_or(Ok(SMOKE_SECONDS), str::parse).context("SECONDS must be a number")?;
-    match check(repo, seconds)? {
+    match all(repo, seconds, Luck::New)? {
         Ended::Passed => Ok(()),
         Ended::Skipped { why } => anyhow::bail!("{}", why.join("; ")),
     }
@@ -49,7 +52,20 @@ pub(crate) fn run(repo: &Repo, seconds: Option<&str>) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When a target finds something.
-pub(crate) fn check(repo: &Repo, seconds: u32) -> anyhow::Result<Ended> {
+pub(crate) fn check(repo: &Repo) -> anyhow::Result<Ended> {
+    all(repo, SMOKE_SECONDS, Luck::Same)
+}
+
+/// Which inputs are tried.
+#[derive(Clone, Copy)]
+enum Luck {
+    /// Those of the last time, as far as the seconds reach.
+    Same,
+    /// Others, beginning from what was learnt.
+    New,
+}
+
+fn all(repo: &Repo, seconds: u32, luck: Luck) -> anyhow::Result<Ended> {
     if !answers("cargo", &["+nightly", "--version"]) {
         return Ok(Ended::skipped("no nightly compiler here; `rustup toolchain install nightly`"));
     }
@@ -60,7 +76,7 @@ pub(crate) fn check(repo: &Repo, seconds: u32) -> anyhow::Result<Ended> {
     let built = build(repo)?;
     for target in &targets {
         say::line(&format!("{target}: {seconds} s"));
-        smoke(repo, &built, target, seconds)?;
+        fuzz(repo, &built, target, seconds, luck)?;
     }
     Ok(Ended::Passed)
 }
@@ -96,13 +112,21 @@ fn build(repo: &Repo) -> anyhow::Result<PathBuf> {
     Ok(target.join(host).join("release"))
 }
 
-fn smoke(repo: &Repo, built: &Path, target: &str, seconds: u32) -> anyhow::Result<()> {
-    let corpus = repo.path("fuzz/corpus").join(target);
+fn fuzz(repo: &Repo, built: &Path, target: &str, seconds: u32, luck: Luck) -> anyhow::Result<()> {
     let found = repo.path("fuzz/artifacts").join(target);
-    fs::create_dir_all(&corpus).context("cannot create the corpus")?;
     fs::create_dir_all(&found).context("cannot create the folder for findings")?;
     let mut fuzz = Command::new(built.join(target));
-    fuzz.arg(&corpus);
+    let corpus = match luck {
+        Luck::Same => {
+            fuzz.arg("-seed=1");
+            let empty = repo.target().join("fuzz-corpus").join(target);
+            fs::remove_dir_all(&empty).or_else(absent).context("cannot empty the corpus")?;
+            empty
+        }
+        Luck::New => repo.path("fuzz/corpus").join(target),
+    };
+    fs::create_dir_all(&corpus).context("cannot create the corpus")?;
+    fuzz.arg(corpus);
     let seeds = repo.path("fuzz/seeds").join(target);
     if seeds.is_dir() {
         fuzz.arg(seeds);
@@ -113,4 +137,9 @@ fn smoke(repo: &Repo, built: &Path, target: &str, seconds: u32) -> anyhow::Resul
         .arg(format!("-artifact_prefix={}/", found.display()))
         .args(["-verbosity=0", "-print_final_stats=1"]);
     cargo::run(&mut fuzz)
+}
+
+/// What is not there need not be removed.
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
