@@ -21,6 +21,7 @@ mod call;
 mod connection;
 mod credentials;
 mod decode;
+pub mod egress;
 mod exchange;
 mod failover;
 mod flight;
