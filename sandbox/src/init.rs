@@ -25,6 +25,7 @@ use rustix::{
 };
 
 use crate::{
+    dial,
     error::{At, StartError, Step},
     isolate,
     plan::Plan,
@@ -125,21 +126,19 @@ impl Init<'_> {
     fn answer(&mut self, ask: Ask, descriptors: Vec<OwnedFd>) -> io::Result<()> {
         match ask {
             Ask::Start { id, program, terminal } => {
-                let started = if self.programs.len() < PROGRAMS_MAX {
-                    spawn::start(self.alone, &program, terminal, descriptors)
-                } else {
-                    Err(StartError::new(
-                        Step::Program,
-                        format!("{PROGRAMS_MAX} programs run already"),
-                    ))
-                };
-                match started {
-                    Ok((pid, terminal)) => {
-                        self.programs.insert(pid, id);
-                        let process = pid.as_raw_nonzero().get();
-                        let terminal: Vec<OwnedFd> = terminal.into_iter().collect();
-                        tell(self.line, &Tell::Started { id, process }, &terminal)
-                    }
+                let started = self
+                    .room()
+                    .and_then(|()| spawn::start(self.alone, &program, terminal, descriptors));
+                self.tell_started(id, started)
+            }
+            Ask::Move { id, transfer } => {
+                let started =
+                    self.room().and_then(|()| spawn::transfer(self.alone, &transfer, descriptors));
+                self.tell_started(id, started.map(|pid| (pid, None)))
+            }
+            Ask::Dial { id, port, version } => {
+                match dial::begin(port, version).on(Step::Program, "connection") {
+                    Ok(socket) => tell(self.line, &Tell::Dialed { id }, &[socket]),
                     Err(error) => tell(self.line, &Tell::Refused { id, error }, &[]),
                 }
             }
@@ -151,6 +150,30 @@ impl Init<'_> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Refuses more programs than are kept count of.
+    fn room(&self) -> Result<(), StartError> {
+        if self.programs.len() < PROGRAMS_MAX {
+            return Ok(());
+        }
+        Err(StartError::new(Step::Program, format!("{PROGRAMS_MAX} programs run already")))
+    }
+
+    fn tell_started(
+        &mut self,
+        id: u32,
+        started: Result<(Pid, Option<OwnedFd>), StartError>,
+    ) -> io::Result<()> {
+        match started {
+            Ok((pid, terminal)) => {
+                self.programs.insert(pid, id);
+                let process = pid.as_raw_nonzero().get();
+                let terminal: Vec<OwnedFd> = terminal.into_iter().collect();
+                tell(self.line, &Tell::Started { id, process }, &terminal)
+            }
+            Err(error) => tell(self.line, &Tell::Refused { id, error }, &[]),
         }
     }
 

@@ -1,7 +1,7 @@
-//! `openshell-sandbox`: runs a program in a sandbox, in the foreground.
+//! `openshell-sandbox`: runs a program in a sandbox in the foreground, or supervises one.
 //!
-//! Thin: arguments, the spec file, exit codes. Nothing is attached to the network of the sandbox yet, so every connection
-//! in there is refused.
+//! Thin: arguments, the spec file, exit codes. In the foreground nothing is attached to the network of the sandbox, so every
+//! connection in there is refused.
 
 use std::{
     error::Error as _,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::Parser;
-use sandbox::{Sandbox, Spec, StartError, Step, attend};
+use sandbox::{Main, Sandbox, Spec, StartError, Step, attend, supervise};
 
 /// The sandbox could not be made, or was lost.
 const NO_SANDBOX: u8 = 125;
@@ -34,10 +34,26 @@ enum Arguments {
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<OsString>,
     },
+    /// Make the sandbox of a folder and serve it until it is stopped; `openshell sandbox create` starts this.
+    Supervise {
+        /// The folder.
+        #[arg(long, value_name = "FOLDER")]
+        folder: PathBuf,
+        /// Start the main command at once.
+        #[arg(long)]
+        launch: bool,
+    },
 }
 
 fn main() -> ExitCode {
-    let Arguments::Run { spec, command } = Arguments::parse();
+    let (spec, command) = match Arguments::parse() {
+        Arguments::Run { spec, command } => (spec, command),
+        Arguments::Supervise { folder, launch } => {
+            let main = if launch { Main::AtOnce } else { Main::WhenAsked };
+            return supervise(&folder, main)
+                .map_or_else(|failed| ExitCode::from(failed.code), |()| ExitCode::SUCCESS);
+        }
+    };
     match run(spec, command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -64,7 +80,7 @@ fn run(spec: Option<PathBuf>, command: Vec<OsString>) -> Result<u8, StartError> 
     for note in sandbox.notes() {
         say(&format!("note: {note}"));
     }
-    // Nobody accepts on them yet; closed, they refuse at once.
+    // Nobody accepts on them; closed, they refuse at once.
     drop(sandbox.take_sockets());
     let program = sandbox.program(command);
     Ok(attend(&mut sandbox, program)?.code())

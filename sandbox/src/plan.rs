@@ -14,7 +14,7 @@ use crate::{
     accounts::{self, Identity},
     error::{At, StartError, Step},
     etc,
-    spec::{Compatibility, Limits, Spec, Tcp},
+    spec::{Compatibility, Limits, Spec, Tcp, Workspace},
 };
 
 /// Everything that the first process of a sandbox needs to know.
@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) identity: Identity,
     /// What lies where in the file tree, parents before children.
     pub(crate) places: BTreeMap<PathBuf, Place>,
+    /// Where on the host those lie that have another path inside.
+    pub(crate) sources: BTreeMap<PathBuf, PathBuf>,
     /// Symbolic links on the way to them.
     pub(crate) links: BTreeMap<PathBuf, PathBuf>,
     /// Sockets of the host below them, each a way out that is covered.
@@ -88,12 +90,17 @@ impl Plan {
     pub(crate) fn make(spec: &Spec) -> Result<Self, StartError> {
         spec.check()?;
         let identity = accounts::identify(spec)?;
-        let home = Path::new("/home").join(spec.name());
+        let workspace = Workspace::find(spec)?;
+        let home = match &workspace {
+            Some(workspace) => workspace.at.clone(),
+            None => Path::new("/home").join(spec.name()),
+        };
         let mut plan = Self {
             host_name: spec.name().to_owned(),
             etc: etc::files(spec, &identity, &home)?,
             identity,
             places: BTreeMap::new(),
+            sources: BTreeMap::new(),
             links: BTreeMap::new(),
             covered: Vec::new(),
             rules: BTreeMap::new(),
@@ -107,17 +114,26 @@ impl Plan {
             notes: Vec::new(),
         };
         plan.add_base()?;
-        for path in &spec.read_only {
-            plan.add(path, Access::Read)?;
+        let listed = |paths: &'_ [PathBuf], access| {
+            paths.iter().map(move |path| (path.clone(), access)).collect::<Vec<_>>()
+        };
+        let mut all = listed(&spec.read_only, Access::Read);
+        all.extend(listed(&spec.read_write, Access::Write));
+        for (path, access) in all {
+            match workspace.as_ref().filter(|workspace| path.starts_with(&workspace.at)) {
+                Some(workspace) => plan.add_own(workspace, &path, access)?,
+                None => plan.add(&path, access)?,
+            }
         }
-        for path in &spec.read_write {
-            plan.add(path, Access::Write)?;
+        if let Some(workspace) = workspace.filter(|own| !plan.places.contains_key(&own.at)) {
+            plan.add_own(&workspace, &workspace.at, Access::Write)?;
         }
         if let Some(workdir) = spec.workdir.as_ref().filter(|_| spec.include_workdir) {
             must_be_folder(workdir)?;
             plan.add(workdir, Access::Write)?;
         }
-        plan.add_scratch();
+        plan.add_scratch(&spec.scratch);
+        plan.hide(&spec.hidden)?;
         plan.drop_links_of_the_host();
         plan.cover_sockets()?;
         Ok(plan)
@@ -152,15 +168,41 @@ impl Plan {
     }
 
     /// The private folders, unless the host's own are asked for.
-    fn add_scratch(&mut self) {
-        self.places.insert("/tmp".into(), Place::Scratch(0o1777));
-        self.rules.insert("/tmp".into(), Access::Write);
+    fn add_scratch(&mut self, further: &[PathBuf]) {
+        for path in further.iter().map(PathBuf::as_path).chain([Path::new("/tmp")]) {
+            self.places.insert(path.to_owned(), Place::Scratch(0o1777));
+            self.rules.insert(path.to_owned(), Access::Write);
+        }
+        if self.sources.contains_key(&self.home) {
+            return;
+        }
         if self.places.keys().any(|path| self.home.starts_with(path)) {
             self.home = "/tmp".into();
             return;
         }
         self.places.insert(self.home.clone(), Place::Scratch(0o700));
         self.rules.insert(self.home.clone(), Access::Write);
+    }
+
+    /// Lays empty folders over those of the host that nobody in there may see, and refuses what is listed below them.
+    fn hide(&mut self, hidden: &[PathBuf]) -> Result<(), StartError> {
+        for path in hidden {
+            let Ok(real) = fs::canonicalize(path) else { continue };
+            let listed = self.places.iter().find(|(inside, place)| {
+                matches!(place, Place::Host(_))
+                    && !self.sources.contains_key(*inside)
+                    && inside.starts_with(&real)
+            });
+            if let Some((listed, _)) = listed {
+                let what = format!("{} is not for sandboxes", listed.display());
+                return Err(StartError::new(Step::Paths, what));
+            }
+            let above = real.ancestors().find_map(|path| self.places.get(path));
+            if matches!(above, Some(Place::Host(_))) {
+                self.places.insert(real, Place::Scratch(0o700));
+            }
+        }
+        Ok(())
     }
 
     /// Links inside a folder of the host come with it; only those whose folder is not there are made anew.
@@ -185,10 +227,19 @@ impl Plan {
         let known = fs::read("/proc/net/unix").on(Step::Paths, "/proc/net/unix")?;
         for path in bound_paths(&known) {
             let Ok(real) = fs::canonicalize(path) else { continue };
-            let nearest = real.ancestors().find_map(|above| self.places.get(above));
             let is_socket = fs::metadata(&real).is_ok_and(|found| found.file_type().is_socket());
-            if matches!(nearest, Some(Place::Host(_))) && is_socket {
-                self.covered.push(real);
+            if !is_socket {
+                continue;
+            }
+            let elsewhere = self.sources.iter().filter_map(|(inside, source)| {
+                real.strip_prefix(source).ok().map(|rest| inside.join(rest))
+            });
+            let views: Vec<PathBuf> = elsewhere.chain([real.clone()]).collect();
+            for view in views {
+                let nearest = view.ancestors().find_map(|above| self.places.get(above));
+                if matches!(nearest, Some(Place::Host(_))) {
+                    self.covered.push(view);
+                }
             }
         }
         self.covered.sort_unstable();
@@ -230,6 +281,43 @@ impl Plan {
         Ok(())
     }
 
+    /// Adds a path of the workspace. No link is followed there: who left it may have been a former agent.
+    fn add_own(
+        &mut self,
+        workspace: &Workspace,
+        path: &Path,
+        access: Access,
+    ) -> Result<(), StartError> {
+        let rest = path.strip_prefix(&workspace.at).unwrap_or(path);
+        let source = if rest.as_os_str().is_empty() {
+            workspace.folder.clone()
+        } else {
+            workspace.folder.join(rest)
+        };
+        match fs::symlink_metadata(&source) {
+            Ok(found) if found.is_dir() || found.is_file() => {}
+            Ok(_) => {
+                let what = format!("{} is neither folder nor file", path.display());
+                return Err(StartError::new(Step::Paths, what));
+            }
+            Err(error) if self.landlock == Compatibility::BestEffort => {
+                self.notes.push(format!("{} is left out: {error}", path.display()));
+                return Ok(());
+            }
+            Err(error) => return Err(error).on(Step::Paths, path.display()),
+        }
+        self.place(path.to_owned(), access);
+        if self.places.contains_key(path) {
+            self.sources.insert(path.to_owned(), source);
+        }
+        Ok(())
+    }
+
+    /// Where on the host the thing lies that is at `path` inside.
+    pub(crate) fn source<'a>(&'a self, path: &'a Path) -> &'a Path {
+        self.sources.get(path).map_or(path, PathBuf::as_path)
+    }
+
     /// Puts a path into the tree, unless what lies above it brings it along with the same access.
     fn place(&mut self, real: PathBuf, access: Access) {
         let known = self.rules.get(&real).copied().unwrap_or(Access::List);
@@ -242,6 +330,20 @@ impl Plan {
         if above != Some(&Place::Host(access)) {
             self.places.insert(real, Place::Host(access));
         }
+    }
+}
+
+impl Workspace {
+    /// The workspace with its real folder on the host.
+    fn find(spec: &Spec) -> Result<Option<Self>, StartError> {
+        let Some(asked) = &spec.workspace else { return Ok(None) };
+        must_be_folder(&asked.folder)?;
+        let folder = fs::canonicalize(&asked.folder).on(Step::Paths, asked.folder.display())?;
+        if is_ours(&asked.at) {
+            let what = format!("workspace at {}, which a sandbox has of its own", asked.at.display());
+            return Err(StartError::new(Step::Spec, what));
+        }
+        Ok(Some(Self { folder, at: asked.at.clone() }))
     }
 }
 
@@ -336,6 +438,41 @@ mod tests {
         let plan = plan(&Spec { read_write: vec![link.clone()], ..Spec::default() });
         assert_eq!(plan.places.get(&real), Some(&Place::Host(Access::Write)));
         assert_eq!(plan.links.get(&link), Some(&real));
+    }
+
+    #[test]
+    fn a_workspace_has_its_own_place_and_no_link_in_it_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        fs::create_dir(real.join("kept")).unwrap();
+        std::os::unix::fs::symlink("/root", real.join("bent")).unwrap();
+        let at = PathBuf::from("/sandbox");
+        let workspace = Some(Workspace { folder: folder.path().to_owned(), at: at.clone() });
+        let kept = at.join("kept");
+        let spec = Spec { workspace, read_only: vec![kept.clone()], ..Spec::default() };
+        let own = plan(&spec);
+        assert_eq!(own.places.get(&at), Some(&Place::Host(Access::Write)));
+        assert_eq!(own.source(&at), real);
+        assert_eq!(own.places.get(&kept), Some(&Place::Host(Access::Read)));
+        assert_eq!(own.source(&kept), real.join("kept"));
+        assert_eq!(own.home, at);
+        let bent = Spec { read_write: vec![at.join("bent")], ..spec };
+        let error = Plan::make(&bent).unwrap_err();
+        assert!(error.to_string().contains("neither"), "{error}");
+    }
+
+    #[test]
+    fn what_is_hidden_is_covered_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let outer = folder.path().canonicalize().unwrap();
+        let state = outer.join("state");
+        fs::create_dir(&state).unwrap();
+        let hidden = vec![state.clone()];
+        let spec = Spec { read_write: vec![outer], hidden, ..Spec::default() };
+        assert_eq!(plan(&spec).places.get(&state), Some(&Place::Scratch(0o700)));
+        let inner = Spec { read_only: vec![state], ..spec };
+        let error = Plan::make(&inner).unwrap_err();
+        assert!(error.to_string().contains("not for sandboxes"), "{error}");
     }
 
     #[test]

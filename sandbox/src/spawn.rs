@@ -6,6 +6,7 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::{net::UnixStream, process::CommandExt as _},
     },
+    panic::{self, AssertUnwindSafe},
     process::Command,
 };
 
@@ -17,8 +18,9 @@ use rustix::{
 
 use crate::{
     error::{At, StartError, Step},
+    files,
     sys::{self, Alone, Side},
-    wire::{Program, Size},
+    wire::{Program, Size, Transfer},
 };
 
 /// Starts it and waits until it runs. With a terminal, gives the supervisor's end of it.
@@ -57,6 +59,28 @@ pub(crate) fn start(
     }
 }
 
+/// Moves files in a process of its own, behind the walls and with no more rights than any program. What it has to say goes
+/// to the third descriptor; its exit code is 0 or 1.
+///
+/// # Errors
+/// [`Step::Program`].
+pub(crate) fn transfer(
+    alone: Alone,
+    transfer: &Transfer,
+    descriptors: Vec<OwnedFd>,
+) -> Result<Pid, StartError> {
+    let stdio = Stdio::Descriptors(descriptors);
+    match sys::fork(alone).at(Step::Program)? {
+        Side::Parent(pid) => Ok(pid),
+        Side::Child => {
+            let moved = panic::catch_unwind(AssertUnwindSafe(|| {
+                enter(&stdio).is_ok_and(|()| files::within(transfer))
+            }));
+            sys::exit(i32::from(!matches!(moved, Ok(true))))
+        }
+    }
+}
+
 enum Stdio {
     Descriptors(Vec<OwnedFd>),
     Terminal(OwnedFd),
@@ -84,6 +108,17 @@ fn become_program(program: &Program, stdio: &Stdio, mut reporter: UnixStream) ->
 }
 
 fn prepare(program: &Program, stdio: &Stdio) -> io::Result<Command> {
+    enter(stdio)?;
+    rustix::process::chdir(&*program.folder)?;
+    let (name, arguments) = program.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(name);
+    command.args(arguments).env_clear();
+    command.envs(program.environment.iter().map(|(name, value)| (name, value)));
+    Ok(command)
+}
+
+/// A session of its own with these three descriptors.
+fn enter(stdio: &Stdio) -> io::Result<()> {
     setsid()?;
     let [input, output, errors] = match stdio {
         Stdio::Terminal(end) => {
@@ -97,11 +132,5 @@ fn prepare(program: &Program, stdio: &Stdio) -> io::Result<Command> {
     };
     rustix::stdio::dup2_stdin(input)?;
     rustix::stdio::dup2_stdout(output)?;
-    rustix::stdio::dup2_stderr(errors)?;
-    rustix::process::chdir(&*program.folder)?;
-    let (name, arguments) = program.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut command = Command::new(name);
-    command.args(arguments).env_clear();
-    command.envs(program.environment.iter().map(|(name, value)| (name, value)));
-    Ok(command)
+    Ok(rustix::stdio::dup2_stderr(errors)?)
 }

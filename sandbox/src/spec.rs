@@ -45,6 +45,23 @@ pub struct Spec {
     pub ca_pem: Option<String>,
     /// Further environment variables; they win over those that the sandbox sets.
     pub environment: BTreeMap<String, String>,
+    /// The sandbox's own files, kept over restarts; also the home folder. Default: none, and a home in memory.
+    pub workspace: Option<Workspace>,
+    /// Further folders of the sandbox's own, empty and in memory, absolute.
+    pub scratch: Vec<PathBuf>,
+    /// Folders of the host that stay out of reach even where a listed folder holds them, absolute.
+    pub hidden: Vec<PathBuf>,
+}
+
+/// A folder of the host that has another place inside. Listed paths at and below that place are paths in this folder, and
+/// it may be written unless it is listed as read-only.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workspace {
+    /// The folder of the host, absolute.
+    pub folder: PathBuf,
+    /// Its place inside, absolute.
+    pub at: PathBuf,
 }
 
 /// How strictly Landlock is asked for.
@@ -147,7 +164,12 @@ impl Spec {
     /// # Errors
     /// [`Step::Spec`] with the first field that is wrong.
     pub fn check(&self) -> Result<(), StartError> {
-        for (field, paths) in [("read_only", &self.read_only), ("read_write", &self.read_write)] {
+        for (field, paths) in [
+            ("read_only", &self.read_only),
+            ("read_write", &self.read_write),
+            ("scratch", &self.scratch),
+            ("hidden", &self.hidden),
+        ] {
             if paths.len() > PATHS_MAX {
                 return wrong(format!(
                     "{field} has {} paths; {PATHS_MAX} is the limit",
@@ -172,6 +194,13 @@ impl Spec {
         }
         if self.include_workdir && self.workdir.is_none() {
             return wrong("include_workdir needs workdir");
+        }
+        if let Some(workspace) = &self.workspace {
+            check_path("workspace.folder", &workspace.folder)?;
+            check_path("workspace.at", &workspace.at)?;
+            if is_kernel_tree(&workspace.at) {
+                return wrong("workspace.at must not be a tree of the kernel");
+            }
         }
         if !is_host_name(self.name()) {
             return wrong(format!(
@@ -236,7 +265,7 @@ fn is_kernel_tree(path: &Path) -> bool {
     path.starts_with("/proc") || path.starts_with("/sys")
 }
 
-fn is_host_name(name: &str) -> bool {
+pub(crate) fn is_host_name(name: &str) -> bool {
     let inner = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
     inner && !name.is_empty() && name.len() <= 63 && !name.starts_with('-') && !name.ends_with('-')
 }

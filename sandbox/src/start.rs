@@ -10,8 +10,11 @@ use std::{
     path::PathBuf,
 };
 
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid,
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::Timespec,
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid},
 };
 
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
     plan::Plan,
     spec::Spec,
     sys::{self, Alone, Side},
-    wire::{self, Ask, Ending, Program, Size, Tell},
+    wire::{self, Ask, Ending, Program, Size, Tell, Transfer, Version},
 };
 
 /// A sandbox that stands. Dropping it ends everything in it.
@@ -140,20 +143,73 @@ impl Sandbox {
     /// # Errors
     /// [`Step::Program`] or [`Step::Terminal`] when it cannot be started; [`Step::Control`] when the sandbox is gone.
     pub fn run(&mut self, program: Program, stdio: Stdio<'_>) -> Result<Started, StartError> {
-        self.last = self.last.wrapping_add(1);
-        let id = self.last;
+        let id = self.next();
         let (terminal, descriptors) = match stdio {
             Stdio::Terminal(size) => (Some(size), Vec::new()),
-            Stdio::Descriptors(three) => {
-                for (number, descriptor) in three.iter().enumerate() {
-                    check_descriptor(number, *descriptor)?;
-                    self.give(*descriptor);
-                }
-                (None, three.to_vec())
-            }
+            Stdio::Descriptors(three) => (None, self.check_all(three)?),
         };
-        let ask = Ask::Start { id, program, terminal };
-        wire::send(&self.line, &ask.encode(), &descriptors).at(Step::Control)?;
+        self.begin(id, &Ask::Start { id, program, terminal }, &descriptors)
+    }
+
+    /// Starts to move files, as a program that ends with 0 or 1 and says on its third descriptor what went wrong.
+    ///
+    /// # Errors
+    /// As [`Sandbox::run`].
+    pub fn transfer(
+        &mut self,
+        transfer: Transfer,
+        stdio: [BorrowedFd<'_>; 3],
+    ) -> Result<Started, StartError> {
+        let id = self.next();
+        let descriptors = self.check_all(stdio)?;
+        self.begin(id, &Ask::Move { id, transfer }, &descriptors)
+    }
+
+    /// Begins a TCP connection to a port of the sandbox's own machine; whether it came about, the socket tells.
+    ///
+    /// # Errors
+    /// [`Step::Program`] with what the kernel said at once; [`Step::Control`] when the sandbox is gone.
+    pub fn dial(&mut self, port: u16, version: Version) -> Result<OwnedFd, StartError> {
+        let id = self.next();
+        let ask = Ask::Dial { id, port, version };
+        wire::send(&self.line, &ask.encode(), &[]).at(Step::Control)?;
+        loop {
+            match self.hear()? {
+                (Tell::Dialed { id: heard }, mut descriptors) if heard == id => {
+                    return descriptors
+                        .pop()
+                        .ok_or_else(|| StartError::new(Step::Control, "no connection came along"));
+                }
+                (Tell::Refused { id: heard, error }, _) if heard == id => return Err(error),
+                (tell, _) => self.put_aside(tell)?,
+            }
+        }
+    }
+
+    fn next(&mut self) -> u32 {
+        self.last = self.last.wrapping_add(1);
+        self.last
+    }
+
+    fn check_all<'a>(
+        &self,
+        three: [BorrowedFd<'a>; 3],
+    ) -> Result<Vec<BorrowedFd<'a>>, StartError> {
+        for (number, descriptor) in three.iter().enumerate() {
+            check_descriptor(number, *descriptor)?;
+            self.give(*descriptor);
+        }
+        Ok(three.to_vec())
+    }
+
+    /// Asks for a program and waits until it runs.
+    fn begin(
+        &mut self,
+        id: u32,
+        ask: &Ask,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Started, StartError> {
+        wire::send(&self.line, &ask.encode(), descriptors).at(Step::Control)?;
         loop {
             match self.hear()? {
                 (Tell::Started { id: heard, process }, mut descriptors) if heard == id => {
@@ -161,10 +217,20 @@ impl Sandbox {
                     return Ok(Started { id: ProgramId(id), process, terminal });
                 }
                 (Tell::Refused { id: heard, error }, _) if heard == id => return Err(error),
-                (Tell::Ended { id, ending }, _) => self.endings.push_back((ProgramId(id), ending)),
-                (Tell::Failed(error), _) => return Err(error),
-                _ => return Err(StartError::new(Step::Control, "an answer that fits no question")),
+                (tell, _) => self.put_aside(tell)?,
             }
+        }
+    }
+
+    /// Keeps an ending that came before the answer; nothing else may.
+    fn put_aside(&mut self, tell: Tell) -> Result<(), StartError> {
+        match tell {
+            Tell::Ended { id, ending } => {
+                self.endings.push_back((ProgramId(id), ending));
+                Ok(())
+            }
+            Tell::Failed(error) => Err(error),
+            _ => Err(StartError::new(Step::Control, "an answer that fits no question")),
         }
     }
 
@@ -210,6 +276,25 @@ impl Sandbox {
     /// Whether an ending is there that no descriptor tells of.
     pub(crate) fn has_endings(&self) -> bool {
         !self.endings.is_empty()
+    }
+
+    /// An ending that is there, without waiting for one. `None` when there is none yet.
+    ///
+    /// # Errors
+    /// [`Step::Control`] when the sandbox is gone.
+    pub fn ending_now(&mut self) -> Result<Option<(ProgramId, Ending)>, StartError> {
+        if let Some(ending) = self.endings.pop_front() {
+            return Ok(Some(ending));
+        }
+        let mut ends = [PollFd::from_borrowed_fd(self.line.as_fd(), PollFlags::IN)];
+        match poll(&mut ends, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+            Ok(0) | Err(Errno::INTR) => Ok(None),
+            Ok(_) => match self.next_ending()? {
+                Some(ending) => Ok(Some(ending)),
+                None => Err(StartError::new(Step::Control, "it has ended")),
+            },
+            Err(error) => Err(error).at(Step::Control),
+        }
     }
 
     /// The first process of the sandbox, as this host counts them.

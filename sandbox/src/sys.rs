@@ -3,12 +3,13 @@
 //! Nothing here decides anything. Invariant: every function is sound for every argument its types allow; what cannot be
 //! said in types is checked at run time ([`Alone`]).
 
-#![expect(unsafe_code, reason = "fork, seccomp, signalfd and mount_setattr have no safe wrapper")]
+#![expect(unsafe_code, reason = "fork, seccomp, signalfd, mount_setattr and watching a descriptor have no safe wrapper")]
 
 use std::{
     fs, io,
     marker::PhantomData,
     mem,
+    ops::Deref,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
 };
@@ -17,6 +18,7 @@ use rustix::{
     process::{Pid, Signal},
     thread::{UnshareFlags, unshare_unsafe},
 };
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Proof that this process has one thread, so that a fork copies no lock that another thread holds.
 ///
@@ -176,6 +178,31 @@ pub(crate) fn signal_descriptor(signals: &[Signal]) -> io::Result<OwnedFd> {
         }
         let raw = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
         if raw < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(raw)) }
+    }
+}
+
+/// A descriptor whose readiness the runtime watches. It can be borrowed and never replaced, which is what makes watching sound.
+#[derive(Debug)]
+pub(crate) struct Watched(AsyncFd<OwnedFd>);
+
+impl Watched {
+    /// Watches it, on the current runtime.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`; `EPERM` for what is always ready, such as a file.
+    pub(crate) fn new(descriptor: OwnedFd, interest: Interest) -> io::Result<Self> {
+        // SAFETY: the descriptor is owned by the value that watches it, and nothing here gives out a mutable reference
+        // to it, so it stays open and the same for as long as it is watched.
+        let watched = unsafe { AsyncFd::register_with_interest(descriptor, interest) };
+        Ok(Self(watched?))
+    }
+}
+
+impl Deref for Watched {
+    type Target = AsyncFd<OwnedFd>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 

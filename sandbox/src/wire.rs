@@ -32,6 +32,11 @@ pub(crate) enum Ask {
     Start { id: u32, program: Program, terminal: Option<Size> },
     /// Send a signal to that program and everything in its process group.
     Signal { id: u32, signal: i32 },
+    /// Move files between the tree of the sandbox and an archive, as a program under this number. Three descriptors come
+    /// along.
+    Move { id: u32, transfer: Transfer },
+    /// Begin a TCP connection to a port of the sandbox's own machine.
+    Dial { id: u32, port: u16, version: Version },
 }
 
 /// A program with everything it is started with.
@@ -43,6 +48,32 @@ pub struct Program {
     pub environment: Vec<(OsString, OsString)>,
     /// Where it starts.
     pub folder: OsString,
+}
+
+/// Files that are moved between the tree of a sandbox and an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// An archive on standard input becomes files.
+    Unpack {
+        /// Where to: the folder, or for a single file its own path where that is no folder.
+        to: OsString,
+        /// The name of the file, if the archive has a single one in it; a folder's contents otherwise.
+        file: Option<OsString>,
+    },
+    /// A file or the contents of a folder become an archive on standard output.
+    Pack {
+        /// Which.
+        from: OsString,
+    },
+}
+
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 127.0.0.1
+    Four,
+    /// `::1`
+    Six,
 }
 
 /// The size of a terminal, in characters.
@@ -65,6 +96,8 @@ pub(crate) enum Tell {
     Started { id: u32, process: i32 },
     /// A program could not be started.
     Refused { id: u32, error: StartError },
+    /// A connection is on its way, or there; its descriptor comes along.
+    Dialed { id: u32 },
     /// A program ended.
     Ended { id: u32, ending: Ending },
 }
@@ -183,6 +216,24 @@ impl Ask {
                 number(&mut out, *id);
                 number(&mut out, signal.cast_unsigned());
             }
+            Self::Move { id, transfer } => {
+                out.push(2);
+                number(&mut out, *id);
+                let (kind, path, file) = match transfer {
+                    Transfer::Unpack { to, file } => (0, to, file.as_deref()),
+                    Transfer::Pack { from } => (1, from, None),
+                };
+                out.push(kind);
+                text(&mut out, path.as_encoded_bytes());
+                // No file has an empty name.
+                text(&mut out, file.unwrap_or_default().as_encoded_bytes());
+            }
+            Self::Dial { id, port, version } => {
+                out.push(3);
+                number(&mut out, *id);
+                out.extend(port.to_le_bytes());
+                out.push(u8::from(*version == Version::Six));
+            }
         }
         out
     }
@@ -212,6 +263,22 @@ impl Ask {
                 Self::Start { id, program, terminal: has_terminal.then_some(size) }
             }
             1 => Self::Signal { id: from.number()?, signal: from.number()?.cast_signed() },
+            2 => {
+                let (id, kind) = (from.number()?, from.byte()?);
+                let path = OsString::from_vec(from.text()?);
+                let file = Some(OsString::from_vec(from.text()?)).filter(|name| !name.is_empty());
+                let transfer = match (kind, file) {
+                    (0, file) => Transfer::Unpack { to: path, file },
+                    (1, None) => Transfer::Pack { from: path },
+                    _ => return None,
+                };
+                Self::Move { id, transfer }
+            }
+            3 => {
+                let (id, port) = (from.number()?, from.short()?);
+                let version = if from.byte()? == 1 { Version::Six } else { Version::Four };
+                Self::Dial { id, port, version }
+            }
             _ => return None,
         };
         from.0.is_empty().then_some(ask)
@@ -250,6 +317,10 @@ impl Tell {
                 out.push(kind);
                 number(&mut out, value.cast_unsigned());
             }
+            Self::Dialed { id } => {
+                out.push(5);
+                number(&mut out, *id);
+            }
         }
         out
     }
@@ -273,6 +344,7 @@ impl Tell {
                 let ending = if kind == 0 { Ending::Code(value) } else { Ending::Signal(value) };
                 Self::Ended { id, ending }
             }
+            5 => Self::Dialed { id: from.number()? },
             _ => return None,
         };
         from.0.is_empty().then_some(tell)

@@ -109,7 +109,7 @@ fn hold(plan: &Plan) -> Result<Vec<Held>, StartError> {
             Access::Write => MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
             Access::Device => MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
         };
-        held.push(clone(path, attributes).on(Step::Paths, path.display())?);
+        held.push(clone(plan.source(path), attributes).on(Step::Paths, path.display())?);
     }
     Ok(held)
 }

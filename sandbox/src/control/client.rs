@@ -1,0 +1,196 @@
+//! The asking side: a supervisor is found by the folder of its sandbox.
+
+use std::{io, path::Path};
+
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+use super::{Failed, Reply, Request, Word, frame};
+use crate::{state::Folder, supervisor::socket_path};
+
+pub use super::frame::Kind;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is no supervisor.
+    #[error("the sandbox is not running")]
+    NotRunning,
+    /// The supervisor cannot be reached, or the conversation broke.
+    #[error("cannot speak with the supervisor")]
+    Broken(#[source] io::Error),
+    /// The supervisor said no.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+    /// The answer fits no question.
+    #[error("the supervisor answered {0}, which fits no question")]
+    Unexpected(String),
+}
+
+impl From<io::Error> for ControlError {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// The supervisor of one sandbox.
+#[derive(Clone, Debug)]
+pub struct Supervisor(Folder);
+
+/// A program, an archive or a connection that a question has opened.
+#[derive(Debug)]
+pub struct Conversation {
+    /// What is said to it.
+    pub speaker: Speaker,
+    /// What it says.
+    pub listener: Listener,
+    /// Whether the program has a terminal.
+    pub terminal: bool,
+}
+
+/// The way to a program.
+#[derive(Debug)]
+pub struct Speaker(OwnedWriteHalf);
+
+/// The way from a program.
+#[derive(Debug)]
+pub struct Listener(OwnedReadHalf);
+
+/// What a program says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Bytes of standard output, or of its terminal.
+    Output(Vec<u8>),
+    /// Bytes of standard error.
+    Errors(Vec<u8>),
+    /// Its exit code; the last thing.
+    Ended(u8),
+}
+
+impl Supervisor {
+    /// The supervisor of the sandbox in this folder.
+    pub fn of(folder: &Folder) -> Self {
+        Self(folder.clone())
+    }
+
+    /// Asks for what has one answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn ask(&self, request: &Request) -> Result<Reply, ControlError> {
+        let mut stream = self.connect().await?;
+        frame::say(&mut stream, request).await?;
+        reply(&mut stream).await
+    }
+
+    /// Asks for what opens streams.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn open(&self, request: &Request) -> Result<Conversation, ControlError> {
+        let mut stream = self.connect().await?;
+        frame::say(&mut stream, request).await?;
+        match reply(&mut stream).await? {
+            Reply::Started { terminal } => {
+                let (from, to) = stream.into_split();
+                Ok(Conversation { speaker: Speaker(to), listener: Listener(from), terminal })
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A connection to a port of the sandbox.
+    ///
+    /// # Errors
+    /// When nothing answers there.
+    pub async fn connect_to(&self, port: u16) -> Result<UnixStream, ControlError> {
+        let mut stream = self.connect().await?;
+        frame::say(&mut stream, &Request::Forward { port }).await?;
+        match reply(&mut stream).await? {
+            Reply::Done => Ok(stream),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends the sandbox and its supervisor, and waits until both are gone.
+    ///
+    /// # Errors
+    /// When it could not be told.
+    pub async fn stop(&self, grace_ms: u64) -> Result<(), ControlError> {
+        let mut stream = self.connect().await?;
+        frame::say(&mut stream, &Request::Stop { grace_ms }).await?;
+        reply(&mut stream).await?;
+        // Whatever ends the connection, the supervisor is gone with it.
+        stream.read_to_end(&mut Vec::new()).await.ok();
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ControlError> {
+        let gone = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NotRunning,
+            _ => ControlError::Broken(error),
+        };
+        let folder = self.0.open().map_err(gone)?;
+        UnixStream::connect(Path::new(&socket_path(&folder))).await.map_err(gone)
+    }
+}
+
+impl Speaker {
+    /// Gives the program input, at most 64 KiB; none is its end.
+    ///
+    /// # Errors
+    /// When the conversation is over.
+    pub async fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
+        frame::send(&mut self.0, Kind::Input, bytes).await
+    }
+
+    /// Says something about the program.
+    ///
+    /// # Errors
+    /// When the conversation is over.
+    pub async fn say(&mut self, word: &Word) -> io::Result<()> {
+        frame::say(&mut self.0, word).await
+    }
+}
+
+impl Listener {
+    /// The next thing that the program says. Not cancel-safe: a drop loses the place in the stream.
+    ///
+    /// # Errors
+    /// [`ControlError::Broken`] when the conversation ends before the program does.
+    pub async fn next(&mut self) -> Result<Said, ControlError> {
+        let Some((kind, bytes)) = frame::receive(&mut self.0).await? else {
+            return Err(ControlError::Broken(io::ErrorKind::UnexpectedEof.into()));
+        };
+        match kind {
+            Kind::Output => Ok(Said::Output(bytes)),
+            Kind::Errors => Ok(Said::Errors(bytes)),
+            Kind::Message => match frame::message(&bytes)? {
+                Reply::Ended { code } => Ok(Said::Ended(code)),
+                Reply::Failed(failed) => Err(failed.into()),
+                other => Err(unexpected(&other)),
+            },
+            Kind::Input => Err(ControlError::Broken(io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+async fn reply(stream: &mut UnixStream) -> Result<Reply, ControlError> {
+    match frame::receive(stream).await? {
+        Some((Kind::Message, bytes)) => match frame::message(&bytes)? {
+            Reply::Failed(failed) => Err(failed.into()),
+            reply => Ok(reply),
+        },
+        Some(_) => Err(ControlError::Broken(io::ErrorKind::InvalidData.into())),
+        None => Err(ControlError::Broken(io::ErrorKind::UnexpectedEof.into())),
+    }
+}
+
+fn unexpected(reply: &Reply) -> ControlError {
+    ControlError::Unexpected(format!("{reply:?}"))
+}

@@ -1,0 +1,163 @@
+//! From a file or a folder to an archive.
+
+use std::{
+    fs::{File, Metadata},
+    io::Write,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
+
+use ignore::WalkBuilder;
+use rustix::fs::{Mode, OFlags, open};
+use tar::{Builder, EntryType, Header};
+
+use super::{ENTRIES_MAX, FilesError, NAMED_MAX, exactly, name, stays};
+
+/// What of a folder is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// What git would take: neither what `.gitignore` and its like name, nor `.git` itself.
+    GitIgnore,
+    /// Everything.
+    Everything,
+}
+
+/// What became of an archive.
+#[derive(Debug, Default)]
+pub struct Packed {
+    /// Files, folders and links in it.
+    pub entries: u64,
+    /// What was left out, and why; the first few of them.
+    left_out: Vec<String>,
+    left_out_count: usize,
+}
+
+impl Packed {
+    /// What was left out, a line each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut lines = self.left_out.clone();
+        if self.left_out_count > lines.len() {
+            lines.push(format!("and {} more", self.left_out_count - lines.len()));
+        }
+        lines
+    }
+
+    fn leave_out(&mut self, path: &Path, why: &str) {
+        self.left_out_count += 1;
+        if self.left_out.len() < NAMED_MAX {
+            self.left_out.push(format!("left out: {} {why}", path.display()));
+        }
+    }
+}
+
+/// Writes a file, or the contents of a folder, as an archive. Links that lead out of the folder, sockets, pipes and devices
+/// are left out.
+///
+/// # Errors
+/// For what cannot be read, and when the archive cannot be written.
+pub fn pack(from: &Path, filter: Filter, to: impl Write) -> Result<Packed, FilesError> {
+    let mut archive = Builder::new(to);
+    archive.follow_symlinks(false);
+    let mut packed = Packed::default();
+    let found =
+        std::fs::metadata(from).map_err(|source| FilesError::file("find", from, source))?;
+    if found.is_dir() {
+        for entry in walk(from, filter) {
+            let entry = entry.map_err(|error| {
+                let text = error.to_string();
+                FilesError::file("list", from, error.into_io_error().unwrap_or_else(|| std::io::Error::other(text)))
+            })?;
+            let Some(rest) = entry.path().strip_prefix(from).ok().filter(|rest| *rest != Path::new("")) else {
+                continue;
+            };
+            add(&mut archive, &mut packed, entry.path(), rest)?;
+        }
+    } else if found.is_file() {
+        // A link that was named is followed; those that are found are not.
+        let real = from
+            .canonicalize()
+            .map_err(|source| FilesError::file("find", from, source))?;
+        add(&mut archive, &mut packed, &real, Path::new(name(from)?))?;
+    } else {
+        return Err(FilesError::refused(from, "is neither file nor folder"));
+    }
+    let mut to = archive.into_inner().map_err(FilesError::Archive)?;
+    to.flush().map_err(FilesError::Archive)?;
+    Ok(packed)
+}
+
+fn walk(from: &Path, filter: Filter) -> ignore::Walk {
+    let mut walk = WalkBuilder::new(from);
+    walk.standard_filters(false).follow_links(false);
+    if filter == Filter::GitIgnore {
+        walk.git_ignore(true).git_exclude(true).git_global(true).parents(true).require_git(false);
+        walk.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git");
+    }
+    walk.build()
+}
+
+fn add(
+    archive: &mut Builder<impl Write>,
+    packed: &mut Packed,
+    path: &Path,
+    rest: &Path,
+) -> Result<(), FilesError> {
+    let found = path
+        .symlink_metadata()
+        .map_err(|source| FilesError::file("read", path, source))?;
+    let kind = found.file_type();
+    if packed.entries >= ENTRIES_MAX {
+        return Err(FilesError::TooMany);
+    }
+    let mut header = header(&found);
+    if kind.is_dir() {
+        header.set_entry_type(EntryType::Directory);
+        header.set_size(0);
+        archive.append_data(&mut header, rest, std::io::empty()).map_err(FilesError::Archive)?;
+    } else if kind.is_symlink() {
+        let target =
+            path.read_link().map_err(|source| FilesError::file("read", path, source))?;
+        if !stays(rest, &target) {
+            packed.leave_out(rest, "is a link that leads out");
+            return Ok(());
+        }
+        header.set_entry_type(EntryType::Symlink);
+        header.set_size(0);
+        archive.append_link(&mut header, rest, target).map_err(FilesError::Archive)?;
+    } else if kind.is_file() {
+        let (file, length) = open_file(path)?;
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(length);
+        archive
+            .append_data(&mut header, rest, exactly(file, length))
+            .map_err(FilesError::Archive)?;
+    } else {
+        packed.leave_out(rest, "is neither file, folder nor link");
+        return Ok(());
+    }
+    packed.entries += 1;
+    Ok(())
+}
+
+/// Opens a file that may have become something else since it was looked at.
+fn open_file(path: &Path) -> Result<(File, u64), FilesError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = open(path, flags, Mode::empty())
+        .map(File::from)
+        .map_err(|source| FilesError::file("open", path, source))?;
+    let found = file.metadata().map_err(|source| FilesError::file("read", path, source))?;
+    if !found.is_file() {
+        return Err(FilesError::refused(path, "is no longer a file"));
+    }
+    Ok((file, found.len()))
+}
+
+fn header(found: &Metadata) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_mode(found.mode() & 0o777);
+    header.set_mtime(u64::try_from(found.mtime()).unwrap_or_default());
+    // Whose they are is decided where they arrive.
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}

@@ -1,0 +1,347 @@
+//! What is kept of sandboxes on disk: a folder each, below the home of OpenShell.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `sandbox.json` | the [`Record`]: name, command, environment, when it was made |
+//! | `state.json` | the [`State`] as the supervisor last wrote it |
+//! | `policies/` | every revision of the policy, and `index.json`, which says what became of each |
+//! | `lock` | held by the supervisor as long as it lives, however that ends |
+//! | `control.sock` | where it can be spoken to, by its owner alone |
+//! | `log`, `audit.jsonl` | what it tells, and its decisions |
+//! | `files/` | the sandbox's own files, `/sandbox` inside |
+//!
+//! Invariant: every file is written whole, beside its place, and then put there.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The largest file of these that is read, bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// What was asked for when a sandbox was made, and stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// What tells it from every other, also from one of the same name.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its main command; empty when it has none.
+    pub command: Vec<String>,
+    /// Whether the main command gets a terminal.
+    pub terminal: bool,
+    /// Environment variables that were asked for.
+    pub environment: BTreeMap<String, String>,
+    /// What its owner noted on it.
+    pub labels: BTreeMap<String, String>,
+    /// Where inference goes: an address, or `unix:PATH`.
+    pub router: Option<String>,
+    /// When it was made, in seconds since 1970.
+    pub created: u64,
+}
+
+/// How a sandbox is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// It is being made.
+    #[default]
+    Provisioning,
+    /// It stands.
+    Ready,
+    /// It was stopped, and can be started again.
+    Stopped,
+    /// It could not be made, or was lost.
+    Error,
+}
+
+impl Phase {
+    /// The word in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "Provisioning",
+            Self::Ready => "Ready",
+            Self::Stopped => "Stopped",
+            Self::Error => "Error",
+        }
+    }
+}
+
+/// What the supervisor last wrote of its sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// How it is doing.
+    pub phase: Phase,
+    /// Whether its main command runs.
+    pub running: bool,
+    /// The exit code of the main command, when it last ended.
+    pub exit_code: Option<u8>,
+    /// What this host lacks of what was asked for.
+    pub notes: Vec<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The process of the supervisor.
+    pub supervisor: Option<u32>,
+    /// When the supervisor began, in seconds since 1970.
+    pub started: Option<u64>,
+}
+
+/// All sandboxes of one user on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The home in this folder, which need not exist.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The folder of a sandbox. The name must be one that [`is_name`] takes.
+    pub fn sandbox(&self, name: &str) -> Folder {
+        Folder(self.0.join("sandboxes").join(name))
+    }
+
+    /// The names of all sandboxes, sorted.
+    ///
+    /// # Errors
+    /// When the folder is there and cannot be read.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.0.join("sandboxes")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if let Some(name) = entry.file_name().to_str().filter(|name| is_name(name)) {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+/// Whether a sandbox may be called that: lower-case letters, digits and hyphens between them, at most 63, as a host name.
+pub fn is_name(name: &str) -> bool {
+    crate::spec::is_host_name(name)
+}
+
+/// The folder of one sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder at this path.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The sandbox's own files.
+    pub fn files(&self) -> PathBuf {
+        self.0.join("files")
+    }
+
+    /// What the supervisor tells.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// The record of decisions.
+    pub fn audit(&self) -> PathBuf {
+        self.0.join("audit.jsonl")
+    }
+
+    /// The home that it is in.
+    pub(crate) fn home(&self) -> Option<&Path> {
+        self.0.parent()?.parent()
+    }
+
+    /// Makes the folder with a record in it.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when there is one of that name.
+    pub fn create(&self, record: &Record) -> io::Result<()> {
+        if let Some(parent) = self.0.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        }
+        DirBuilder::new().mode(0o700).create(&self.0)?;
+        DirBuilder::new().mode(0o700).create(self.files())?;
+        self.write("sandbox.json", record)?;
+        self.write("state.json", &State::default())
+    }
+
+    /// What was asked for.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such sandbox; `InvalidData` when the file is damaged.
+    pub fn record(&self) -> io::Result<Record> {
+        self.read("sandbox.json")
+    }
+
+    /// How it is doing. A supervisor that is gone without a word has lost its sandbox.
+    ///
+    /// # Errors
+    /// As [`Folder::record`].
+    pub fn state(&self) -> io::Result<State> {
+        let mut state: State = self.read("state.json")?;
+        if matches!(state.phase, Phase::Ready) && !self.is_attended() {
+            state.phase = Phase::Error;
+            state.running = false;
+            state.error = Some("its supervisor was killed; start it again".to_owned());
+        }
+        Ok(state)
+    }
+
+    /// Whether a supervisor holds this sandbox.
+    pub fn is_attended(&self) -> bool {
+        let Ok(lock) = File::open(self.0.join("lock")) else { return false };
+        flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
+    }
+
+    /// Takes the sandbox for this process, until the file is closed.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another process has it.
+    pub fn lock(&self) -> io::Result<File> {
+        let path = self.0.join("lock");
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(file)
+    }
+
+    /// Removes the folder with everything in it, whatever modes an agent has left there.
+    ///
+    /// # Errors
+    /// What cannot be removed.
+    pub fn remove(&self) -> io::Result<()> {
+        if fs::remove_dir_all(&self.0).is_ok() {
+            return Ok(());
+        }
+        open_up(&self.files());
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Opens the folder for reaching its socket, whose whole path may be longer than an address can be.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(File::from(rustix::fs::open(&self.0, flags, Mode::empty())?))
+    }
+
+    /// Reads a JSON file.
+    pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<T> {
+        let path = self.0.join(name);
+        if fs::metadata(&path)?.len() > FILE_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is too large")));
+        }
+        serde_json::from_slice(&fs::read(path)?)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// Writes a JSON file, whole or not at all.
+    pub(crate) fn write<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
+        self.put(name, &serde_json::to_vec_pretty(value)?)
+    }
+
+    /// Writes a file, whole or not at all.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.0.join(name);
+        let beside = self.0.join(format!("{name}.{}.new", std::process::id()));
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(bytes)?;
+        fs::rename(beside, path)
+    }
+}
+
+/// Lets the owner into every folder below, through no link.
+fn open_up(folder: &Path) {
+    let mut left = vec![folder.to_owned()];
+    while let Some(folder) = left.pop() {
+        // What cannot be changed shows when it cannot be removed.
+        fs::set_permissions(&folder, Permissions::from_mode(0o700)).ok();
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                left.push(entry.path());
+            }
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |past| past.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(home: &Path) -> Folder {
+        Home::new(home).sandbox("calm-otter")
+    }
+
+    #[test]
+    fn a_sandbox_is_found_again_and_its_folder_is_closed_to_others() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = folder(home.path());
+        let record = Record { name: "calm-otter".to_owned(), ..Record::default() };
+        folder.create(&record).unwrap();
+        assert_eq!(folder.record().unwrap(), record);
+        assert_eq!(Home::new(home.path()).names().unwrap(), ["calm-otter"]);
+        let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let again = folder.create(&record).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_supervisor_that_is_gone_without_a_word_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = folder(home.path());
+        folder.create(&Record::default()).unwrap();
+        let ready = State { phase: Phase::Ready, running: true, ..State::default() };
+        folder.write("state.json", &ready).unwrap();
+        let lock = folder.lock().unwrap();
+        assert_eq!(folder.state().unwrap().phase, Phase::Ready);
+        assert!(folder.lock().is_err());
+        drop(lock);
+        assert_eq!(folder.state().unwrap().phase, Phase::Error);
+    }
+
+    #[test]
+    fn a_closed_folder_of_an_agent_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = folder(home.path());
+        folder.create(&Record::default()).unwrap();
+        let closed = folder.files().join("a/b");
+        fs::create_dir_all(&closed).unwrap();
+        fs::write(closed.join("c"), "").unwrap();
+        fs::set_permissions(closed.parent().unwrap(), Permissions::from_mode(0)).unwrap();
+        folder.remove().unwrap();
+        assert!(!folder.path().exists());
+    }
+}

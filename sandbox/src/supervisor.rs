@@ -1,0 +1,253 @@
+//! The supervisor: one process for each sandbox, which lives on when whoever started it goes, and is found again by the socket
+//! in the sandbox's folder.
+//!
+//! It makes the sandbox while it has one thread and holds no secret; only then it becomes a server. Below: the owner of the
+//! sandbox (`keeper`), programs and their streams (`session`, `descriptor`), what is asked and answered (`serve`), the network
+//! (`network`), what is told (`log`). Not here: the walls (`start`), what is kept (`state`, `policies`).
+//!
+//! Invariant: when it ends, however it ends, so does everything in the sandbox.
+
+mod descriptor;
+mod keeper;
+mod log;
+mod network;
+mod serve;
+mod session;
+
+use std::{
+    error::Error as _,
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
+
+use policy::PolicyFile;
+use rustix::{
+    fs::{Gid, Uid},
+    process::{geteuid, setsid},
+};
+use tokio::{
+    net::UnixListener,
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
+
+use self::{keeper::Kept, network::Network, serve::Shared};
+use crate::{
+    Sandbox, Setting, Spec, StartError,
+    accounts::{self, Rights},
+    control::{Failed, Reply},
+    policies::Policies,
+    state::{Folder, Phase, Record, State, now},
+};
+
+/// The name of the socket in a sandbox's folder.
+pub(crate) const SOCKET: &str = "control.sock";
+/// Threads beside the one that holds the sandbox.
+const WORKERS: usize = 2;
+/// How long the main command has to end by itself when the supervisor is told to.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Whether the main command is started with the sandbox, or when somebody asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Main {
+    /// At once, with nobody attached.
+    AtOnce,
+    /// When it is asked for.
+    WhenAsked,
+}
+
+/// Makes the sandbox of this folder and serves it until it is stopped or lost. To be called while the process has one thread.
+///
+/// One line on standard output says what came of it, as soon as that is known: a [`Reply`] in JSON. After it, the standard
+/// descriptors are let go.
+///
+/// # Errors
+/// Why there is no sandbox, or no longer; it is in the folder's state too.
+pub fn supervise(folder: &Path, main: Main) -> Result<(), Failed> {
+    let folder = match folder.canonicalize() {
+        Ok(path) => Folder::at(path),
+        Err(error) => {
+            let failed = Failed::new(format!("cannot find {}: {error}", folder.display()), "");
+            announce(&Reply::Failed(failed.clone()));
+            return Err(failed);
+        }
+    };
+    let lock = match folder.lock() {
+        Ok(lock) => lock,
+        Err(error) => {
+            let failed = Failed::new(format!("another supervisor has it: {error}"), "");
+            announce(&Reply::Failed(failed.clone()));
+            return Err(failed);
+        }
+    };
+    let ended = make(&folder).and_then(|made| made.serve(&folder, main));
+    let mut state: State = folder.read("state.json").unwrap_or_default();
+    state.running = false;
+    state.supervisor = None;
+    match &ended {
+        Ok(_) => state.phase = Phase::Stopped,
+        Err(failed) => {
+            state.phase = Phase::Error;
+            state.error = Some(failed.message.clone());
+            announce(&Reply::Failed(failed.clone()));
+        }
+    }
+    // The state on disk is a courtesy to those who come later; the lock is what counts.
+    folder.write("state.json", &state).ok();
+    drop(lock);
+    // Only now: whoever asked for the end waits for the end of its connection.
+    ended.map(drop)
+}
+
+/// A sandbox that stands, and what its supervisor needs to know.
+struct Made {
+    sandbox: Sandbox,
+    record: Record,
+    policies: Policies,
+    policy: PolicyFile,
+    version: u64,
+}
+
+/// Everything that is done with one thread.
+fn make(folder: &Folder) -> Result<Made, Failed> {
+    // It fails for the leader of a group, which a terminal does not reach either.
+    setsid().ok();
+    let damaged = |error: io::Error| {
+        Failed::new(format!("cannot read the sandbox: {error}"), "delete it and create it anew")
+    };
+    let record = folder.record().map_err(damaged)?;
+    let mut policies = Policies::open(folder).map_err(damaged)?;
+    let (version, policy) = policies.newest_good()?;
+    let setting = Setting {
+        name: record.name.clone(),
+        workspace: folder.files(),
+        hidden: folder.home().map(Path::to_owned).into_iter().collect(),
+        ca_pem: None,
+        environment: record.environment.clone(),
+    };
+    let spec = Spec::of_policy(&policy, setting);
+    give_files(folder, &spec)?;
+    let sandbox = Sandbox::start(&spec).map_err(|error| failed(&error))?;
+    Ok(Made { sandbox, record, policies, policy, version })
+}
+
+/// Gives the sandbox's own files to the agent's user. An ordinary user is that user already.
+fn give_files(folder: &Folder, spec: &Spec) -> Result<(), Failed> {
+    let identity = accounts::identify(spec).map_err(|error| failed(&error))?;
+    if identity.rights != Rights::Root {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    rustix::fs::chown(folder.files(), Some(uid), Some(gid)).map_err(|error| {
+        Failed::new(format!("cannot give the sandbox its files: {error}"), "look at the disk")
+    })
+}
+
+impl Made {
+    /// Serves until the end. The runtime goes last, and with it every connection.
+    fn serve(self, folder: &Folder, main: Main) -> Result<Runtime, Failed> {
+        let broken = |error: io::Error| Failed::new(format!("cannot serve: {error}"), "");
+        let filter = self.record.environment.get("OPENSHELL_LOG").cloned();
+        log::begin(&folder.log(), filter.as_deref()).map_err(broken)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("openshell-supervisor")
+            .enable_all()
+            .build()
+            .map_err(broken)?;
+        runtime.block_on(self.attend(folder, main))?;
+        Ok(runtime)
+    }
+
+    async fn attend(mut self, folder: &Folder, main: Main) -> Result<(), Failed> {
+        let broken = |error: io::Error| Failed::new(format!("cannot serve: {error}"), "");
+        let network = Network::start(self.sandbox.take_sockets());
+        let state = State {
+            phase: Phase::Ready,
+            notes: self.sandbox.notes().to_vec(),
+            supervisor: Some(std::process::id()),
+            started: Some(now()),
+            ..State::default()
+        };
+        drop(self.policy);
+        if self.version > 0 {
+            self.policies.loaded(self.version).map_err(broken)?;
+        }
+        let (kept, keeper) = Kept::new(self.sandbox).map_err(|error| failed(&error))?;
+        let listener = listen(folder).map_err(broken)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
+        let shared =
+            Shared::new((folder.clone(), self.record), keeper, (self.policies, network), state);
+        shared.keep_state().map_err(broken)?;
+        if main == Main::AtOnce && shared.has_main() {
+            shared.launch(None, serve::Attach::No).await?;
+        }
+        tracing::info!(policy = self.version, "sandbox ready");
+        announce(&Reply::Done);
+        let ended = tokio::select! {
+            biased;
+            error = kept.serve() => Err(failed(&error)),
+            () = shared.stopped() => Ok(()),
+            () = async { terminate.recv().await; shared.stop(GRACE).await } => Ok(()),
+            () = serve::accept(&listener, &shared) => Ok(()),
+        };
+        // Nobody finds it any more while it ends.
+        std::fs::remove_file(folder.path().join(SOCKET)).ok();
+        match &ended {
+            Ok(()) => tracing::info!("sandbox stopped"),
+            Err(failed) => tracing::error!(reason = %failed.message, "sandbox lost"),
+        }
+        ended
+    }
+}
+
+/// Listens where only the owner of the folder can reach.
+fn listen(folder: &Folder) -> io::Result<UnixListener> {
+    let path = folder.path().join(SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let opened = folder.open()?;
+    let listener = std::os::unix::net::UnixListener::bind(socket_path(&opened))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+/// A short path to the socket in this folder.
+pub(crate) fn socket_path(folder: &File) -> String {
+    format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd())
+}
+
+/// Whether the other end of a connection is the owner of this supervisor.
+fn is_owner(stream: &tokio::net::UnixStream) -> bool {
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw())
+}
+
+/// Says what came of it, and lets the standard descriptors go. Nobody may be left to hear it.
+fn announce(reply: &Reply) {
+    let mut line = serde_json::to_vec(reply).unwrap_or_default();
+    line.push(b'\n');
+    io::stdout().write_all(&line).ok();
+    io::stdout().flush().ok();
+    if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
+        rustix::stdio::dup2_stdin(&null).ok();
+        rustix::stdio::dup2_stdout(&null).ok();
+        rustix::stdio::dup2_stderr(&null).ok();
+    }
+}
+
+/// A step that failed, as it is told.
+fn failed(error: &StartError) -> Failed {
+    let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    let code = match (error.step, error.source.as_ref().map(io::Error::kind)) {
+        (crate::Step::Program, Some(io::ErrorKind::NotFound)) => 127,
+        (crate::Step::Program, _) => 126,
+        _ => 1,
+    };
+    Failed { code, ..Failed::new(format!("{error}{cause}"), error.advice()) }
+}
