@@ -1,5 +1,7 @@
 //! What was typed: the commands and their flags.
 
+pub(crate) mod sandbox;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,7 @@ use domain::Sensitivity;
 use proxy::server::ListenAddr;
 use router::wire::Dialect;
 
+use self::sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs};
 use crate::output::Format;
 
 /// The safe and private runtime for AI agents: each model call goes to the cheapest backend that may see it.
@@ -14,6 +17,7 @@ use crate::output::Format;
 #[command(name = "openshell", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "First steps:
   openshell demo                         see what it does
+  openshell sandbox create -- claude     run an agent where it can reach nothing but models
   openshell router check router.yaml     check a router file
   openshell router run -c router.yaml    serve on 127.0.0.1:8080")]
 pub(crate) struct Cli {
@@ -24,6 +28,18 @@ pub(crate) struct Cli {
 /// All commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Sandboxes: where agents run
+    #[command(subcommand, visible_alias = "sb")]
+    Sandbox(SandboxCommand),
+    /// Ports of a sandbox on this machine
+    #[command(subcommand, visible_alias = "fwd")]
+    Forward(ForwardCommand),
+    /// What the supervisor of a sandbox tells
+    #[command(visible_alias = "lg")]
+    Logs(LogsArgs),
+    /// Supervise a sandbox
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
     /// The privacy router: an OpenAI- and Anthropic-compatible endpoint in front of your backends
     #[command(subcommand)]
     Router(RouterCommand),
@@ -190,12 +206,66 @@ impl From<DialectWord> for Dialect {
 /// `openshell policy …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
+    /// Put another policy in force; what a sandbox is built of stays
+    Set(PolicySetArgs),
+    /// Show a revision of the policy of a sandbox
+    Get(PolicyGetArgs),
+    /// List the revisions of the policy of a sandbox
+    List(PolicyListArgs),
     /// One decision, without resolving names; exit code 0 allow, 3 inference, 4 deny, 1 a policy that is refused
     Check(PolicyCheckArgs),
     /// Why: the rule that decides, and what would have to change in those that nearly matched
     Explain(PolicyExplainArgs),
     /// What differs between two policies, and what of it needs a new sandbox
     Diff(PolicyDiffArgs),
+}
+
+/// `openshell policy set`
+#[derive(Debug, Args)]
+pub(crate) struct PolicySetArgs {
+    /// Sandbox name (defaults to last-used sandbox)
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The policy file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+    /// Wait until it is in force
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait, in seconds; 124 when it takes longer
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u64,
+}
+
+/// `openshell policy get`
+#[derive(Debug, Args)]
+pub(crate) struct PolicyGetArgs {
+    /// Sandbox name (defaults to last-used sandbox)
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The revision; 0 is the newest
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) rev: u64,
+    /// With the policy itself
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// `openshell policy list`
+#[derive(Debug, Args)]
+pub(crate) struct PolicyListArgs {
+    /// Sandbox name (defaults to last-used sandbox)
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Maximum number of revisions
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t)]
+    pub(crate) output: Format,
 }
 
 /// `openshell policy check`

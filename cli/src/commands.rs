@@ -7,8 +7,11 @@ mod cost;
 mod demo;
 mod events;
 mod explain;
+mod forward;
+mod logs;
 mod policy;
 mod run;
+mod sandbox;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,10 @@ use crate::{
 /// Runs what was typed.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
+        Command::Sandbox(command) => sandbox::run(command),
+        Command::Forward(command) => forward::run(command),
+        Command::Logs(args) => logs::run(&args),
+        Command::Supervise(args) => Ok(sandbox::supervise(&args)),
         Command::Router(RouterCommand::Run(args)) => run::run(args),
         Command::Router(RouterCommand::Check(args)) => check::run(&args),
         Command::Route(RouteCommand::Explain(args)) => explain::run(&args),

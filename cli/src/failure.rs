@@ -9,6 +9,8 @@ enum Kind {
     Failed,
     /// It was asked for in a way that makes no sense: exit code 2, as for unknown flags.
     Usage,
+    /// It could not be done, and this exit code says more.
+    Coded(u8),
 }
 
 /// A failure with its chain of causes and a hint.
@@ -37,11 +39,19 @@ impl Failure {
         self
     }
 
+    /// Gives it an exit code of its own.
+    #[must_use]
+    pub(crate) fn with_code(mut self, code: u8) -> Self {
+        self.kind = Kind::Coded(code);
+        self
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         match self.kind {
             Kind::Failed => 1,
             Kind::Usage => 2,
+            Kind::Coded(code) => code,
         }
     }
 

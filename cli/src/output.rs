@@ -61,6 +61,12 @@ pub(crate) fn complain(text: &str) {
     }
 }
 
+/// A point in time for tables, of seconds since 1970: `2026-11-25 22:10:03`, in UTC.
+pub(crate) fn point(seconds: u64) -> String {
+    let at = i64::try_from(seconds).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+    at.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// A table with a head, columns as wide as their widest cell, two blanks between them.
 pub(crate) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
@@ -81,6 +87,12 @@ pub(crate) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_in_time_is_told_in_utc() {
+        assert_eq!(point(86_399), "1970-01-01 23:59:59");
+        assert_eq!(point(u64::MAX), "-");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -12,7 +12,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-pub use pack::{Filter, Packed, pack};
+pub use pack::{Filter, Packed, begins_with_folder, pack};
 pub use unpack::{Place, unpack};
 
 use crate::{policy_spec::WORKSPACE, wire::Transfer};

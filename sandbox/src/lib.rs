@@ -44,7 +44,7 @@ mod wire;
 
 pub use error::{StartError, Step};
 pub use etc::{CA, CA_BUNDLE};
-pub use files::{FilesError, Filter, Packed, Place, pack, unpack};
+pub use files::{FilesError, Filter, Packed, Place, begins_with_folder, pack, unpack};
 pub use foreground::attend;
 pub use isolate::sockets::{CAPTURED_PORT, DNS_PORT, PROXY_PORT, Sockets};
 pub use policy_spec::{Setting, WORKSPACE};

@@ -5,6 +5,7 @@
 mod check;
 mod diff;
 mod explain;
+mod live;
 
 use std::{path::Path, process::ExitCode};
 
@@ -17,6 +18,9 @@ use crate::{args::PolicyCommand, failure::Failure, output};
 /// Runs what was typed.
 pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode, Failure> {
     match command {
+        PolicyCommand::Set(args) => live::set(&args),
+        PolicyCommand::Get(args) => live::get(&args),
+        PolicyCommand::List(args) => live::list(&args),
         PolicyCommand::Check(args) => check::run(&args),
         PolicyCommand::Explain(args) => explain::run(&args),
         PolicyCommand::Diff(args) => diff::run(&args),
@@ -24,7 +28,7 @@ pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode, Failure> {
 }
 
 /// A policy with what is odd about it; its faults go to standard error, one a line.
-fn load(path: &Path) -> Result<(PolicyFile, Vec<Notice>), Failure> {
+pub(crate) fn load(path: &Path) -> Result<(PolicyFile, Vec<Notice>), Failure> {
     let bytes = std::fs::read(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(|error| Failure::from(error).hint("docs/policy.md shows how to write one"))?;
@@ -42,7 +46,7 @@ fn load(path: &Path) -> Result<(PolicyFile, Vec<Notice>), Failure> {
 }
 
 /// Says what is odd about a policy, on standard error.
-fn warn(path: &Path, notices: &[Notice]) {
+pub(crate) fn warn(path: &Path, notices: &[Notice]) {
     for notice in notices {
         output::complain(&format!("warning: {}:{notice}", path.display()));
     }

@@ -13,6 +13,9 @@ use tar::{Builder, EntryType, Header};
 
 use super::{ENTRIES_MAX, FilesError, NAMED_MAX, exactly, name, stays};
 
+/// The folder itself, as an archive names it.
+const FOLDER: &str = "./";
+
 /// What of a folder is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
@@ -62,6 +65,7 @@ pub fn pack(from: &Path, filter: Filter, to: impl Write) -> Result<Packed, Files
     let found =
         std::fs::metadata(from).map_err(|source| FilesError::file("find", from, source))?;
     if found.is_dir() {
+        begin_folder(&mut archive)?;
         for entry in walk(from, filter) {
             let entry = entry.map_err(|error| {
                 let text = error.to_string();
@@ -84,6 +88,22 @@ pub fn pack(from: &Path, filter: Filter, to: impl Write) -> Result<Packed, Files
     let mut to = archive.into_inner().map_err(FilesError::Archive)?;
     to.flush().map_err(FilesError::Archive)?;
     Ok(packed)
+}
+
+/// The first entry says that this is a folder, which may be empty or hold a single file.
+fn begin_folder(archive: &mut Builder<impl Write>) -> Result<(), FilesError> {
+    let mut header = Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_entry_type(EntryType::Directory);
+    header.set_size(0);
+    archive.append_data(&mut header, FOLDER, std::io::empty()).map_err(FilesError::Archive)
+}
+
+/// Whether an archive that begins with these bytes, a head at least, is one of a folder and not of a single file.
+pub fn begins_with_folder(head: &[u8]) -> bool {
+    let Some(first) = head.first_chunk::<512>() else { return false };
+    let header = Header::from_byte_slice(first);
+    header.entry_type() == EntryType::Directory && header.path_bytes().starts_with(FOLDER.as_bytes())
 }
 
 fn walk(from: &Path, filter: Filter) -> ignore::Walk {

@@ -1,0 +1,152 @@
+//! The policy of a sandbox: setting it, and what became of each revision.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use sandbox::{
+    control::{Reply, Request, client::Supervisor},
+    policies::{Policies, Revision},
+};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::{
+    args::{PolicyGetArgs, PolicyListArgs, PolicySetArgs},
+    commands::sandbox::{block_on, find, heard},
+    failure::Failure,
+    output::{self, columns, point},
+};
+
+/// The exit code when time has run out.
+const TIMED_OUT: u8 = 124;
+/// How much of a hash is shown in a list.
+const SHORT: usize = 12;
+
+/// A revision as it is shown.
+#[derive(Debug, Serialize)]
+struct Shown {
+    version: u64,
+    hash: String,
+    status: &'static str,
+    active: bool,
+    created: String,
+    loaded: Option<String>,
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+}
+
+/// `openshell policy set`
+pub(super) fn set(args: &PolicySetArgs) -> Result<ExitCode, Failure> {
+    let (name, folder) = find(args.name.as_deref())?;
+    // Every fault with its place, before a supervisor is asked.
+    let (_, notices) = super::load(&args.policy)?;
+    super::warn(&args.policy, &notices);
+    let text = std::fs::read_to_string(&args.policy)
+        .with_context(|| format!("cannot read {}", args.policy.display()))?;
+    if !folder.is_attended() {
+        let (set, _) = Policies::open(&folder)?
+            .set(&text)
+            .map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
+        let Revision { version, hash, .. } = set.revision;
+        submitted(version, &hash, set.changed)?;
+        output::complain(&format!("• Sandbox {name} is not running; it takes effect when it starts"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let limit = Duration::from_secs(args.timeout);
+    let asked = block_on(async {
+        let request = Request::SetPolicy { text };
+        Ok(timeout(limit, Supervisor::of(&folder).ask(&request)).await)
+    })?;
+    let reply = asked.map_err(|_| {
+        Failure::new(format!("it took longer than {} s", args.timeout)).with_code(TIMED_OUT)
+    })?;
+    let Reply::Policy { version, hash, changed, postponed } = heard(&name, reply)? else {
+        return Err(Failure::new("the supervisor answered something else"));
+    };
+    submitted(version, &hash, changed)?;
+    for what in postponed {
+        output::complain(&format!("! {what} takes effect when the sandbox starts next"));
+    }
+    if args.wait {
+        // A supervisor answers only when the policy is in force.
+        output::line(&format!("✓ Policy version {version} loaded (active version: {version})"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn submitted(version: u64, hash: &str, changed: bool) -> Result<(), Failure> {
+    if changed {
+        output::line(&format!("✓ Policy version {version} submitted (hash: {hash})"))
+    } else {
+        output::line(&format!("· Policy unchanged (version {version}, hash: {hash})"))
+    }
+}
+
+/// `openshell policy get`
+pub(super) fn get(args: &PolicyGetArgs) -> Result<ExitCode, Failure> {
+    let (name, folder) = find(args.name.as_deref())?;
+    let policies = Policies::open(&folder)?;
+    let revision = policies.revision(args.rev).ok_or_else(|| {
+        Failure::new(format!("sandbox {name} has no policy version {}", args.rev))
+            .hint("`openshell policy list` shows those that are kept")
+    })?;
+    let text = if args.full { Some(policies.text(revision.version)?) } else { None };
+    let shown = show(revision, &policies, text);
+    output::emit(args.output, &shown, table)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `openshell policy list`
+pub(super) fn list(args: &PolicyListArgs) -> Result<ExitCode, Failure> {
+    let (_, folder) = find(args.name.as_deref())?;
+    let policies = Policies::open(&folder)?;
+    let newest = policies.revisions().iter().rev().take(args.limit);
+    let shown: Vec<Shown> = newest.map(|one| show(one, &policies, None)).collect();
+    output::emit(args.output, &shown, |shown| {
+        let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+        columns(&["VERSION", "HASH", "STATUS", "CREATED", "ERROR"], &rows)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(revision: &Revision, policies: &Policies, policy: Option<String>) -> Shown {
+    Shown {
+        version: revision.version,
+        hash: revision.hash.clone(),
+        status: revision.status.as_str(),
+        active: policies.active().is_some_and(|active| active.version == revision.version),
+        created: point(revision.created),
+        loaded: revision.loaded.map(point),
+        error: revision.error.clone(),
+        policy,
+    }
+}
+
+fn row(shown: &Shown) -> Vec<String> {
+    vec![
+        shown.version.to_string(),
+        shown.hash.chars().take(SHORT).collect(),
+        shown.status.to_owned(),
+        shown.created.clone(),
+        shown.error.clone().unwrap_or_else(|| "-".to_owned()),
+    ]
+}
+
+fn table(shown: &Shown) -> String {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let head = format!(
+        "Version: {}\nHash: {}\nStatus: {}\nActive: {}\nCreated: {}\nLoaded: {}\nError: {}",
+        shown.version,
+        shown.hash,
+        shown.status,
+        shown.active,
+        shown.created,
+        or_none(&shown.loaded),
+        or_none(&shown.error)
+    );
+    match &shown.policy {
+        Some(policy) => format!("{head}\n---\n{policy}"),
+        None => head,
+    }
+}

@@ -1,0 +1,166 @@
+//! `openshell sandbox …`: sandboxes of this user on this machine.
+//!
+//! Here: which command, which sandbox, how its supervisor is started and asked. Not here: walls, streams, files; the crate
+//! `sandbox` has them, and its supervisor answers.
+
+mod create;
+mod files;
+mod life;
+mod names;
+mod programs;
+mod show;
+pub(crate) mod terminal;
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::Context as _;
+use sandbox::{
+    Main,
+    control::{
+        Reply,
+        client::{ControlError, Supervisor},
+    },
+    state::{Folder, Home, is_name},
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{
+    args::sandbox::{SandboxCommand, SuperviseArgs},
+    failure::Failure,
+};
+
+/// The longest line that a supervisor says when it is ready, bytes.
+const WORD_BYTES_MAX: u64 = 1 << 20;
+
+/// Runs what was typed.
+pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
+    match command {
+        SandboxCommand::Create(args) => create::run(args),
+        SandboxCommand::List(args) => show::list(&args),
+        SandboxCommand::Get(args) => show::get(&args),
+        SandboxCommand::Exec(args) => programs::exec(args),
+        SandboxCommand::Connect(args) => programs::connect(args.name),
+        SandboxCommand::Attach(args) => programs::attach(args.name),
+        SandboxCommand::Upload(args) => files::upload(&args),
+        SandboxCommand::Download(args) => files::download(&args),
+        SandboxCommand::Stop(args) => life::stop(&args),
+        SandboxCommand::Start(args) => life::start(args.name),
+        SandboxCommand::Delete(args) => life::delete(args),
+    }
+}
+
+/// Supervises a sandbox. Runs before any thread.
+pub(crate) fn supervise(args: &SuperviseArgs) -> ExitCode {
+    let main = if args.launch { Main::AtOnce } else { Main::WhenAsked };
+    match sandbox::supervise(&args.folder, main) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => ExitCode::from(failed.code),
+    }
+}
+
+/// Where everything of this user is.
+pub(crate) fn home() -> Result<Home, Failure> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(home) = variable("OPENSHELL_HOME") {
+        return Ok(Home::new(home));
+    }
+    if let Some(state) = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute()) {
+        return Ok(Home::new(state.join("openshell")));
+    }
+    let home = variable("HOME").ok_or_else(|| {
+        Failure::new("nobody says where sandboxes are kept").hint("set OPENSHELL_HOME to a folder")
+    })?;
+    Ok(Home::new(PathBuf::from(home).join(".local/state/openshell")))
+}
+
+/// The sandbox of that name, or the last one that was used; it is the last one from now on.
+pub(crate) fn find(name: Option<&str>) -> Result<(String, Folder), Failure> {
+    let home = home()?;
+    let last = home.path().join("last_sandbox");
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => std::fs::read_to_string(&last).map(|name| name.trim().to_owned()).map_err(|_| {
+            Failure::new("no sandbox is named, and none was used yet")
+                .hint("`openshell sandbox list` shows them, `openshell sandbox create` makes one")
+        })?,
+    };
+    if !is_name(&name) {
+        return Err(Failure::usage(format!("{name:?} is no name of a sandbox"))
+            .hint("lower-case letters, digits and hyphens between them, at most 63"));
+    }
+    let folder = home.sandbox(&name);
+    if !folder.path().join("sandbox.json").exists() {
+        return Err(Failure::new(format!("there is no sandbox {name}"))
+            .hint("`openshell sandbox list` shows them all"));
+    }
+    // Forgetting it costs the next command a name.
+    std::fs::write(last, &name).ok();
+    Ok((name, folder))
+}
+
+/// The supervisor of a sandbox, to be asked.
+pub(crate) fn supervisor(name: Option<&str>) -> Result<(String, Supervisor), Failure> {
+    let (name, folder) = find(name)?;
+    Ok((name, Supervisor::of(&folder)))
+}
+
+/// What a supervisor said, or why nothing came of it.
+pub(crate) fn heard<T>(name: &str, answer: Result<T, ControlError>) -> Result<T, Failure> {
+    answer.map_err(|error| match error {
+        ControlError::NotRunning => Failure::new(format!("sandbox {name} is not running"))
+            .hint(format!("start it with `openshell sandbox start {name}`")),
+        ControlError::Failed(failed) => {
+            let failure = Failure::new(failed.message).with_code(failed.code);
+            if failed.hint.is_empty() { failure } else { failure.hint(failed.hint) }
+        }
+        other => Failure::from(other).hint(format!(
+            "`openshell logs {name}` tells what it was doing; `openshell sandbox start {name}` starts it again"
+        )),
+    })
+}
+
+/// The runtime of a command. Dropping it would wait for a read of standard input that may never end.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime: Runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
+/// Starts the supervisor of a sandbox and waits until the sandbox stands.
+fn spawn(folder: &Folder, main: Main) -> Result<(), Failure> {
+    // Itself, even when the file was replaced meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
+    if main == Main::AtOnce {
+        command.arg("--launch");
+    }
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = command.spawn().context("cannot start the supervisor")?;
+    let mut line = Vec::new();
+    if let Some(out) = child.stdout.take() {
+        BufReader::new(out.take(WORD_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    }
+    match serde_json::from_slice(&line) {
+        Ok(Reply::Done) => Ok(()),
+        Ok(Reply::Failed(failed)) => {
+            child.wait().ok();
+            let failure = Failure::new(failed.message).with_code(failed.code);
+            Err(if failed.hint.is_empty() { failure } else { failure.hint(failed.hint) })
+        }
+        _ => {
+            let how = child.wait().map_or_else(|error| error.to_string(), |how| how.to_string());
+            Err(Failure::new(format!("the supervisor ended without a word: {how}"))
+                .hint(format!("see {}", folder.log().display())))
+        }
+    }
+}

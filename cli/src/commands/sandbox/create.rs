@@ -1,0 +1,153 @@
+//! `openshell sandbox create`: a sandbox with its policy and its files, and then its command.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use policy::PolicyFile;
+use sandbox::{
+    Main, WORKSPACE,
+    control::{Request, client::Supervisor},
+    policies::Policies,
+    state::{Folder, Record, is_name, now},
+};
+
+use super::{block_on, files, heard, home, life, names, programs, spawn, terminal};
+use crate::{args::sandbox::CreateArgs, commands::forward, failure::Failure, output};
+
+/// How often a random name is drawn.
+const NAMES_MAX: usize = 20;
+
+/// Creates it, and stays with its command unless told otherwise.
+pub(super) fn run(args: CreateArgs) -> Result<ExitCode, Failure> {
+    let policy = policy_text(args.policy.as_deref())?;
+    let uploads = args.upload.iter().map(|text| upload(text)).collect::<Result<Vec<_>, _>>()?;
+    let size = terminal::size(args.tty);
+    let record = Record {
+        id: uuid::Uuid::new_v4().to_string(),
+        name: String::new(),
+        command: args.command.clone(),
+        terminal: size.is_some(),
+        environment: args.env.iter().cloned().collect(),
+        labels: args.label.iter().cloned().collect(),
+        router: args.router.clone(),
+        created: now(),
+    };
+    let (name, folder) = make(args.name.as_deref(), record)?;
+    if let Err(failure) = prepare(&folder, &policy) {
+        // It never stood, so there is nothing to keep.
+        folder.remove().ok();
+        return Err(failure);
+    }
+    super::find(Some(&name))?;
+    let filled = fill(&name, &folder, &args, &uploads);
+    let done = filled.and_then(|()| begin(&name, &folder, &args));
+    if args.no_keep {
+        life::remove(&name, &folder)?;
+    }
+    done
+}
+
+/// The policy that was named, checked; else the one that lets nothing through.
+fn policy_text(path: Option<&Path>) -> Result<String, Failure> {
+    let Some(path) = path else {
+        return Ok(PolicyFile::restrictive().to_yaml()?);
+    };
+    let (_, notices) = crate::commands::policy::load(path)?;
+    crate::commands::policy::warn(path, &notices);
+    let text = std::fs::read_to_string(path);
+    Ok(text.with_context(|| format!("cannot read {}", path.display()))?)
+}
+
+/// What is to be uploaded, and where to.
+struct Upload {
+    path: PathBuf,
+    to: String,
+}
+
+fn upload(text: &str) -> Result<Upload, Failure> {
+    let (path, to) = match text.rsplit_once(':') {
+        // A path with a colon in it that is there as a whole is meant as a whole.
+        Some((path, to)) if !Path::new(text).exists() => (path, to),
+        _ => (text, WORKSPACE),
+    };
+    if !Path::new(path).exists() {
+        return Err(Failure::new(format!("{path} does not exist"))
+            .hint("--upload takes a local path, or LOCAL_PATH:SANDBOX_PATH"));
+    }
+    Ok(Upload { path: path.into(), to: to.to_owned() })
+}
+
+/// The folder of a new sandbox, under the name asked for or one that is free.
+fn make(asked: Option<&str>, record: Record) -> Result<(String, Folder), Failure> {
+    let home = home()?;
+    if let Some(name) = asked.filter(|name| !is_name(name)) {
+        return Err(Failure::usage(format!("a sandbox cannot be called {name:?}"))
+            .hint("lower-case letters, digits and hyphens between them, at most 63"));
+    }
+    for number in 0..NAMES_MAX {
+        let name = asked.map_or_else(|| names::random(number), str::to_owned);
+        let folder = home.sandbox(&name);
+        let record = Record { name: name.clone(), ..record.clone() };
+        match folder.create(&record) {
+            Ok(()) => return Ok((name, folder)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                let failure = Failure::from(
+                    anyhow::Error::new(error)
+                        .context(format!("cannot make {}", folder.path().display())),
+                );
+                return Err(failure.hint("set OPENSHELL_HOME to a folder that you can write"));
+            }
+            // Another random name may be free; one that was asked for is not.
+            Err(_) if asked.is_none() => {}
+            Err(_) => break,
+        }
+    }
+    let taken = asked.map_or_else(|| "every name".to_owned(), |name| format!("sandbox {name}"));
+    Err(Failure::new(format!("{taken} exists already"))
+        .hint("choose another --name, or delete it with `openshell sandbox delete`"))
+}
+
+fn prepare(folder: &Folder, policy: &str) -> Result<(), Failure> {
+    let set = Policies::open(folder)?.set(policy);
+    set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
+    spawn(folder, Main::WhenAsked)
+}
+
+fn fill(
+    name: &str,
+    folder: &Folder,
+    args: &CreateArgs,
+    uploads: &[Upload],
+) -> Result<(), Failure> {
+    for upload in uploads {
+        files::send(name, &Supervisor::of(folder), &upload.path, (&upload.to, args.no_git_ignore))?;
+    }
+    match &args.forward {
+        Some(port) => forward::background(port, name, folder),
+        None => Ok(()),
+    }
+}
+
+/// Runs the command, or a shell, or nothing.
+fn begin(name: &str, folder: &Folder, args: &CreateArgs) -> Result<ExitCode, Failure> {
+    let size = terminal::size(args.tty);
+    let supervisor = Supervisor::of(folder);
+    if args.detach {
+        if !args.command.is_empty() {
+            let request = Request::Launch { attach: false, terminal: size };
+            block_on(async { heard(name, supervisor.ask(&request).await) })?;
+        }
+        output::line(&format!("✓ Created sandbox {name}"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::complain(&format!("✓ Created sandbox {name}"));
+    if args.command.is_empty() {
+        return programs::shell(name, &supervisor, size);
+    }
+    let request = Request::Launch { attach: true, terminal: size };
+    programs::stay(name, &supervisor, &request, terminal::Keys::Detach)
+}

@@ -1,0 +1,92 @@
+//! Stopping, starting and deleting.
+
+use std::process::ExitCode;
+
+use sandbox::{
+    Main,
+    control::client::{ControlError, Supervisor},
+    state::Folder,
+};
+
+use super::{block_on, find, heard, home, spawn};
+use crate::{
+    args::sandbox::{DeleteArgs, StopArgs},
+    commands::forward,
+    failure::Failure,
+    output,
+};
+
+/// `openshell sandbox stop`
+pub(super) fn stop(args: &StopArgs) -> Result<ExitCode, Failure> {
+    let (name, folder) = find(args.sandbox.name.as_deref())?;
+    if !folder.is_attended() {
+        output::line(&format!("· Sandbox {name} is not running"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    end(&name, &folder, args.grace.saturating_mul(1000))?;
+    output::line(&format!("✓ Stopped sandbox {name}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `openshell sandbox start`
+pub(super) fn start(name: Option<String>) -> Result<ExitCode, Failure> {
+    let (name, folder) = find(name.as_deref())?;
+    if folder.is_attended() {
+        output::line(&format!("· Sandbox {name} is running"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    spawn(&folder, Main::AtOnce)?;
+    output::line(&format!("✓ Started sandbox {name}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `openshell sandbox delete`
+pub(super) fn delete(args: DeleteArgs) -> Result<ExitCode, Failure> {
+    let names = if args.all { home()?.names()? } else { args.names };
+    if names.is_empty() {
+        output::line("No sandboxes found.")?;
+    }
+    let mut failed = None;
+    for name in names {
+        let deleted = find(Some(&name)).and_then(|(name, folder)| remove(&name, &folder));
+        match deleted {
+            Ok(()) => output::line(&format!("✓ Deleted sandbox {name}"))?,
+            // The others are still to be deleted; all that failed are told.
+            Err(failure) => {
+                if let Some(earlier) = failed.replace(failure) {
+                    output::complain(&earlier.to_string());
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// Ends a sandbox and removes everything of it.
+pub(super) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
+    forward::stop_all(name)?;
+    if folder.is_attended() {
+        end(name, folder, 0)?;
+    }
+    folder.remove().map_err(|error| {
+        let path = folder.path().display();
+        Failure::from(anyhow::Error::new(error).context(format!("cannot remove {path}")))
+            .hint("remove the folder yourself")
+    })?;
+    if let Ok(last) = home().map(|home| home.path().join("last_sandbox"))
+        && std::fs::read_to_string(&last).is_ok_and(|known| known == name)
+    {
+        // Without it, the next command only asks for a name.
+        std::fs::remove_file(last).ok();
+    }
+    Ok(())
+}
+
+fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
+    let stopped = block_on(async { Ok(Supervisor::of(folder).stop(grace_ms).await) })?;
+    match stopped {
+        // It went by itself meanwhile.
+        Err(ControlError::NotRunning) if !folder.is_attended() => Ok(()),
+        other => heard(name, other),
+    }
+}

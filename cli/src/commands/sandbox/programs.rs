@@ -1,0 +1,97 @@
+//! Programs in a sandbox with this terminal, or these pipes, as their ends.
+
+use std::{process::ExitCode, time::Duration};
+
+use sandbox::control::{Request, Screen, client::Supervisor};
+
+use super::{
+    block_on, heard, supervisor,
+    terminal::{self, Keys, Outcome},
+};
+use crate::{
+    args::sandbox::{ExecArgs, TtyArgs},
+    failure::Failure,
+    output,
+};
+
+/// The exit code when time has run out.
+const TIMED_OUT: u8 = 124;
+/// A shell, and what else there is.
+const SHELL: &str = "if [ -x /bin/bash ]; then exec /bin/bash \"$@\"; else exec /bin/sh \"$@\"; fi";
+
+/// `openshell sandbox exec`
+pub(super) fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
+    let (name, supervisor) = supervisor(args.name.as_deref())?;
+    let request = Request::Exec {
+        command: args.command,
+        environment: args.env.into_iter().collect(),
+        folder: args.workdir,
+        terminal: terminal::size(args.tty),
+    };
+    let limit = Duration::from_secs(args.timeout);
+    block_on(converse(&name, &supervisor, &request, (Keys::Plain, limit)))
+}
+
+/// `openshell sandbox connect`
+pub(super) fn connect(name: Option<String>) -> Result<ExitCode, Failure> {
+    let (name, supervisor) = supervisor(name.as_deref())?;
+    shell(&name, &supervisor, terminal::size(TtyArgs { tty: false, no_tty: false }))
+}
+
+/// A shell; on a terminal one that talks to a person.
+pub(super) fn shell(
+    name: &str,
+    supervisor: &Supervisor,
+    size: Option<Screen>,
+) -> Result<ExitCode, Failure> {
+    let mut command = vec!["/bin/sh".to_owned(), "-c".to_owned(), SHELL.to_owned(), "sh".to_owned()];
+    if size.is_some() {
+        command.push("-il".to_owned());
+    }
+    let request = Request::Exec {
+        command,
+        environment: [("PS1".to_owned(), format!("{name}:\\w\\$ "))].into(),
+        folder: None,
+        terminal: size,
+    };
+    stay(name, supervisor, &request, Keys::Plain)
+}
+
+/// `openshell sandbox attach`
+pub(super) fn attach(name: Option<String>) -> Result<ExitCode, Failure> {
+    let (name, supervisor) = supervisor(name.as_deref())?;
+    let size = terminal::size(TtyArgs { tty: false, no_tty: false });
+    stay(&name, &supervisor, &Request::Attach { terminal: size }, Keys::Detach)
+}
+
+/// Asks for a program and stays with it.
+pub(super) fn stay(
+    name: &str,
+    supervisor: &Supervisor,
+    request: &Request,
+    keys: Keys,
+) -> Result<ExitCode, Failure> {
+    block_on(converse(name, supervisor, request, (keys, Duration::ZERO)))
+}
+
+async fn converse(
+    name: &str,
+    supervisor: &Supervisor,
+    request: &Request,
+    (keys, limit): (Keys, Duration),
+) -> Result<ExitCode, Failure> {
+    let conversation = heard(name, supervisor.open(request).await)?;
+    match heard(name, terminal::attend(conversation, keys, limit).await)? {
+        Outcome::Ended(code) => Ok(ExitCode::from(code)),
+        Outcome::Detached => {
+            output::complain(&format!(
+                "\n• Left it running; `openshell sandbox attach {name}` goes back to it"
+            ));
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::TimedOut => {
+            let failure = Failure::new(format!("it took longer than {} s", limit.as_secs()));
+            Err(failure.with_code(TIMED_OUT))
+        }
+    }
+}
