@@ -19,6 +19,7 @@ use crate::{
     cgroup::Cgroup,
     environment,
     error::{At, StartError, Step},
+    identity::ConnectWatch,
     init,
     isolate::sockets::Sockets,
     plan::Plan,
@@ -37,6 +38,7 @@ pub struct Sandbox {
     init: Pid,
     handle: OwnedFd,
     sockets: Option<Sockets>,
+    watch: Option<ConnectWatch>,
     notes: Vec<String>,
     /// Endings that arrived while something else was waited for.
     endings: VecDeque<(ProgramId, Ending)>,
@@ -97,6 +99,7 @@ impl Sandbox {
             init,
             handle,
             sockets: None,
+            watch: None,
             notes: plan.notes.clone(),
             endings: VecDeque::new(),
             environment: environment::of(spec, &plan),
@@ -118,6 +121,12 @@ impl Sandbox {
     /// The network of the sandbox. Given once; closing them refuses every connection.
     pub fn take_sockets(&mut self) -> Option<Sockets> {
         self.sockets.take()
+    }
+
+    /// The right to be asked before each `connect()`. Given once, and only where the spec wants callers to be known and the
+    /// system grants it; without it [`crate::Callers`] look when a connection is accepted.
+    pub fn take_watch(&mut self) -> Option<ConnectWatch> {
+        self.watch.take()
     }
 
     /// What was asked for and this host lacks, one sentence each.
@@ -219,8 +228,11 @@ impl Sandbox {
 
     fn await_ready(&mut self) -> Result<(), StartError> {
         match self.hear()? {
-            (Tell::Ready { notes }, descriptors) => {
+            (Tell::Ready { notes, watched }, mut descriptors) => {
                 self.notes.extend(notes);
+                if watched {
+                    self.watch = descriptors.pop().map(ConnectWatch::new);
+                }
                 self.sockets = Sockets::from_descriptors(descriptors);
                 if self.sockets.is_some() {
                     return Ok(());
