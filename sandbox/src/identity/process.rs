@@ -318,6 +318,10 @@ mod tests {
         Processes::new(proc.into(), top, Arc::default())
     }
 
+    fn parent() -> i32 {
+        rustix::process::getppid().unwrap().as_raw_nonzero().get()
+    }
+
     fn own() -> i32 {
         rustix::process::getpid().as_raw_nonzero().get()
     }
@@ -333,8 +337,7 @@ mod tests {
     fn a_child_has_its_ancestors_up_to_the_top() {
         let mut child = Command::new("/bin/sleep").arg("100").spawn().unwrap();
         let number = i32::try_from(child.id()).unwrap();
-        let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
-        let mut processes = processes(parent);
+        let mut processes = processes(parent());
         let sleep = std::fs::canonicalize("/bin/sleep").unwrap();
         // Between the fork and the exec it is what we are.
         let identity = loop {
@@ -354,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_thread_belongs_to_its_process_and_is_known_the_second_time() {
-        let mut processes = processes(own());
+        let mut processes = processes(parent());
         let (tell, told) = std::sync::mpsc::channel();
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
