@@ -231,10 +231,15 @@ mod tests {
             Self { folder, file }
         }
 
-        fn admit(&self, binaries: &mut Binaries, path: &Path) -> Result<Arc<Binary>, Unidentified> {
+        fn look(&self) -> (File, FileKey) {
             let process = File::open(self.folder.path()).unwrap();
-            let key = FileKey::of(&rustix::fs::stat(self.folder.path().join("exe")).unwrap());
-            binaries.admit(process.as_fd(), key, path.to_str().unwrap())
+            let found = rustix::fs::stat(self.folder.path().join("exe")).unwrap();
+            (process, FileKey::of(&found))
+        }
+
+        fn admit(&self, binaries: &mut Binaries, path: &Path) -> Result<Arc<Binary>, Unidentified> {
+            let (process, key) = self.look();
+            binaries.admit(process.as_fd(), key, path.to_str().unwrap_or_default())
         }
     }
 

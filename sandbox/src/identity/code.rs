@@ -82,9 +82,8 @@ impl Mounts {
             rest = after.trim_ascii_start();
             Some(field)
         };
-        field()?;
-        let permissions = field()?;
-        (field()?, field()?, field()?);
+        let (_address, permissions) = (field()?, field()?);
+        let (_offset, _device, _inode) = (field()?, field()?, field()?);
         let path = rest;
         let is_code = permissions.get(2) == Some(&b'x');
         let has_file = !path.is_empty() && !path.starts_with(b"[") && path != SHARED_MEMORY;

@@ -3,8 +3,8 @@
 //! Every call is let through as it was made, whatever was seen. That is safe although the program can change the address,
 //! and what its descriptor names, until the kernel looks again: wherever the call leads is one of the supervisor's sockets
 //! or another program of the sandbox. A socket that is swapped in between was not seen here and is refused, or belongs to the
-//! program that called `connect()` on it before, which must have handed it over. What is noted is the process, and it cannot change: it is inside a system call, and whether it still was when everything
-//! had been read is asked last.
+//! program that called `connect()` on it before, which must have handed it over. What is noted is the process, and it cannot
+//! change: it is inside a system call, and whether it still was when everything had been read is asked last.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 

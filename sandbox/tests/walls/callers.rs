@@ -130,7 +130,7 @@ fn honest(world: &World) -> Result<(), String> {
 fn sha256(path: &Path) -> [u8; 32] {
     let output = Command::new("sha256sum").arg(path).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    let digit = |at: usize| u8::from_str_radix(text.get(at..at + 2).unwrap(), 16).unwrap();
     std::array::from_fn(|byte| digit(2 * byte))
 }
 
