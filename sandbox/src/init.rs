@@ -62,9 +62,13 @@ fn begin(plan: &Plan, line: &UnixStream) -> Result<OwnedFd, StartError> {
     set_parent_process_death_signal(Some(Signal::KILL)).at(Step::Leash)?;
     let signals = sys::signal_descriptor(&[Signal::CHILD]).on(Step::Leash, "signals")?;
     let mut notes = walls.notes;
-    notes.extend(isolate::close(walls.rules, plan.landlock)?);
-    let sockets = walls.sockets.into_descriptors();
-    tell(line, &Tell::Ready { notes }, &sockets).at(Step::Control)?;
+    let closed = isolate::close(walls.rules, plan)?;
+    notes.extend(closed.notes);
+    let watched = closed.listener.is_some();
+    let mut descriptors = walls.sockets.into_descriptors();
+    descriptors.extend(closed.listener);
+    // Dropped with this: as long as anybody in here held the listener, connections would wait for a supervisor that is gone.
+    tell(line, &Tell::Ready { notes, watched }, &descriptors).at(Step::Control)?;
     Ok(signals)
 }
 

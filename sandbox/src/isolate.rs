@@ -13,13 +13,14 @@ pub(crate) mod seccomp;
 pub(crate) mod sockets;
 mod tree;
 
+use std::os::fd::OwnedFd;
+
 use ::landlock::RulesetCreated;
 use rustix::system::sethostname;
 
 use crate::{
     error::{At, StartError, Step},
     plan::Plan,
-    spec::Compatibility,
 };
 use sockets::{CAPTURED_PORT, DNS_PORT, Sockets};
 
@@ -69,11 +70,21 @@ pub(crate) fn give_up_rights(plan: &Plan) -> Result<(), StartError> {
 ///
 /// # Errors
 /// The step that failed.
-pub(crate) fn close(
-    rules: RulesetCreated,
-    asked: Compatibility,
-) -> Result<Option<String>, StartError> {
-    let note = landlock::restrict(rules, asked)?;
-    seccomp::install().at(Step::Seccomp)?;
-    Ok(note)
+pub(crate) fn close(rules: RulesetCreated, plan: &Plan) -> Result<Closed, StartError> {
+    let mut notes: Vec<String> = landlock::restrict(rules, plan.landlock)?.into_iter().collect();
+    let listener = seccomp::install(plan.callers).at(Step::Seccomp)?;
+    if listener.is_none() && plan.callers.are_known() {
+        notes.push(NO_LISTENER.to_owned());
+    }
+    Ok(Closed { listener, notes })
 }
+
+/// What the last two walls leave: the listener for every `connect()`, and notes.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) listener: Option<OwnedFd>,
+    pub(crate) notes: Vec<String>,
+}
+
+const NO_LISTENER: &str = "callers are looked up when a connection is accepted, not when it is begun: this system grants no \
+    listener for connect()";

@@ -8,6 +8,7 @@
 //! | `init` | the first process: puts the walls up around itself, starts programs, reaps |
 //! | `isolate` | the walls: network, file tree, limits, identity, Landlock, seccomp |
 //! | `wire` | the line between the two |
+//! | `identity` | who opened a connection: asked at `connect()`, checked when it is accepted |
 //! | `sys` | the only unsafe code |
 //!
 //! Not here: what a connection may do. The sandbox has no network, only the [`Sockets`] that its supervisor holds; who
@@ -29,6 +30,7 @@ mod error;
 mod etc;
 mod files;
 mod foreground;
+mod identity;
 mod init;
 mod isolate;
 mod plan;
@@ -46,9 +48,10 @@ pub use error::{StartError, Step};
 pub use etc::{CA, CA_BUNDLE};
 pub use files::{FilesError, Filter, Packed, Place, begins_with_folder, pack, unpack};
 pub use foreground::attend;
+pub use identity::{Callers, ConnectWatch};
 pub use isolate::sockets::{CAPTURED_PORT, DNS_PORT, PROXY_PORT, Sockets};
 pub use policy_spec::{Setting, WORKSPACE};
-pub use spec::{Compatibility, Grant, Limits, Spec, Tcp, Workspace};
+pub use spec::{CallerCheck, Compatibility, Grant, Limits, Spec, Tcp, Workspace};
 pub use start::{ProgramId, Sandbox, Started, Stdio};
 pub use supervisor::{Main, supervise};
 pub use wire::{Ending, Program, Size, Transfer, Version};

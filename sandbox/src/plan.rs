@@ -14,7 +14,7 @@ use crate::{
     accounts::{self, Identity},
     error::{At, StartError, Step},
     etc,
-    spec::{Compatibility, Limits, Spec, Tcp, Workspace},
+    spec::{CallerCheck, Compatibility, Limits, Spec, Tcp, Workspace},
 };
 
 /// Everything that the first process of a sandbox needs to know.
@@ -38,6 +38,7 @@ pub(crate) struct Plan {
     pub(crate) workdir: PathBuf,
     pub(crate) landlock: Compatibility,
     pub(crate) tcp: Tcp,
+    pub(crate) callers: CallerCheck,
     pub(crate) limits: Limits,
     /// Whether a control group waits for this sandbox, and what it holds.
     pub(crate) is_grouped: bool,
@@ -108,6 +109,7 @@ impl Plan {
             home,
             landlock: spec.landlock,
             tcp: spec.tcp,
+            callers: spec.callers,
             limits: spec.limits,
             is_grouped: false,
             grouped: Grouped::default(),

@@ -39,6 +39,8 @@ pub struct Spec {
     pub landlock: Compatibility,
     /// Which TCP connections may be begun.
     pub tcp: Tcp,
+    /// How well whoever opens a connection must be known.
+    pub callers: CallerCheck,
     /// What programs may use up.
     pub limits: Limits,
     /// Certificate authority of the proxy, in PEM; programs inside trust it beside those of the host.
@@ -84,6 +86,27 @@ pub enum Tcp {
     Captured,
     /// To the explicit proxy and to name resolution alone; nothing may listen.
     ProxyOnly,
+}
+
+/// How well a supervisor must know who opens a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallerCheck {
+    /// Not at all: nobody is asked, and `connect()` waits for nobody.
+    #[default]
+    Off,
+    /// By their executables, at `connect()`. Until [`crate::Callers`] serve what [`crate::Sandbox::take_watch`] gives, every
+    /// `connect()` waits; when it is dropped, every one fails.
+    Executable,
+    /// And by all other code they run: none of it may come from where the sandbox can write.
+    Code,
+}
+
+impl CallerCheck {
+    /// Whether anybody is asked at `connect()`.
+    pub(crate) fn are_known(self) -> bool {
+        self != Self::Off
+    }
 }
 
 /// What the programs of a sandbox may use up together or each.

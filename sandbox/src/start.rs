@@ -22,6 +22,7 @@ use crate::{
     cgroup::Cgroup,
     environment,
     error::{At, StartError, Step},
+    identity::ConnectWatch,
     init,
     isolate::sockets::Sockets,
     plan::Plan,
@@ -40,6 +41,7 @@ pub struct Sandbox {
     init: Pid,
     handle: OwnedFd,
     sockets: Option<Sockets>,
+    watch: Option<ConnectWatch>,
     notes: Vec<String>,
     /// Endings that arrived while something else was waited for.
     endings: VecDeque<(ProgramId, Ending)>,
@@ -100,6 +102,7 @@ impl Sandbox {
             init,
             handle,
             sockets: None,
+            watch: None,
             notes: plan.notes.clone(),
             endings: VecDeque::new(),
             environment: environment::of(spec, &plan),
@@ -121,6 +124,12 @@ impl Sandbox {
     /// The network of the sandbox. Given once; closing them refuses every connection.
     pub fn take_sockets(&mut self) -> Option<Sockets> {
         self.sockets.take()
+    }
+
+    /// The right to be asked before each `connect()`. Given once, and only where the spec wants callers to be known and the
+    /// system grants it; without it [`crate::Callers`] look when a connection is accepted.
+    pub fn take_watch(&mut self) -> Option<ConnectWatch> {
+        self.watch.take()
     }
 
     /// What was asked for and this host lacks, one sentence each.
@@ -304,8 +313,11 @@ impl Sandbox {
 
     fn await_ready(&mut self) -> Result<(), StartError> {
         match self.hear()? {
-            (Tell::Ready { notes }, descriptors) => {
+            (Tell::Ready { notes, watched }, mut descriptors) => {
                 self.notes.extend(notes);
+                if watched {
+                    self.watch = descriptors.pop().map(ConnectWatch::new);
+                }
                 self.sockets = Sockets::from_descriptors(descriptors);
                 if self.sockets.is_some() {
                     return Ok(());

@@ -211,20 +211,115 @@ impl Deref for Watched {
 /// # Errors
 /// Those of seccomp(2); `EINVAL` for a program that the kernel does not accept.
 pub(crate) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    check(seccomp(program, 0)?)
+}
+
+/// The same with a listener, which is told of every call that the program answers with `SECCOMP_RET_USER_NOTIF`.
+///
+/// # Errors
+/// Those of seccomp(2); `EBUSY` when a filter of this process has a listener already.
+pub(crate) fn install_filter_with_listener(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    // A signal that does not kill must not break a call off that is being answered: it would be made again, and a program
+    // with a fast timer would never get through. Linux 5.19.
+    let patient = LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let mut returned = seccomp(program, patient)?;
+    if returned < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        returned = seccomp(program, LISTENER)?;
+    }
+    check(returned)?;
+    let raw = i32::try_from(returned).map_err(|_| io::ErrorKind::InvalidData)?;
+    // SAFETY: with this flag the call returns a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+const LISTENER: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+
+fn seccomp(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let len =
         u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
     let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
     // SAFETY: the kernel reads `len` instructions at `filter`, which borrows them for the whole call, checks them and
     // keeps a copy; it never writes there.
-    let returned = unsafe {
+    Ok(unsafe {
         libc::syscall(
             libc::SYS_seccomp,
             libc::c_long::from(libc::SECCOMP_SET_MODE_FILTER),
-            0,
+            flags,
             ptr::from_ref(&program),
         )
+    })
+}
+
+/// A call that waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Its number, as the listener counts.
+    pub(crate) id: u64,
+    /// The thread that makes it, as this process counts them.
+    pub(crate) thread: i32,
+    /// The first argument, a descriptor of that thread.
+    pub(crate) descriptor: i32,
+}
+
+/// Takes the next call that waits at a listener. Blocks while there is none.
+///
+/// # Errors
+/// `ENOENT` when it was given up meanwhile, or when nobody is left who could make one; `EINTR`.
+pub(crate) fn next_asked(listener: impl AsFd) -> io::Result<Asked> {
+    // SAFETY: all of it are numbers, for which zero is a value; the kernel asks for zeroes.
+    let mut found: libc::seccomp_notif = unsafe { mem::zeroed() };
+    listener_call(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &mut found)?;
+    let thread = i32::try_from(found.pid).map_err(|_| io::ErrorKind::InvalidData)?;
+    let [descriptor, ..] = found.data.args;
+    // The kernel reads a descriptor as 32 bits, whatever is above.
+    let low = u32::try_from(descriptor & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    Ok(Asked { id: found.id, thread, descriptor: low.cast_signed() })
+}
+
+/// Whether that call still waits: its thread lives, and is in the call.
+pub(crate) fn still_waits(listener: impl AsFd, mut id: u64) -> bool {
+    listener_call(listener, libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &mut id).is_ok()
+}
+
+/// Lets that call be made as it is.
+///
+/// # Errors
+/// `ENOENT` when it was given up meanwhile.
+pub(crate) fn let_go_on(listener: impl AsFd, id: u64) -> io::Result<()> {
+    let flags = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).unwrap_or_default();
+    let mut answer = libc::seccomp_notif_resp { id, val: 0, error: 0, flags };
+    listener_call(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &mut answer)
+}
+
+/// Has the kernel run who answers on the processor of who asks, which saves a wake-up across processors. Linux 6.6.
+///
+/// # Errors
+/// `EINVAL` on an older kernel.
+pub(crate) fn wake_on_the_same_processor(listener: impl AsFd) -> io::Result<()> {
+    const SYNC_WAKE_UP: libc::c_ulong = 1;
+    // SAFETY: this call takes a number and touches no memory of this process.
+    let returned = unsafe {
+        libc::ioctl(listener.as_fd().as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP)
     };
-    check(returned)
+    check(returned.into())
+}
+
+/// What crosses between a listener and the kernel.
+trait Crossing {}
+impl Crossing for libc::seccomp_notif {}
+impl Crossing for libc::seccomp_notif_resp {}
+impl Crossing for u64 {}
+
+fn listener_call<T: Crossing>(
+    listener: impl AsFd,
+    command: libc::Ioctl,
+    crossing: &mut T,
+) -> io::Result<()> {
+    // SAFETY: each command carries the size of the structure that it reads and writes, which is the one that its only
+    // callers pass; it lives and nobody else has it. On a descriptor that is no listener the call fails.
+    let returned =
+        unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), command, ptr::from_mut(crossing)) };
+    check(returned.into())
 }
 
 fn check(returned: libc::c_long) -> io::Result<()> {

@@ -88,8 +88,8 @@ pub struct Size {
 /// What the first process of a sandbox tells.
 #[derive(Debug)]
 pub(crate) enum Tell {
-    /// The walls stand; the sockets come along.
-    Ready { notes: Vec<String> },
+    /// The walls stand; the sockets come along, and behind them the listener for every `connect()` when there is one.
+    Ready { notes: Vec<String>, watched: bool },
     /// A step failed, and there is no sandbox.
     Failed(StartError),
     /// A program runs; its terminal comes along if it has one. The number is its process in the sandbox.
@@ -289,8 +289,9 @@ impl Tell {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::Ready { notes } => {
+            Self::Ready { notes, watched } => {
                 out.push(0);
+                out.push(u8::from(*watched));
                 list(&mut out, notes.iter().map(String::as_bytes));
             }
             Self::Failed(error) => {
@@ -330,8 +331,10 @@ impl Tell {
         let mut from = Cursor(frame);
         let tell = match from.byte()? {
             0 => {
+                let watched = from.byte()? == 1;
                 let notes = from.list()?.into_iter();
                 Self::Ready {
+                    watched,
                     notes: notes.map(|note| String::from_utf8_lossy(&note).into_owned()).collect(),
                 }
             }

@@ -5,13 +5,23 @@
 
 use libc::sock_filter;
 
-/// The number that a call fails with instead of being made; zero for success.
+/// What becomes of a call instead of being made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answer(pub(crate) i32);
+pub(crate) enum Answer {
+    /// It fails with this number; zero for success.
+    Fail(i32),
+    /// It waits until whoever holds the listener of the filter has answered.
+    Ask,
+}
 
 impl Answer {
     pub(crate) fn code(self) -> u32 {
-        libc::SECCOMP_RET_ERRNO | (self.0.cast_unsigned() & libc::SECCOMP_RET_DATA)
+        match self {
+            Self::Fail(errno) => {
+                libc::SECCOMP_RET_ERRNO | (errno.cast_unsigned() & libc::SECCOMP_RET_DATA)
+            }
+            Self::Ask => libc::SECCOMP_RET_USER_NOTIF,
+        }
     }
 }
 

@@ -3,28 +3,39 @@
 //!
 //! A list of refusals, not of permissions: agents run compilers, browsers and interpreters. Each group says why it is here.
 
-use std::io;
+use std::{io, os::fd::OwnedFd};
 
 use libc::c_long;
 
 use super::bpf::{self, Answer, Half, Rule, When};
-use crate::sys;
+use crate::{spec::CallerCheck, sys};
 
-/// Puts the filter on this process and everything that it starts.
+/// Puts the filter on this process and everything that it starts. With callers to be known, every `connect()` waits for
+/// whoever holds the listener that is given; `None` where this kernel grants none, which leaves the filter without it.
 ///
 /// # Errors
 /// Those of seccomp(2).
-pub(crate) fn install() -> io::Result<()> {
-    sys::install_filter(&bpf::assemble(&rules()))
+pub(crate) fn install(callers: CallerCheck) -> io::Result<Option<OwnedFd>> {
+    if callers.are_known() {
+        let mut asking = rules();
+        // Every way to a TCP connection: fast open, the other one, is refused below. The kind of socket is not to be seen
+        // here, so the others wait too, for as long as it takes to look.
+        asking.push(rule(libc::SYS_connect, [], Answer::Ask));
+        // Refused in a container that has a listener of its own: the kernel has one for a process.
+        if let Ok(listener) = sys::install_filter_with_listener(&bpf::assemble(&asking)) {
+            return Ok(Some(listener));
+        }
+    }
+    sys::install_filter(&bpf::assemble(&rules())).map(|()| None)
 }
 
-const DENIED: Answer = Answer(libc::EPERM);
+const DENIED: Answer = Answer::Fail(libc::EPERM);
 /// The call is not made and succeeds.
-const PRETENDED: Answer = Answer(0);
-const UNKNOWN: Answer = Answer(libc::ENOSYS);
-const NO_FAMILY: Answer = Answer(libc::EAFNOSUPPORT);
-const NO_PROTOCOL: Answer = Answer(libc::EPROTONOSUPPORT);
-const NO_OPTION: Answer = Answer(libc::ENOPROTOOPT);
+const PRETENDED: Answer = Answer::Fail(0);
+const UNKNOWN: Answer = Answer::Fail(libc::ENOSYS);
+const NO_FAMILY: Answer = Answer::Fail(libc::EAFNOSUPPORT);
+const NO_PROTOCOL: Answer = Answer::Fail(libc::EPROTONOSUPPORT);
+const NO_OPTION: Answer = Answer::Fail(libc::ENOPROTOOPT);
 
 fn rules() -> Vec<Rule> {
     let mut rules: Vec<Rule> = denied_calls()

@@ -37,7 +37,8 @@ fn tells() -> impl Strategy<Value = Tell> {
     let ending =
         prop_oneof![any::<i32>().prop_map(Ending::Code), any::<i32>().prop_map(Ending::Signal)];
     prop_oneof![
-        prop::collection::vec(".{0,20}", 0..4).prop_map(|notes| Tell::Ready { notes }),
+        (prop::collection::vec(".{0,20}", 0..4), any::<bool>())
+            .prop_map(|(notes, watched)| Tell::Ready { notes, watched }),
         failure().prop_map(Tell::Failed),
         (any::<u32>(), any::<i32>()).prop_map(|(id, process)| Tell::Started { id, process }),
         (any::<u32>(), failure()).prop_map(|(id, error)| Tell::Refused { id, error }),

@@ -151,19 +151,19 @@ fn orphans(world: &World) -> Result<(), String> {
 }
 
 /// Every process of this host that is in the same namespace of that kind as `pid`.
-fn same_namespace(pid: i32, kind: &str) -> (PathBuf, BTreeSet<i32>) {
+pub(crate) fn same_namespace(pid: i32, kind: &str) -> (PathBuf, BTreeSet<i32>) {
     let of = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
     let wanted = of(pid).unwrap_or_else(|| panic!("process {pid} is gone"));
     let all = everybody().into_iter().filter(|pid| of(*pid).as_ref() == Some(&wanted)).collect();
     (wanted, all)
 }
 
-fn everybody() -> Vec<i32> {
+pub(crate) fn everybody() -> Vec<i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-fn children(pid: i32) -> Vec<i32> {
+pub(crate) fn children(pid: i32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
@@ -188,7 +188,7 @@ fn dropped(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-fn is_in(pid: i32, kind: &str, namespace: &PathBuf) -> bool {
+pub(crate) fn is_in(pid: i32, kind: &str, namespace: &PathBuf) -> bool {
     fs::read_link(format!("/proc/{pid}/ns/{kind}")).is_ok_and(|found| found == *namespace)
 }
 

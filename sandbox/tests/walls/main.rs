@@ -22,6 +22,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
+mod callers;
 mod calls;
 mod files;
 mod kernel;
@@ -44,6 +45,8 @@ fn main() -> ExitCode {
         ["probe", name, rest @ ..] => probe::run(name, rest),
         ["namespaces", kind] => calls::try_namespaces(kind),
         ["mounts-in-etc"] => with_mounts_in_etc(),
+        ["unserved", address] => callers::leave_unserved(address),
+        ["under-a-listener"] => callers::start_under_a_listener(),
         ["without", call, errno, landlock] => life::start_without(call, errno, landlock),
         _ => run_checks(&words),
     }
@@ -66,7 +69,7 @@ fn run_checks(words: &[&str]) -> ExitCode {
 }
 
 fn all_checks() -> Vec<Check> {
-    [files::CHECKS, kernel::CHECKS, life::CHECKS, network::CHECKS].concat()
+    [files::CHECKS, kernel::CHECKS, life::CHECKS, network::CHECKS, callers::CHECKS].concat()
 }
 
 /// Which checks to run, as the usual harness has it.

@@ -49,7 +49,7 @@ fn with_probe<T>(
 }
 
 /// Accepts, but does not wait for ever.
-fn accept(listener: &TcpListener) -> TcpStream {
+pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
     wait_for(listener.as_fd());
     listener.accept().unwrap().0
 }
@@ -73,12 +73,7 @@ fn captured(world: &World) -> Result<(), String> {
     ] {
         let (destination, text) = with_probe(world, &mut sandbox, &["connect", to], || {
             let mut stream = accept(&sockets.captured);
-            let mapped = matches!(stream.peer_addr().unwrap(), SocketAddr::V6(peer) if peer.ip().to_ipv4_mapped().is_some());
-            let destination = if mapped {
-                SocketAddr::V4(ip_original_dst(&stream).unwrap())
-            } else {
-                SocketAddr::V6(ipv6_original_dst(&stream).unwrap())
-            };
+            let destination = destination(&stream);
             stream.write_all(b"ours").unwrap();
             destination
         });
@@ -90,6 +85,16 @@ fn captured(world: &World) -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+/// Where a captured connection was meant to go.
+pub(crate) fn destination(stream: &TcpStream) -> SocketAddr {
+    let mapped = matches!(stream.peer_addr().unwrap(), SocketAddr::V6(peer) if peer.ip().to_ipv4_mapped().is_some());
+    if mapped {
+        SocketAddr::V4(ip_original_dst(stream).unwrap())
+    } else {
+        SocketAddr::V6(ipv6_original_dst(stream).unwrap())
+    }
 }
 
 fn proxy(world: &World) -> Result<(), String> {

@@ -81,7 +81,7 @@ fn conditions() -> impl Strategy<Value = When> {
 
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
     let rule = (0..6_i64, prop::collection::vec(conditions(), 0..4), 1..40_i32)
-        .prop_map(|(call, when, errno)| Rule { call, when, answer: Answer(errno) });
+        .prop_map(|(call, when, errno)| Rule { call, when, answer: Answer::Fail(errno) });
     prop::collection::vec(rule, 0..12)
 }
 
