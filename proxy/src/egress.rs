@@ -1,5 +1,8 @@
 //! Everything a sandbox opens that is no model call: one connection from accept to close.
 
 mod caller;
+pub mod dial;
+pub mod resolve;
+pub mod upstream_proxy;
 
 pub use caller::{Connection, Identify, Identity, Unidentified};
