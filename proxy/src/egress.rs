@@ -2,7 +2,9 @@
 
 mod caller;
 pub mod dial;
+pub mod refusal;
 pub mod resolve;
+mod steps;
 pub mod upstream_proxy;
 
 pub use caller::{Connection, Identify, Identity, Unidentified};
