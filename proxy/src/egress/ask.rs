@@ -14,7 +14,7 @@ use super::{
     event::{Engine, Event, Outcome},
     inspect::{self, authority_of},
     link::{About, Link},
-    refuse::Refusal,
+    refusal::{Asked, Refusal},
     service::Snapshot,
     upstream::Upstream,
 };
@@ -172,7 +172,7 @@ pub(super) async fn judge(
         let about = About { method: about.method, path: Some(path.as_str()) };
         let mut event = link.event(snapshot.revision, about);
         event.engine = Engine::Request;
-        let mut refusal = put(&mut event, verdict, about);
+        let mut refusal = put(&mut event, verdict, &link.asked(about));
         let websocket = ask.websocket && speaks_websocket(verdict);
         if ask.websocket && !websocket && refusal.is_none() {
             let detail = format!("{} does not speak WebSocket by its policy", link.to);
@@ -251,7 +251,7 @@ fn speaks_websocket(verdict: &RequestVerdict<'_>) -> bool {
 }
 
 /// Puts a verdict into an event; gives the refusal, if it is one.
-fn put(event: &mut Event, verdict: &RequestVerdict<'_>, about: About<'_>) -> Option<Refusal> {
+fn put(event: &mut Event, verdict: &RequestVerdict<'_>, asked: &Asked<'_>) -> Option<Refusal> {
     let (outcome, refusal) = match verdict {
         RequestVerdict::Allow(because) => {
             event.outcome = Outcome::Allowed;
@@ -270,11 +270,7 @@ fn put(event: &mut Event, verdict: &RequestVerdict<'_>, about: About<'_>) -> Opt
         return None;
     }
     event.status = Some(403);
-    let mut told = Refusal::new(403, "policy_denied", refusal.code.as_str(), refusal.to_string());
-    told.policy.clone_from(&event.policy);
-    let method = about.method.unwrap_or_default();
-    told.rule = Some(format!("{method} {}", about.path.unwrap_or_default()));
-    Some(told)
+    Some(Refusal::request(refusal, asked))
 }
 
 fn bad_target(detail: &str) -> Refusal {

@@ -13,7 +13,7 @@ use super::{
     explicit::unread,
     head::Head,
     link::{About, Admitted, Link},
-    refuse::Refusal,
+    refusal::Refusal,
     service::Shared,
     sniff::Spoken,
     tunnel::{self, Client},

@@ -11,7 +11,7 @@ use super::{
     head::{self, Head, HeadError, Length},
     inspect,
     link::{About, Admitted, Link},
-    refuse::Refusal,
+    refusal::Refusal,
     service::Shared,
     tunnel::{self, Client},
 };

@@ -20,7 +20,7 @@ use super::{
     ask::{self, Ask, Judged},
     inference,
     link::{About, Link},
-    refuse::Refusal,
+    refusal::Refusal,
     upstream::{TakeError, Taken, Upstream},
     websocket::Frames,
 };

@@ -25,7 +25,7 @@ use super::{
     forward,
     head::{self, Head, HeadError},
     link::{About, Link},
-    refuse::Refusal,
+    refusal::Refusal,
     service::{Shared, Snapshot},
     tunnel::Client,
     upstream::Upstream,

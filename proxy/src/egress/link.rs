@@ -5,13 +5,13 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use domain::Destination;
-use policy::{Caller, Connect, Deny, DenyCode, Grant, Verdict, inference};
+use policy::{Caller, Connect, Grant, Verdict, inference};
 
 use super::{
     caller::{Connection, Identity, Unidentified},
     dial::DialError,
     event::{Engine, Event, Outcome},
-    refuse::Refusal,
+    refusal::{Asked, Refusal},
     service::{Shared, Snapshot},
 };
 
@@ -97,18 +97,17 @@ impl Link {
                 return Ok(Admitted::Router);
             }
             (Some(Verdict::Inference(_)), _) => {
-                let detail = format!("{}: no inference is configured", self.subject(about));
+                let detail = format!("{}: no inference is configured", self.asked(about));
                 Refusal::new(503, "inference_unavailable", "inference_unconfigured", detail)
             }
             (Some(Verdict::Deny(deny)), _) => {
                 event.detail = Some(deny.to_string());
-                self.denied(&deny, about)
+                Refusal::connection(&deny, &self.asked(about))
             }
             (None, Err(unidentified)) => {
                 event.engine = Engine::Proxy;
                 event.detail = Some(unidentified.to_string());
-                let detail = format!("{} not permitted by policy", self.subject(about));
-                Refusal::new(403, "policy_denied", unidentified.as_str(), detail)
+                Refusal::unidentified(unidentified, &self.asked(about))
             }
             (None, Ok(_)) => Refusal::new(403, "policy_denied", "caller_unknown", String::new()),
         };
@@ -120,34 +119,6 @@ impl Link {
         }
         self.shared.record.record(event);
         Err(refusal)
-    }
-
-    fn denied(&self, deny: &Deny<'_>, about: About<'_>) -> Refusal {
-        let subject = self.subject(about);
-        let to = &self.to;
-        let code = deny.code();
-        let (error, detail) = match code {
-            DenyCode::Address(blocked) => ("ssrf_denied", format!("{subject} blocked: {blocked}")),
-            DenyCode::NoPolicies | DenyCode::Endpoint | DenyCode::Binary => {
-                ("policy_denied", format!("{subject} not permitted by policy"))
-            }
-        };
-        let mut refusal = Refusal::new(403, error, code.as_str(), detail);
-        match code {
-            DenyCode::Binary => {
-                refusal.policy = deny.nearest().map(|place| place.name().to_owned());
-                refusal.next_steps = vec![
-                    format!("add the binary to a policy that opens {to}").into(),
-                    "use a program that the policy lists".into(),
-                ];
-            }
-            DenyCode::NoPolicies | DenyCode::Endpoint => {
-                refusal.next_steps =
-                    vec![format!("ask for an endpoint with host and port {to}").into()];
-            }
-            DenyCode::Address(_) => {}
-        }
-        refusal
     }
 
     /// Puts on record that the connection was allowed.
@@ -165,22 +136,7 @@ impl Link {
         error: &DialError,
         about: About<'_>,
     ) -> Refusal {
-        let subject = self.subject(about);
-        let unreachable = |status| {
-            let detail = format!("{subject} cannot be connected: {error}");
-            Refusal::new(status, "upstream_unreachable", error.as_str(), detail)
-        };
-        let refusal = match error {
-            DialError::Blocked(blocked) => {
-                let detail = format!("{subject} blocked: {blocked}");
-                Refusal::new(403, "ssrf_denied", error.as_str(), detail)
-            }
-            DialError::Timeout => unreachable(504),
-            DialError::Resolve(_)
-            | DialError::Connect(_)
-            | DialError::UpstreamProxy(_)
-            | DialError::UpstreamRefused(_) => unreachable(502),
-        };
+        let refusal = Refusal::undialled(error, &self.asked(about));
         let mut event = self.event(revision, about);
         event.engine = Engine::Address;
         event.reason = Some(refusal.reason);
@@ -218,10 +174,14 @@ impl Link {
         }
     }
 
-    /// `CONNECT host:443`, or `GET host:80/path`.
-    fn subject(&self, about: About<'_>) -> String {
-        let method = about.method.unwrap_or("CONNECT");
-        format!("{method} {}{}", self.to, about.path.unwrap_or_default())
+    /// What was asked for, as it is told back.
+    pub(super) fn asked<'a>(&'a self, about: About<'a>) -> Asked<'a> {
+        Asked {
+            sandbox: &self.shared.sandbox,
+            binary: self.caller.as_ref().ok().map(|identity| identity.binary.as_str()),
+            to: &self.to,
+            request: about.method.zip(about.path),
+        }
     }
 
     /// Returns once a policy is in force for which `allowed` is false.

@@ -25,7 +25,7 @@ use super::{
     head::{self, HeadError},
     inspect,
     link::{About, Link},
-    refuse::Refusal,
+    refusal::Refusal,
     service::Snapshot,
     sniff::{Sniffer, Spoken},
     tls::{self, Offer},
