@@ -254,7 +254,13 @@ impl Pump {
             match turn {
                 // The caller is gone.
                 Turn::Request(Err(error)) => return Err(error.into()),
-                Turn::Request(Ok(piece)) => self.request(server, frames, piece).await?,
+                Turn::Request(Ok(piece)) => {
+                    self.request(server, frames, piece).await?;
+                    // The end may have come with the last piece.
+                    if frames.is_none() && !self.sent && session.is_body_done() {
+                        self.request(server, frames, None).await?;
+                    }
+                }
                 Turn::Head(Err(error)) => return Err(unanswered(link, &error).into()),
                 Turn::Head(Ok(())) => self.head(session, server, frames).await?,
                 Turn::Answer(Err(error)) => return Err(error.into()),
@@ -322,8 +328,14 @@ impl Pump {
             // The server does not switch: what follows is an ordinary answer.
             self.sent = true;
         }
-        let head = response_head(session, answer)?;
-        session.write_response_header(Box::new(head)).await?;
+        let head = Box::new(response_head(session, answer)?);
+        match session {
+            // A stream that has no body ends with its head.
+            ServerSession::H2(stream) if is_bodiless(stream.req_header(), head.status) => {
+                stream.write_response_header(head, true)?;
+            }
+            _ => session.write_response_header(head).await?,
+        }
         self.answered = true;
         Ok(())
     }
@@ -432,12 +444,17 @@ fn response_head(
         head.append_header(name.clone(), value.clone())?;
     }
     let request = session.req_header();
-    let bodiless = request.method == http::Method::HEAD
-        || matches!(from.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = is_bodiless(request, from.status);
     if !length && !bodiless && !session.is_http2() && request.version == Version::HTTP_11 {
         head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
     }
     Ok(head)
+}
+
+/// Whether an answer with this status has no body, whatever its head says.
+fn is_bodiless(request: &RequestHeader, status: StatusCode) -> bool {
+    request.method == http::Method::HEAD
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The head of an answer that makes a WebSocket of the connection.

@@ -151,6 +151,7 @@ fn outside(names: &[&str]) -> (String, rustls::ServerConfig) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "outside");
     let pem = params.self_signed(&key).unwrap().pem();
     let issuer = Issuer::new(params, key);
     let leaf_key = KeyPair::generate().unwrap();

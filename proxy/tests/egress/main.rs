@@ -7,5 +7,7 @@
 mod lab;
 mod server;
 
+mod captured;
 mod explicit;
+mod revision;
 mod tls;
