@@ -29,6 +29,7 @@ mod limits;
 mod own_authorities;
 mod policy;
 mod reload;
+mod sandboxes;
 mod spans;
 mod tls_h2;
 mod translation;

@@ -25,6 +25,7 @@ pub mod foreign;
 pub mod hostile;
 pub mod http;
 pub mod process;
+pub mod sandboxes;
 pub mod script;
 pub mod text;
 pub mod tls;
