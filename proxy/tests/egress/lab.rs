@@ -79,7 +79,9 @@ pub(crate) struct Lab {
     /// Where captured connections are said to have been meant to go.
     pub(crate) meant: Arc<Mutex<Option<SocketAddr>>>,
     pub(crate) folder: tempfile::TempDir,
-    _servers: Vec<JoinSet<()>>,
+    /// Where the server on port 80 is.
+    pub(crate) plain_address: SocketAddr,
+    servers: Vec<JoinSet<()>>,
 }
 
 /// Decisions, as they came.
@@ -175,13 +177,24 @@ impl Lab {
     }
 
     pub(crate) async fn with(text: &str, inference: Option<InferenceTarget>) -> Self {
+        let (echo, task) = server::echo().await;
+        let mut lab = Self::at(text, inference, (7000, echo)).await;
+        lab.servers.push(task);
+        lab
+    }
+
+    /// A lab where a port leads to a server of the test.
+    pub(crate) async fn at(
+        text: &str,
+        inference: Option<InferenceTarget>,
+        own: (u16, SocketAddr),
+    ) -> Self {
         let (plain, secure) = (Log::default(), Log::default());
         let (pem, config) = outside(&["api.example.com", "plain.example.com", "skip.example.com"]);
         let (http, one) = server::http(Arc::clone(&plain), None).await;
         let (https, two) = server::http(Arc::clone(&secure), Some(config)).await;
-        let (echo, three) = server::echo().await;
         let places: Arc<dyn Resolve> =
-            Arc::new(Places(HashMap::from([(80, http), (443, https), (7000, echo)])));
+            Arc::new(Places(HashMap::from([(80, http), (443, https), own])));
         let authority = Arc::new(Authority::new("test").unwrap());
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), authority.certificate_pem()).unwrap();
@@ -205,8 +218,20 @@ impl Lab {
         let proxy = ends.proxy.local_addr().unwrap();
         let captured = ends.captured.local_addr().unwrap();
         let egress = Egress::start(ends, settings).await.unwrap();
-        let _servers = vec![one, two, three];
-        Self { egress, proxy, captured, plain, secure, journal, callers, meant, folder, _servers }
+        let servers = vec![one, two];
+        Self {
+            egress,
+            proxy,
+            captured,
+            plain,
+            secure,
+            journal,
+            callers,
+            meant,
+            folder,
+            plain_address: http,
+            servers,
+        }
     }
 
     /// A connection to the explicit proxy.
