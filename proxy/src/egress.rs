@@ -2,6 +2,8 @@
 
 mod caller;
 pub mod dial;
+pub mod dns;
+pub mod names;
 pub mod refusal;
 pub mod resolve;
 mod steps;
