@@ -1,6 +1,7 @@
 //! Everything a sandbox opens that is no model call: one connection from accept to close.
 
 mod caller;
+pub mod denials;
 pub mod dial;
 pub mod dns;
 pub mod names;
