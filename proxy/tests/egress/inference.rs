@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use proxy::egress::{InferenceTarget, Outcome, RouterAddress, Unidentified};
+use proxy::{
+    audit::Outcome,
+    egress::{InferenceTarget, RouterAddress, Unidentified},
+};
 
 use crate::{
     lab::{Lab, POLICY},

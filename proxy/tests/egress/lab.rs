@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -11,16 +11,19 @@ use async_trait::async_trait;
 use domain::Host;
 use parking_lot::Mutex;
 use policy::{Policy, PolicyFile};
-use proxy::egress::{
-    Authority, Connection, Egress, Ends, Event, Identify, Identity, InferenceTarget, Record,
-    Settings, Unidentified,
-    dial::Dialer,
-    resolve::{Resolve, ResolveError},
+use proxy::{
+    audit::{Activity, Event},
+    egress::{
+        Authority, Connection, Egress, Ends, Identify, Identity, InferenceTarget, Record, Settings,
+        Unidentified,
+        dial::Dialer,
+        resolve::{Resolve, ResolveError},
+    },
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
     process::Command,
     task::JoinSet,
     time::timeout,
@@ -71,6 +74,7 @@ pub(crate) struct Lab {
     pub(crate) egress: Egress,
     pub(crate) proxy: SocketAddr,
     pub(crate) captured: SocketAddr,
+    dns: SocketAddr,
     /// What came to the server on port 80, and to the one on port 443.
     pub(crate) plain: Log,
     pub(crate) secure: Log,
@@ -103,6 +107,14 @@ impl Journal {
     /// The last one.
     pub(crate) fn last(&self) -> Event {
         self.all().pop().unwrap()
+    }
+}
+
+/// The path of a request; none for a connection.
+pub(crate) fn path(event: &Event) -> Option<&str> {
+    match &event.activity {
+        Activity::Request { path, .. } => Some(path),
+        _ => None,
     }
 }
 
@@ -214,7 +226,10 @@ impl Lab {
             meant.map_or_else(|| stream.local_addr(), Ok)
         });
         let bind = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let ends = Ends { proxy: bind(), captured: bind(), dns: Vec::new(), dns_tcp: Vec::new() };
+        let names = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let dns = names.local_addr().unwrap();
+        let ends =
+            Ends { proxy: bind(), captured: bind(), dns: vec![names], dns_tcp: vec![bind()] };
         let proxy = ends.proxy.local_addr().unwrap();
         let captured = ends.captured.local_addr().unwrap();
         let egress = Egress::start(ends, settings).await.unwrap();
@@ -223,6 +238,7 @@ impl Lab {
             egress,
             proxy,
             captured,
+            dns,
             plain,
             secure,
             journal,
@@ -260,6 +276,23 @@ impl Lab {
         // It may be refused before it is taken.
         drop(peer.0.write_all(text.as_ref()).await);
         peer.rest().await
+    }
+
+    /// The IPv4 address of a name, from the sandbox's name server.
+    pub(crate) async fn look_up(&self, name: &str) -> Option<Ipv4Addr> {
+        let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.') {
+            question.push(u8::try_from(label.len()).unwrap());
+            question.extend(label.as_bytes());
+        }
+        question.extend([0, 0, 1, 0, 1]);
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.send_to(&question, self.dns).await.unwrap();
+        let mut answer = [0; 512];
+        let count = timeout(SOON, socket.recv(&mut answer)).await.unwrap().unwrap();
+        let answers = answer[7];
+        let address: [u8; 4] = answer[count - 4..count].try_into().unwrap();
+        (answers > 0).then(|| Ipv4Addr::from(address))
     }
 
     /// Real curl through the proxy, trusting the sandbox's authority; what it printed, and whether it was content.

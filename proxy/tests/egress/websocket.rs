@@ -1,13 +1,13 @@
 //! WebSocket: only where the policy speaks it, and only its frames.
 
-use proxy::egress::Outcome;
+use proxy::audit::Outcome;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
     task::JoinSet,
 };
 
-use crate::lab::{Lab, POLICY, Peer};
+use crate::lab::{Lab, POLICY, Peer, path};
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n";
@@ -73,7 +73,7 @@ async fn frames_flow_in_both_directions_until_one_is_none() {
     peer.send("GET /secret HTTP/1.1\r\n\r\n").await;
     assert_eq!(peer.rest().await, "", "no frame, no connection");
     let event = lab.journal.all().pop().unwrap();
-    assert_eq!((event.outcome, event.path.as_deref()), (Outcome::Allowed, Some("/chat")));
+    assert_eq!((event.outcome, path(&event)), (Outcome::Allowed, Some("/chat")));
 }
 
 #[tokio::test]
