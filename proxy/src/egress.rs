@@ -1,5 +1,7 @@
 //! Everything a sandbox opens that is no model call: one connection from accept to close.
 
 mod caller;
+pub mod credentials;
+pub mod reflect;
 
 pub use caller::{Connection, Identify, Identity, Unidentified};
