@@ -3,5 +3,6 @@
 mod caller;
 pub mod credentials;
 pub mod reflect;
+pub mod sigv4;
 
 pub use caller::{Connection, Identify, Identity, Unidentified};

@@ -139,11 +139,17 @@ fn json(text: &str, escaped: impl Fn(u8) -> bool, slash: &str) -> Vec<u8> {
     for character in text.chars() {
         match u8::try_from(character) {
             Ok(b'/') => out.push_str(slash),
-            Ok(byte) if byte.is_ascii() && escaped(byte) => out.push_str(&format!("\\u{byte:04x}")),
+            Ok(byte) if byte.is_ascii() && escaped(byte) => unicode(&mut out, byte, Hex::Lower),
             _ => router::json::escape_into(&mut out, character.encode_utf8(&mut [0; 4])),
         }
     }
     out.into_bytes()
+}
+
+/// `\u00XX`
+fn unicode(out: &mut String, byte: u8, hex: Hex) {
+    out.push_str("\\u00");
+    out.extend([digit(byte >> 4, hex), digit(byte, hex)].map(char::from));
 }
 
 /// The same with capitals, as some runtimes write `+`, `&` and quotes.
@@ -151,7 +157,7 @@ fn unicode_upper(text: &str) -> Vec<u8> {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_ascii() && "\"&'+<>`".contains(character) {
-            out.push_str(&format!("\\u{:04X}", u32::from(character)));
+            unicode(&mut out, u8::try_from(character).unwrap_or_default(), Hex::Upper);
         } else {
             router::json::escape_into(&mut out, character.encode_utf8(&mut [0; 4]));
         }

@@ -268,8 +268,8 @@ mod tests {
         ];
         for text in spellings {
             for cut in 1..=text.len() {
-                let found = find(text[..cut].as_bytes(), 0, false);
-                assert_eq!(found, Some((0, Found::Short)), "{}", &text[..cut]);
+                let found = find(&text.as_bytes()[..cut], 0, false);
+                assert_eq!(found, Some((0, Found::Short)), "{text} {cut}");
             }
         }
     }
