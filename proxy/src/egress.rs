@@ -2,6 +2,7 @@
 
 mod caller;
 pub mod credentials;
+pub mod operation;
 pub mod reflect;
 pub mod sigv4;
 
