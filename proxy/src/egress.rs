@@ -4,6 +4,7 @@ mod caller;
 pub mod credentials;
 pub mod operation;
 pub mod reflect;
+pub mod scrutiny;
 pub mod sigv4;
 
 pub use caller::{Connection, Identify, Identity, Unidentified};

@@ -14,7 +14,7 @@ mod head;
 mod secret;
 mod text;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 pub use body::{BODY_BYTES_MAX, Rewriter};
 use domain::Destination;
@@ -289,6 +289,23 @@ impl Scope {
         }
         if self.inspected { Ok(secret) } else { Err(CredentialError::Uninspected) }
     }
+}
+
+/// Whether `span` of `bytes` is a placeholder, or part of one.
+pub(in crate::egress) fn is_placeholder(bytes: &[u8], span: &Range<usize>) -> bool {
+    let reach = text::MARKER.len().saturating_add(text::KEY_BYTES_MAX);
+    let first = span.start.saturating_sub(reach);
+    let end = span.end.saturating_add(reach).min(bytes.len());
+    let part = bytes.get(first..end).unwrap_or_default();
+    let mut from = 0;
+    while let Some((at, found)) = text::find(part, from, true) {
+        let text::Found::Whole { end, .. } = found else { return false };
+        if first.saturating_add(at) <= span.start && span.end <= first.saturating_add(end) {
+            return true;
+        }
+        from = end;
+    }
+    false
 }
 
 /// `text` of a path or query with `[CREDENTIAL]` where placeholders stand: what policies judge and records keep.

@@ -201,11 +201,15 @@ fn member<'t, 'a>(object: Value<'t, 'a>, name: &str) -> Option<Value<'t, 'a>> {
     object.get(name).filter(|value| value.kind() != Kind::Null)
 }
 
-/// The text of the member `name`: `Some(None)` where it is absent or `null`, `None` where it is no text.
-fn text(object: Value<'_, '_>, name: &str) -> Option<Option<String>> {
+/// A value that is there and is not what it should be.
+struct Odd;
+
+/// The text of the member `name`; `None` where it is absent or `null`.
+fn text(object: Value<'_, '_>, name: &str) -> Result<Option<String>, Odd> {
     match member(object, name) {
-        None => Some(None),
-        Some(value) => value.is_string().then(|| Some(value.text().into_owned())),
+        None => Ok(None),
+        Some(value) if value.is_string() => Ok(Some(value.text().into_owned())),
+        Some(_) => Err(Odd),
     }
 }
 

@@ -14,7 +14,7 @@ use policy::{OperationKind, Query, model::GraphqlOptions};
 use router::json::{self, Kind, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{Message, OwnedOperation, batch, is_exact, is_json, media_type, member, text};
+use super::{Message, Odd, OwnedOperation, batch, is_exact, is_json, media_type, member, text};
 
 /// Deepest nesting of a document.
 const DEPTH_MAX: usize = 64;
@@ -80,7 +80,7 @@ fn from_query(query: &Query<'_>) -> Option<Asked> {
         Some(text) if !text.is_empty() => Some(json::parse(text.as_bytes()).ok()?),
         _ => None,
     };
-    let hash = tape.as_ref().map(|tape| hash_in(tape.root()));
+    let hash = tape.as_ref().map(|tape| hash_in(tape.root())).transpose().ok()?;
     let id = IDS.iter().find_map(|name| query.values(name).next()).map(str::to_owned);
     // Under several names, or one twice: servers disagree about which counts.
     let again = IDS.iter().map(|name| query.values(name).count()).sum::<usize>() > 1;
@@ -88,7 +88,7 @@ fn from_query(query: &Query<'_>) -> Option<Asked> {
         document: one("query")?,
         operation: one("operationName")?.filter(|name| !name.is_empty()),
         id,
-        hash: hash.unwrap_or(Some(None))?,
+        hash: hash.flatten(),
     })
 }
 
@@ -99,33 +99,33 @@ fn from_object(object: Value<'_, '_>) -> Option<Asked> {
     let present = IDS.iter().filter(|name| member(object, name).is_some()).count();
     let id = IDS.iter().find(|name| member(object, name).is_some());
     let id = match id {
-        Some(name) if present == 1 => text(object, name)?,
+        Some(name) if present == 1 => text(object, name).ok()?,
         Some(_) => return None,
         None => None,
     };
     let hash = match member(object, "extensions") {
-        Some(extensions) => hash_in(extensions)?,
+        Some(extensions) => hash_in(extensions).ok()?,
         None => None,
     };
     Some(Asked {
-        document: text(object, "query")?,
-        operation: text(object, "operationName")?.filter(|name| !name.is_empty()),
+        document: text(object, "query").ok()?,
+        operation: text(object, "operationName").ok()?.filter(|name| !name.is_empty()),
         id,
         hash,
     })
 }
 
-/// `persistedQuery.sha256Hash` in the extensions; `None` if they are no object or the hash is no text.
-fn hash_in(extensions: Value<'_, '_>) -> Option<Option<String>> {
+/// `persistedQuery.sha256Hash` in the extensions.
+fn hash_in(extensions: Value<'_, '_>) -> Result<Option<String>, Odd> {
     if extensions.kind() != Kind::Object || !is_exact(extensions, &["persistedQuery"]) {
-        return None;
+        return Err(Odd);
     }
     match member(extensions, "persistedQuery") {
-        None => Some(None),
+        None => Ok(None),
         Some(persisted) if is_exact(persisted, &["sha256Hash", "version"]) => {
-            Some(Some(text(persisted, "sha256Hash")??))
+            text(persisted, "sha256Hash")?.ok_or(Odd).map(Some)
         }
-        Some(_) => None,
+        Some(_) => Err(Odd),
     }
 }
 

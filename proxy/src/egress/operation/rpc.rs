@@ -2,7 +2,7 @@
 
 use router::json::{self, Kind, Value};
 
-use super::{Message, OwnedCall, batch, is_exact, is_json, media_type, member, text};
+use super::{Message, Odd, OwnedCall, batch, is_exact, is_json, media_type, member, text};
 
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
@@ -32,27 +32,24 @@ fn call(object: Value<'_, '_>) -> Option<OwnedCall> {
         return None;
     }
     let name = match member(object, "params") {
-        Some(params) if params.kind() == Kind::Object => {
-            is_exact_name(params).then(|| text(params, "name"))?
+        None => Ok(None),
+        Some(params) if params.kind() == Kind::Array => Ok(None),
+        Some(params) if params.kind() == Kind::Object && is_exact(params, &["name"]) => {
+            text(params, "name")
         }
-        Some(params) if params.kind() == Kind::Array => Some(None),
+        Some(params) if params.kind() == Kind::Object => Err(Odd),
         Some(_) => return None,
-        None => Some(None),
     };
     let method = method.text().into_owned();
     match name {
-        Some(name) => Some(OwnedCall { method: Some(method), name }),
+        Ok(name) => Some(OwnedCall { method: Some(method), name }),
         // Where a name is no matter, it may be anything.
-        None if !NAMED.contains(&&*method) => Some(OwnedCall { method: Some(method), name: None }),
-        None => None,
+        Err(Odd) if !NAMED.contains(&&*method) => {
+            Some(OwnedCall { method: Some(method), name: None })
+        }
+        Err(Odd) => None,
     }
 }
 
 /// The methods of MCP that are about something with a name.
 const NAMED: [&str; 2] = ["tools/call", "prompts/get"];
-
-/// Whether `name` is not there in another case, too.
-fn is_exact_name(params: Value<'_, '_>) -> bool {
-    let other = |key: &str| key != "name" && key.eq_ignore_ascii_case("name");
-    !params.members().any(|(key, _)| other(&key.text()))
-}

@@ -187,7 +187,7 @@ fn what_servers_read_in_different_ways_is_unreadable() {
         "[".repeat(20_000),
         "]".repeat(20_000)
     );
-    let many: String = (0..1100).map(|number| format!("f{number} ")).collect();
+    let many = (0..1100).map(|number| format!("f{number}")).collect::<Vec<_>>().join(" ");
     let many = format!(r#"{{"query":"{{{many}}}"}}"#);
     let bodies = [
         "",
