@@ -1,0 +1,191 @@
+//! Opens the connection that a policy granted: resolve once, check every address, dial exactly those.
+//!
+//! Not here: whether it may be opened (`policy`), names (`resolve`), TLS. Invariant: no address is dialled that
+//! [`Grant::check_address`] has not let pass, and one bad address of a host refuses all of them, so that nobody wins by
+//! mixing good and bad answers.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use domain::{Destination, Host};
+use policy::{Grant, address::Blocked};
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+
+use super::{
+    resolve::{Resolve, ResolveError, System},
+    upstream_proxy::UpstreamProxy,
+};
+
+/// How long it may take until a connection stands, names and proxies included.
+const DIAL: Duration = Duration::from_secs(20);
+
+/// How long one address is tried before the next is tried beside it (RFC 8305 §5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Most addresses of a host that are tried; all are checked.
+const ADDRESSES_MAX: usize = 8;
+
+/// Why a granted connection is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The host has no address.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// One of its addresses may not be dialled.
+    #[error("{0}")]
+    Blocked(Blocked),
+    /// No address answers; the error of the last one.
+    #[error("no address of the host answers")]
+    Connect(#[source] io::Error),
+    /// It took too long.
+    #[error("connecting took too long")]
+    Timeout,
+    /// The upstream proxy cannot be reached or does not speak HTTP.
+    #[error("the upstream proxy cannot be used")]
+    UpstreamProxy(#[source] io::Error),
+    /// The upstream proxy refuses, with this status.
+    #[error("the upstream proxy answers {0}")]
+    UpstreamRefused(u16),
+}
+
+impl DialError {
+    /// The word in records and answers; stable.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Blocked(_) => "ssrf_denied",
+            Self::Resolve(_) => "unresolved",
+            Self::Connect(_) => "unreachable",
+            Self::Timeout => "connect_timeout",
+            Self::UpstreamProxy(_) => "upstream_proxy_failed",
+            Self::UpstreamRefused(_) => "upstream_proxy_refused",
+        }
+    }
+}
+
+/// Opens connections. One for all sandboxes of an operator, or one for each.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    resolver: Arc<dyn Resolve>,
+    upstream: Option<Arc<UpstreamProxy>>,
+    limit: Duration,
+}
+
+impl Default for Dialer {
+    fn default() -> Self {
+        Self::new(Arc::new(System::default()), None)
+    }
+}
+
+impl Dialer {
+    /// A dialler that asks `resolver` for addresses and goes through `upstream` where there is one.
+    pub fn new(resolver: Arc<dyn Resolve>, upstream: Option<UpstreamProxy>) -> Self {
+        Self { resolver, upstream: upstream.map(Arc::new), limit: DIAL }
+    }
+
+    /// Opens the connection. `to` is the destination that the grant is about. Cancel-safe: a drop closes what is open.
+    ///
+    /// Behind an upstream proxy the proxy is asked for the first address that was checked. Only for a name that does not
+    /// resolve here it is asked for the name, and only if the policy lists no addresses to hold it to.
+    ///
+    /// # Errors
+    /// When the host does not resolve, an address may not be dialled, or none answers in time.
+    pub async fn dial(&self, grant: &Grant<'_>, to: &Destination) -> Result<TcpStream, DialError> {
+        let work = async {
+            let addresses = match self.resolver.resolve(&to.host).await {
+                Ok(addresses) => checked(grant, addresses)?,
+                Err(error) if self.upstream.is_some() && may_stay_unresolved(grant) => {
+                    tracing::debug!(error = %error, "the upstream proxy resolves the name");
+                    Vec::new()
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match &self.upstream {
+                Some(upstream) if upstream.is_for(to, &addresses) => {
+                    self.through(upstream, to, addresses.first().copied()).await
+                }
+                _ if addresses.is_empty() => Err(ResolveError::Unknown.into()),
+                _ => self.direct(&addresses, to.port()).await,
+            }
+        };
+        timeout(self.limit, work).await.map_err(|_| DialError::Timeout)?
+    }
+
+    async fn direct(&self, addresses: &[IpAddr], port: u16) -> Result<TcpStream, DialError> {
+        let reach = |address: &IpAddr| self.resolver.reach(SocketAddr::new(*address, port));
+        let places = addresses.iter().take(ADDRESSES_MAX).map(reach).collect();
+        first_of(places).await.map_err(DialError::Connect)
+    }
+
+    async fn through(
+        &self,
+        upstream: &UpstreamProxy,
+        to: &Destination,
+        address: Option<IpAddr>,
+    ) -> Result<TcpStream, DialError> {
+        let at = upstream.at();
+        let unusable = |error: ResolveError| DialError::UpstreamProxy(io::Error::other(error));
+        let addresses = self.resolver.resolve(&at.host).await.map_err(unusable)?;
+        let place = |address: IpAddr| SocketAddr::new(address, at.port());
+        let places = addresses.into_iter().take(ADDRESSES_MAX).map(place).collect();
+        let mut stream = first_of(places).await.map_err(DialError::UpstreamProxy)?;
+        let pinned = address.and_then(|address| Destination::new(Host::from(address), to.port()));
+        let target = pinned.as_ref().unwrap_or(to);
+        match upstream.connect(&mut stream, target).await {
+            Ok(200..=299) => Ok(stream),
+            Ok(status) => Err(DialError::UpstreamRefused(status)),
+            Err(error) => Err(DialError::UpstreamProxy(error)),
+        }
+    }
+}
+
+/// The addresses, if every one of them may be dialled.
+fn checked(grant: &Grant<'_>, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, DialError> {
+    for address in &addresses {
+        grant.check_address(*address).map_err(DialError::Blocked)?;
+    }
+    Ok(addresses)
+}
+
+/// Whether some endpoint opens the destination wherever its name leads.
+fn may_stay_unresolved(grant: &Grant<'_>) -> bool {
+    let mut open = false;
+    grant.each(|place| open |= place.endpoint.allowed_ips.is_empty());
+    open
+}
+
+/// A connection to the first place that answers; each gets a head start over the next.
+async fn first_of(places: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = places.into_iter();
+    let mut trying = JoinSet::new();
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        let next = waiting.next();
+        let more = next.is_some();
+        if let Some(place) = next {
+            trying.spawn(TcpStream::connect(place));
+        } else if trying.is_empty() {
+            return Err(last);
+        }
+        let ended = if more && waiting.len() > 0 {
+            timeout(HEAD_START, trying.join_next()).await
+        } else {
+            Ok(trying.join_next().await)
+        };
+        match ended {
+            Ok(Some(Ok(Ok(stream)))) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Ok(Some(Ok(Err(error)))) => last = error,
+            Ok(Some(Err(broken))) => last = io::Error::other(broken),
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

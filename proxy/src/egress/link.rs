@@ -1,0 +1,199 @@
+//! One connection of a sandbox: who opened it, where to, and what the policy says about that.
+//!
+//! Invariant: the answer goes on record before anything follows from it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use domain::Destination;
+use policy::{Caller, Connect, Grant, Verdict, inference};
+
+use super::{
+    caller::{Connection, Identity, Unidentified},
+    dial::DialError,
+    event::{Engine, Event, Outcome},
+    refusal::{Asked, Refusal},
+    service::{Shared, Snapshot},
+};
+
+/// A connection.
+pub(super) struct Link {
+    pub(super) shared: Arc<Shared>,
+    pub(super) from: SocketAddr,
+    pub(super) caller: Result<Arc<Identity>, Unidentified>,
+    pub(super) to: Destination,
+}
+
+/// Where an admitted connection goes.
+pub(super) enum Admitted<'p> {
+    /// To where it wanted to go.
+    Server(Grant<'p>),
+    /// To the router.
+    Router,
+}
+
+/// The request that a decision is about: `CONNECT`, or the method and path of a request that names its server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) method: Option<&'a str>,
+    pub(super) path: Option<&'a str>,
+}
+
+impl About<'_> {
+    /// A tunnel.
+    pub(super) const CONNECT: About<'static> = About { method: Some("CONNECT"), path: None };
+    /// A connection that was captured.
+    pub(super) const CAPTURED: About<'static> = About { method: None, path: None };
+}
+
+impl Link {
+    /// Finds out who opened the connection.
+    pub(super) async fn open(shared: Arc<Shared>, connection: Connection, to: Destination) -> Self {
+        let caller = shared.identify.identify(&connection).await;
+        Self { shared, from: connection.from, caller, to }
+    }
+
+    /// The same caller, to somewhere else.
+    pub(super) fn toward(&self, to: Destination) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Self { shared, from: self.from, caller: self.caller.clone(), to }
+    }
+
+    /// What the policy says; `None` where nobody can say who is calling. The router's own name is for every caller.
+    pub(super) fn verdict<'a>(&'a self, snapshot: &'a Snapshot) -> Option<Verdict<'a>> {
+        let caller = match &self.caller {
+            Ok(identity) => Caller { binary: &identity.binary, ancestors: &identity.ancestors },
+            Err(_) if inference::is_router(&self.to) => Caller { binary: "", ancestors: &[] },
+            Err(_) => return None,
+        };
+        let inference = self.shared.inference.is_some();
+        Some(snapshot.policy.connect(&Connect { caller, to: &self.to, inference }))
+    }
+
+    /// What opens the connection under this snapshot.
+    pub(super) fn grant<'a>(&'a self, snapshot: &'a Snapshot) -> Option<Grant<'a>> {
+        match self.verdict(snapshot)? {
+            Verdict::Allow(grant) => Some(grant),
+            Verdict::Inference(_) | Verdict::Deny(_) => None,
+        }
+    }
+
+    /// Decides about the connection. A refusal and a route to the router are on record when this returns; what is
+    /// allowed goes there once its addresses are checked, by [`Link::allowed`].
+    ///
+    /// # Errors
+    /// How to tell the refusal.
+    pub(super) fn admit<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        about: About<'_>,
+    ) -> Result<Admitted<'a>, Refusal> {
+        let mut event = self.event(snapshot.revision, about);
+        let refusal = match (self.verdict(snapshot), &self.caller) {
+            (Some(Verdict::Allow(grant)), _) => return Ok(Admitted::Server(grant)),
+            (Some(Verdict::Inference(why)), _) if self.shared.inference.is_some() => {
+                event.outcome = Outcome::Inference;
+                event.detail = Some(why.to_string());
+                self.shared.record.record(event);
+                return Ok(Admitted::Router);
+            }
+            (Some(Verdict::Inference(_)), _) => {
+                let detail = format!("{}: no inference is configured", self.asked(about));
+                Refusal::new(503, "inference_unavailable", "inference_unconfigured", detail)
+            }
+            (Some(Verdict::Deny(deny)), _) => {
+                event.detail = Some(deny.to_string());
+                Refusal::connection(&deny, &self.asked(about))
+            }
+            (None, Err(unidentified)) => {
+                event.engine = Engine::Proxy;
+                event.detail = Some(unidentified.to_string());
+                Refusal::unidentified(unidentified, &self.asked(about))
+            }
+            (None, Ok(_)) => Refusal::new(403, "policy_denied", "caller_unknown", String::new()),
+        };
+        event.policy.clone_from(&refusal.policy);
+        event.reason = Some(refusal.reason);
+        event.status = Some(refusal.status);
+        if refusal.error == "ssrf_denied" {
+            event.engine = Engine::Address;
+        }
+        self.shared.record.record(event);
+        Err(refusal)
+    }
+
+    /// Puts on record that the connection was allowed.
+    pub(super) fn allowed(&self, snapshot: &Snapshot, grant: &Grant<'_>, about: About<'_>) {
+        let mut event = self.event(snapshot.revision, about);
+        event.outcome = Outcome::Allowed;
+        event.policy = Some(grant.name().to_owned());
+        self.shared.record.record(event);
+    }
+
+    /// Puts on record that the destination cannot be reached, and tells how to say so.
+    pub(super) fn unreachable(
+        &self,
+        revision: u64,
+        error: &DialError,
+        about: About<'_>,
+    ) -> Refusal {
+        let refusal = Refusal::undialled(error, &self.asked(about));
+        let mut event = self.event(revision, about);
+        event.engine = Engine::Address;
+        event.reason = Some(refusal.reason);
+        event.status = Some(refusal.status);
+        self.shared.record.record(event);
+        refusal
+    }
+
+    /// Puts on record that the proxy itself refuses what came on the connection.
+    pub(super) fn refused(&self, refusal: &Refusal, about: About<'_>) {
+        let mut event = self.event(self.shared.snapshot.load().revision, about);
+        event.engine = Engine::Proxy;
+        event.reason = Some(refusal.reason);
+        event.status = Some(refusal.status);
+        self.shared.record.record(event);
+    }
+
+    /// An event about this connection; denied until something else is said.
+    pub(super) fn event(&self, revision: u64, about: About<'_>) -> Event {
+        Event {
+            sandbox: Arc::clone(&self.shared.sandbox),
+            revision,
+            caller: self.caller.clone().ok(),
+            from: self.from,
+            to: self.to.to_string(),
+            outcome: Outcome::Denied,
+            engine: Engine::Policy,
+            policy: None,
+            rule: None,
+            reason: None,
+            detail: None,
+            status: None,
+            method: about.method.map(str::to_owned),
+            path: about.path.map(str::to_owned),
+        }
+    }
+
+    /// What was asked for, as it is told back.
+    pub(super) fn asked<'a>(&'a self, about: About<'a>) -> Asked<'a> {
+        Asked {
+            sandbox: &self.shared.sandbox,
+            binary: self.caller.as_ref().ok().map(|identity| identity.binary.as_str()),
+            to: &self.to,
+            request: about.method.zip(about.path),
+        }
+    }
+
+    /// Returns once a policy is in force for which `allowed` is false.
+    pub(super) async fn revoked(&self, allowed: impl Fn(&Snapshot) -> bool) {
+        let mut changes = self.shared.changes();
+        loop {
+            if !allowed(&self.shared.snapshot.load()) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! One sandbox's network: what it needs to start, what is shared by its connections, how it changes and ends.
+//!
+//! Invariant: a connection or request is decided by one snapshot; a new one is announced to all that are open.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    sync::{Arc, Weak},
+};
+
+use arc_swap::ArcSwap;
+use domain::Host;
+use policy::Policy;
+use tokio::sync::{Semaphore, watch};
+
+use super::{
+    accept,
+    authority::{Authority, AuthorityError},
+    caller::Identify,
+    dial::Dialer,
+    event::Record,
+    inference::InferenceTarget,
+    tls::Verifier,
+};
+use crate::tasks::Tasks;
+
+/// Connections of one sandbox that are served at once; more wait in the kernel.
+const CONNECTIONS_MAX: usize = 4_096;
+
+/// The sockets that are a sandbox's only network; whoever holds them is that network.
+#[derive(Debug)]
+pub struct Ends {
+    /// Takes `CONNECT` and absolute-form requests.
+    pub proxy: TcpListener,
+    /// Takes every other TCP connection, IPv4 as mapped addresses.
+    pub captured: TcpListener,
+    /// Takes questions for names by UDP.
+    pub dns: Vec<UdpSocket>,
+    /// The same by TCP.
+    pub dns_tcp: Vec<TcpListener>,
+}
+
+/// Finds out where a captured connection was meant to go.
+pub type Original = Arc<dyn Fn(&TcpStream) -> io::Result<SocketAddr> + Send + Sync>;
+
+/// What an egress proxy is made of.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The sandbox's name in records.
+    pub sandbox: String,
+    /// What it may do.
+    pub policy: Arc<Policy>,
+    /// Which version of the policy that is.
+    pub revision: u64,
+    /// Who knows the callers.
+    pub identify: Arc<dyn Identify>,
+    /// Whom the sandbox trusts.
+    pub authority: Arc<Authority>,
+    /// Who dials.
+    pub dial: Dialer,
+    /// Where model calls go; without it nothing is routed for inference.
+    pub inference: Option<InferenceTarget>,
+    /// Authorities that servers may be vouched for by, besides those of the system, as PEM.
+    pub extra_ca_pem: Option<String>,
+    /// Where decisions go on record.
+    pub record: Arc<dyn Record>,
+    /// How captured connections tell where they were meant to go.
+    pub original: Original,
+}
+
+impl Settings {
+    /// Settings of a sandbox without inference, that asks the kernel where captured connections were meant to go.
+    pub fn new(
+        sandbox: &str,
+        policy: Arc<Policy>,
+        identify: Arc<dyn Identify>,
+        authority: Arc<Authority>,
+        record: Arc<dyn Record>,
+    ) -> Self {
+        Self {
+            sandbox: sandbox.to_owned(),
+            policy,
+            revision: 1,
+            identify,
+            authority,
+            dial: Dialer::default(),
+            inference: None,
+            extra_ca_pem: None,
+            record,
+            original: Arc::new(super::captured::original),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("sandbox", &self.sandbox).finish_non_exhaustive()
+    }
+}
+
+/// Why an egress proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// A socket cannot be used.
+    #[error("a socket of the sandbox cannot be used")]
+    Socket(#[source] io::Error),
+    /// The authorities of servers cannot be used.
+    #[error("the certificate authorities for servers cannot be used: {0}")]
+    Roots(String),
+    /// The sandbox's own authority cannot be used.
+    #[error("the certificate authority of the sandbox cannot be used")]
+    Authority(#[from] AuthorityError),
+}
+
+/// What decides about a connection or request, from its start to its end.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) policy: Arc<Policy>,
+    pub(super) revision: u64,
+}
+
+/// What all connections of a sandbox share.
+pub(super) struct Shared {
+    pub(super) sandbox: Arc<str>,
+    pub(super) snapshot: ArcSwap<Snapshot>,
+    pub(super) identify: Arc<dyn Identify>,
+    pub(super) authority: Arc<Authority>,
+    pub(super) verifier: Verifier,
+    pub(super) dial: Dialer,
+    pub(super) inference: Option<InferenceTarget>,
+    pub(super) record: Arc<dyn Record>,
+    pub(super) original: Original,
+    pub(super) tasks: Weak<Tasks>,
+    pub(super) places: Arc<Semaphore>,
+    changed: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// The name that the sandbox's name server gave this address to.
+    pub(super) fn name(&self, _address: IpAddr) -> Option<Host> {
+        None
+    }
+
+    /// Tells when the snapshot was replaced.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+/// The egress proxy of one sandbox.
+pub struct Egress {
+    shared: Arc<Shared>,
+    /// Owns every task: when this is dropped, all connections end.
+    tasks: Arc<Tasks>,
+}
+
+impl Egress {
+    /// Starts serving on the current runtime.
+    ///
+    /// # Errors
+    /// When a socket or a certificate authority cannot be used.
+    pub async fn start(ends: Ends, settings: Settings) -> Result<Self, EgressError> {
+        let verifier =
+            Verifier::new(settings.extra_ca_pem.as_deref()).map_err(EgressError::Roots)?;
+        let listener = |socket: TcpListener| {
+            socket.set_nonblocking(true)?;
+            tokio::net::TcpListener::from_std(socket)
+        };
+        let proxy = listener(ends.proxy).map_err(EgressError::Socket)?;
+        let captured = listener(ends.captured).map_err(EgressError::Socket)?;
+        let snapshot = Snapshot { policy: settings.policy, revision: settings.revision };
+        let tasks = Arc::new(Tasks::default());
+        let shared = Arc::new(Shared {
+            sandbox: settings.sandbox.into(),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            identify: settings.identify,
+            authority: settings.authority,
+            verifier,
+            dial: settings.dial,
+            inference: settings.inference,
+            record: settings.record,
+            original: settings.original,
+            tasks: Arc::downgrade(&tasks),
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            changed: watch::Sender::new(settings.revision),
+        });
+        tasks.spawn("egress proxy", accept::explicit(proxy, Arc::clone(&shared)));
+        tasks.spawn("egress capture", accept::captured(captured, Arc::clone(&shared)));
+        Ok(Self { shared, tasks })
+    }
+
+    /// Puts another policy in force. Connections that it does not allow end at once.
+    pub fn replace_policy(&self, policy: Arc<Policy>, revision: u64) {
+        self.shared.snapshot.store(Arc::new(Snapshot { policy, revision }));
+        self.shared.changed.send_replace(revision);
+    }
+
+    /// Ends every connection and stops serving.
+    pub async fn stop(self) {
+        self.tasks.finish().await;
+    }
+}
+
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Egress").field("sandbox", &self.shared.sandbox).finish_non_exhaustive()
+    }
+}

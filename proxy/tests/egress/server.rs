@@ -1,0 +1,99 @@
+//! Servers that stand in for the Internet.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, copy},
+    net::TcpListener,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// What a server saw of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) target: String,
+    pub(crate) version: http::Version,
+    pub(crate) headers: http::HeaderMap,
+}
+
+/// The requests that came to a server.
+pub(crate) type Log = Arc<Mutex<Vec<Seen>>>;
+
+/// A server that answers requests, with TLS if there is a certificate.
+pub(crate) async fn http(log: Log, tls: Option<rustls::ServerConfig>) -> (SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let (log, acceptor) = (Arc::clone(&log), acceptor.clone());
+            connections.spawn(async move {
+                let Some(acceptor) = acceptor else { return serve(stream, log, false).await };
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                serve(stream, log, http2).await;
+            });
+        }
+    });
+    (address, tasks)
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    log: Log,
+    http2: bool,
+) {
+    let service = service_fn(move |request| answer(request, Arc::clone(&log)));
+    let stream = TokioIo::new(stream);
+    if http2 {
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        drop(builder.serve_connection(stream, service).await);
+    } else {
+        let builder = hyper::server::conn::http1::Builder::new();
+        drop(builder.serve_connection(stream, service).await);
+    }
+}
+
+/// `/public/large` answers with a mebibyte, `/public/empty` with 204, the rest with `ok METHOD TARGET LENGTH`.
+async fn answer(request: Request<Incoming>, log: Log) -> hyper::Result<Response<Full<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let target = head.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let seen = Seen { target: target.clone(), version: head.version, headers: head.headers };
+    log.lock().push(seen);
+    let text = match target.as_str() {
+        "/public/large" => "x".repeat(1 << 20),
+        _ => format!("ok {} {target} {}\n", head.method, body.len()),
+    };
+    let mut response = Response::new(Full::new(text.into()));
+    if target == "/public/empty" {
+        *response.status_mut() = http::StatusCode::NO_CONTENT;
+        *response.body_mut() = Full::default();
+    }
+    Ok(response)
+}
+
+/// A server that sends back what it gets.
+pub(crate) async fn echo() -> (SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let (mut read, mut write) = stream.split();
+                drop(copy(&mut read, &mut write).await);
+            });
+        }
+    });
+    (address, tasks)
+}
