@@ -4,25 +4,33 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwap;
 use domain::Host;
-use policy::Policy;
+use policy::{Policy, inference};
+use router::rules::Rules;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
     accept,
     authority::{Authority, AuthorityError},
     caller::Identify,
+    credentials::Credentials,
+    denials::{Denial, Inbox},
     dial::Dialer,
-    event::Record,
+    dns::{self, Zone},
     inference::InferenceTarget,
+    names::Names,
+    scrutiny::Detectors,
     tls::Verifier,
 };
-use crate::tasks::Tasks;
+use crate::{
+    audit::{Activity, Event, Outcome, Sink},
+    tasks::Tasks,
+};
 
 /// Connections of one sandbox that are served at once; more wait in the kernel.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -38,6 +46,19 @@ pub struct Ends {
     pub dns: Vec<UdpSocket>,
     /// The same by TCP.
     pub dns_tcp: Vec<TcpListener>,
+}
+
+/// Takes what was decided. Must not wait: a queue that is full counts what it drops.
+pub trait Record: Send + Sync + 'static {
+    /// Takes one event.
+    fn record(&self, event: Event);
+}
+
+impl Record for Sink {
+    fn record(&self, event: Event) {
+        // What finds no room is counted there.
+        let _sent = self.send(event);
+    }
 }
 
 /// Finds out where a captured connection was meant to go.
@@ -59,6 +80,10 @@ pub struct Settings {
     pub authority: Arc<Authority>,
     /// Who dials.
     pub dial: Dialer,
+    /// What the sandbox may use without seeing it.
+    pub credentials: Credentials,
+    /// What looks for sensitive data where an endpoint asks for it; without it the built-in labels are.
+    pub detectors: Option<Arc<Detectors>>,
     /// Where model calls go; without it nothing is routed for inference.
     pub inference: Option<InferenceTarget>,
     /// Authorities that servers may be vouched for by, besides those of the system, as PEM.
@@ -85,6 +110,8 @@ impl Settings {
             identify,
             authority,
             dial: Dialer::default(),
+            credentials: Credentials::default(),
+            detectors: None,
             inference: None,
             extra_ca_pem: None,
             record,
@@ -108,6 +135,9 @@ pub enum EgressError {
     /// The authorities of servers cannot be used.
     #[error("the certificate authorities for servers cannot be used: {0}")]
     Roots(String),
+    /// The detectors of sensitive data cannot be made.
+    #[error("the detectors of sensitive data cannot be made: {0}")]
+    Detectors(String),
     /// The sandbox's own authority cannot be used.
     #[error("the certificate authority of the sandbox cannot be used")]
     Authority(#[from] AuthorityError),
@@ -118,6 +148,7 @@ pub enum EgressError {
 pub(super) struct Snapshot {
     pub(super) policy: Arc<Policy>,
     pub(super) revision: u64,
+    pub(super) credentials: Credentials,
 }
 
 /// What all connections of a sandbox share.
@@ -128,18 +159,36 @@ pub(super) struct Shared {
     pub(super) authority: Arc<Authority>,
     pub(super) verifier: Verifier,
     pub(super) dial: Dialer,
+    pub(super) detectors: Arc<Detectors>,
     pub(super) inference: Option<InferenceTarget>,
     pub(super) record: Arc<dyn Record>,
     pub(super) original: Original,
     pub(super) tasks: Weak<Tasks>,
     pub(super) places: Arc<Semaphore>,
+    pub(super) names: Names,
+    pub(super) inbox: Inbox,
     changed: watch::Sender<u64>,
 }
 
 impl Shared {
-    /// The name that the sandbox's name server gave this address to.
-    pub(super) fn name(&self, _address: IpAddr) -> Option<Host> {
-        None
+    /// The names that the sandbox may ask about: those that somebody in it could reach.
+    fn zone(self: &Arc<Self>) -> Zone {
+        let (permitting, refusing) = (Arc::clone(self), Arc::clone(self));
+        let permitted = move |host: &Host| {
+            let known = permitting.inference.is_some() && inference::is_model_api_host(host);
+            known || permitting.snapshot.load().policy.could_reach(host)
+        };
+        let refused = move |refused: &dns::Refused<'_>| {
+            let revision = refusing.snapshot.load().revision;
+            let kind = format!("{:?}", refused.kind);
+            let activity = Activity::Name { kind, unlisted: refused.unlisted };
+            let sandbox = Arc::clone(&refusing.sandbox);
+            let mut event = Event::new(sandbox, revision, activity, Outcome::Denied);
+            event.to = refused.name.to_string();
+            event.reason = Some("name_not_allowed");
+            refusing.record.record(event);
+        };
+        Zone::new(self.names.clone(), permitted, refused)
     }
 
     /// Tells when the snapshot was replaced.
@@ -169,7 +218,22 @@ impl Egress {
         };
         let proxy = listener(ends.proxy).map_err(EgressError::Socket)?;
         let captured = listener(ends.captured).map_err(EgressError::Socket)?;
-        let snapshot = Snapshot { policy: settings.policy, revision: settings.revision };
+        let dns_tcp = ends.dns_tcp.into_iter().map(listener).collect::<io::Result<Vec<_>>>();
+        let dns_tcp = dns_tcp.map_err(EgressError::Socket)?;
+        let socket = |socket: UdpSocket| {
+            socket.set_nonblocking(true)?;
+            tokio::net::UdpSocket::from_std(socket)
+        };
+        let dns = ends.dns.into_iter().map(socket).collect::<io::Result<Vec<_>>>();
+        let dns = dns.map_err(EgressError::Socket)?;
+        let built_in = || Detectors::new(Vec::new(), Rules::default()).map(Arc::new);
+        let detectors = settings.detectors.map_or_else(built_in, Ok);
+        let detectors = detectors.map_err(|error| EgressError::Detectors(error.to_string()))?;
+        let snapshot = Snapshot {
+            policy: settings.policy,
+            revision: settings.revision,
+            credentials: settings.credentials,
+        };
         let tasks = Arc::new(Tasks::default());
         let shared = Arc::new(Shared {
             sandbox: settings.sandbox.into(),
@@ -178,22 +242,55 @@ impl Egress {
             authority: settings.authority,
             verifier,
             dial: settings.dial,
+            detectors,
             inference: settings.inference,
             record: settings.record,
             original: settings.original,
             tasks: Arc::downgrade(&tasks),
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            names: Names::default(),
+            inbox: Inbox::default(),
             changed: watch::Sender::new(settings.revision),
         });
         tasks.spawn("egress proxy", accept::explicit(proxy, Arc::clone(&shared)));
         tasks.spawn("egress capture", accept::captured(captured, Arc::clone(&shared)));
+        let zone = Arc::new(shared.zone());
+        for socket in dns {
+            tasks.spawn("egress names", dns::serve_udp(socket, Arc::clone(&zone)));
+        }
+        for listener in dns_tcp {
+            tasks.spawn("egress names", dns::serve_tcp(listener, Arc::clone(&zone)));
+        }
         Ok(Self { shared, tasks })
     }
 
     /// Puts another policy in force. Connections that it does not allow end at once.
     pub fn replace_policy(&self, policy: Arc<Policy>, revision: u64) {
-        self.shared.snapshot.store(Arc::new(Snapshot { policy, revision }));
+        self.shared.snapshot.rcu(|now| Snapshot {
+            policy: Arc::clone(&policy),
+            revision,
+            credentials: now.credentials.clone(),
+        });
         self.shared.changed.send_replace(revision);
+    }
+
+    /// Puts other credentials in force, for the requests that follow.
+    pub fn replace_credentials(&self, credentials: Credentials) {
+        self.shared.snapshot.rcu(|now| Snapshot {
+            policy: Arc::clone(&now.policy),
+            revision: now.revision,
+            credentials: credentials.clone(),
+        });
+    }
+
+    /// What was refused, the latest first, with the rules that would have allowed it.
+    pub fn denials(&self) -> Vec<Denial> {
+        self.shared.inbox.denials(self.shared.snapshot.load().policy.file())
+    }
+
+    /// Forgets a refusal that somebody has decided about; false if there is no such.
+    pub fn forget_denial(&self, id: &str) -> bool {
+        self.shared.inbox.forget(id)
     }
 
     /// Ends every connection and stops serving.
