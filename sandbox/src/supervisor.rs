@@ -11,7 +11,6 @@ mod descriptor;
 mod keeper;
 mod log;
 mod network;
-mod record;
 mod serve;
 mod session;
 
@@ -40,7 +39,6 @@ use tokio::{
 use self::{
     keeper::Kept,
     network::{Means, Network},
-    record::Decisions,
     serve::Shared,
 };
 use crate::{
@@ -179,12 +177,11 @@ impl Made {
 
     async fn attend(mut self, folder: &Folder, main: Main) -> Result<(), Failed> {
         let broken = |error: io::Error| Failed::new(format!("cannot serve: {error}"), "");
-        let (decisions, writer) = Decisions::open(&folder.audit()).map_err(broken)?;
         let means = Means {
             record: &self.record,
+            folder,
             authority: self.authority,
             policy: (self.policy, self.version),
-            decisions: Arc::new(decisions),
         };
         let network = Network::start(&mut self.sandbox, means).await?;
         let state = State {
@@ -218,8 +215,8 @@ impl Made {
             () = shared.stopped() => Ok(()),
             () = async { terminate.recv().await; shared.stop(GRACE).await } => Ok(()),
             ended = serve => ended,
-            () = writer.run() => Err(Failed::new("decisions are no longer on record", "")),
         };
+        shared.finish();
         // Nobody finds it any more while it ends.
         std::fs::remove_file(folder.path().join(SOCKET)).ok();
         match &ended {
