@@ -29,7 +29,9 @@ mod limits;
 mod own_authorities;
 mod policy;
 mod reload;
+mod sandbox_tokens;
 mod spans;
+mod state;
 mod tls_h2;
 mod translation;
 
