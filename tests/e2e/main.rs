@@ -24,6 +24,7 @@ mod demo;
 mod dialects;
 mod encodings;
 mod failover;
+mod lab;
 mod late_system;
 mod limits;
 mod own_authorities;
