@@ -59,7 +59,7 @@ impl Network {
         let mut settings =
             Settings::new(&record.name, policy, Arc::new(callers), authority, on_record);
         settings.revision = version;
-        settings.inference = record.router.as_deref().map(|at| target(at, record)).transpose()?;
+        settings.inference = record.router.as_deref().map(|at| target(at, folder)).transpose()?;
         let ends = Ends {
             proxy: sockets.proxy,
             captured: sockets.captured,
@@ -90,8 +90,8 @@ impl Network {
     }
 }
 
-/// The router at this address, which knows the sandbox by its name.
-fn target(at: &str, record: &Record) -> Result<InferenceTarget, Failed> {
+/// The router at this address, which knows the sandbox by its token. Without one, it is a caller like any other.
+fn target(at: &str, folder: &Folder) -> Result<InferenceTarget, Failed> {
     let wrong = |why: String| {
         Failed::new(
             format!("the router cannot be at {at:?}: {why}"),
@@ -105,6 +105,8 @@ fn target(at: &str, record: &Record) -> Result<InferenceTarget, Failed> {
         let address: SocketAddr = at.parse().map_err(|error| wrong(format!("{error}")))?;
         RouterAddress::Tcp(address)
     };
-    let token = HeaderValue::from_str(&record.id).map_err(|error| wrong(error.to_string()))?;
+    let unusable = |why: String| Failed::new(format!("the sandbox's token is unusable: {why}"), "");
+    let token = folder.token().map_err(|error| unusable(error.to_string()))?.unwrap_or_default();
+    let token = HeaderValue::from_bytes(&token).map_err(|error| unusable(error.to_string()))?;
     Ok(InferenceTarget::new(address, token))
 }

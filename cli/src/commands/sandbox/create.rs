@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use policy::PolicyFile;
+use proxy::SandboxKey;
 use sandbox::{
     Main, WORKSPACE,
     control::{Request, client::Supervisor},
@@ -18,6 +19,8 @@ use sandbox::{
 use super::{block_on, files, heard, home, life, names, programs, spawn, terminal};
 use crate::{args::sandbox::CreateArgs, commands::forward, failure::Failure, output};
 
+/// How long a sandbox may prove to the router which one it is: a year.
+const TOKEN_VALID_SECONDS: u64 = 365 * 24 * 3600;
 /// How often a random name is drawn.
 const NAMES_MAX: usize = 20;
 
@@ -37,7 +40,8 @@ pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
         created: now(),
     };
     let (name, folder) = make(args.name.as_deref(), &record)?;
-    if let Err(failure) = prepare(&folder, &policy) {
+    let prepared = prove(&name, &folder, args).and_then(|()| prepare(&folder, &policy));
+    if let Err(failure) = prepared {
         // It never stood, so there is nothing to keep.
         folder.remove().ok();
         return Err(failure);
@@ -109,6 +113,17 @@ fn make(asked: Option<&str>, record: &Record) -> Result<(String, Folder), Failur
     let taken = asked.map_or_else(|| "every name".to_owned(), |name| format!("sandbox {name}"));
     Err(Failure::new(format!("{taken} exists already"))
         .hint("choose another --name, or delete it with `openshell sandbox delete`"))
+}
+
+/// Gives the supervisor what proves to the router which sandbox it is.
+fn prove(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure> {
+    let Some(path) = &args.sandbox_key else { return Ok(()) };
+    let key = SandboxKey::open(path)
+        .with_context(|| format!("cannot use the key {}", path.display()))?;
+    let token = key
+        .mint(name, now().saturating_add(TOKEN_VALID_SECONDS))
+        .ok_or_else(|| Failure::new(format!("no token can be made for {name}")))?;
+    Ok(folder.keep_token(token.as_bytes())?)
 }
 
 fn prepare(folder: &Folder, policy: &str) -> Result<(), Failure> {
