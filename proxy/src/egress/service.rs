@@ -33,8 +33,8 @@ use crate::{
     tasks::Tasks,
 };
 
-/// Connections of one sandbox that are served at once; more wait in the kernel.
-const CONNECTIONS_MAX: usize = 4_096;
+/// Connections of one sandbox that are served at once; more wait in the kernel. Each takes two descriptors.
+const CONNECTIONS_MAX: usize = 2_048;
 
 /// The sockets that are a sandbox's only network; whoever holds them is that network.
 #[derive(Debug)]

@@ -71,6 +71,7 @@ network_policies:
       - {host: dead.example.com, port: 81}
       - {host: raw.example.com, port: 7000}
       - {host: skip.example.com, port: 443, tls: skip}
+      - {host: native.example.com, port: 443, protocol: tcp}
       - {host: ws.example.com, port: 7000, protocol: websocket, enforcement: enforce, rules: [{allow: {method: GET, path: "/chat"}}, {allow: {method: WEBSOCKET_TEXT, path: "/chat"}}]}
     binaries: [{path: /usr/bin/curl}]
   other:
@@ -232,7 +233,12 @@ impl Lab {
         own: (u16, SocketAddr),
     ) -> Self {
         let (plain, secure) = (Log::default(), Log::default());
-        let (pem, config) = outside(&["api.example.com", "plain.example.com", "skip.example.com"]);
+        let (pem, config) = outside(&[
+            "api.example.com",
+            "plain.example.com",
+            "skip.example.com",
+            "native.example.com",
+        ]);
         let (http, one) = server::http(Arc::clone(&plain), None).await;
         let (https, two) = server::http(Arc::clone(&secure), Some(config)).await;
         let places: Arc<dyn Resolve> =
