@@ -79,16 +79,12 @@ impl Refusal {
     /// A connection that the policy does not open.
     pub fn connection(deny: &Deny<'_>, asked: &Asked<'_>) -> Self {
         let code = deny.code();
-        let (next_steps, detail) = match code {
-            DenyCode::NoPolicies | DenyCode::Endpoint => (steps::open(asked), None),
-            DenyCode::Binary => {
-                let why = asked.binary.map(|binary| format!(": it does not list {binary}"));
-                (steps::open(asked), why)
-            }
+        let next_steps = match code {
+            DenyCode::NoPolicies | DenyCode::Endpoint | DenyCode::Binary => steps::open(asked),
             DenyCode::Address(blocked) => return Self::address(blocked, asked),
         };
         let policy = deny.nearest().map(|place| place.name().into());
-        let detail = format!("{asked} not permitted by policy{}", detail.unwrap_or_default());
+        let detail = format!("{asked} not permitted by policy");
         Self { policy, next_steps, ..Self::new(403, "policy_denied", code.as_str(), detail) }
     }
 
