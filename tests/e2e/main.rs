@@ -22,6 +22,7 @@ mod cancel;
 mod commands;
 mod demo;
 mod dialects;
+mod egress;
 mod encodings;
 mod failover;
 mod lab;

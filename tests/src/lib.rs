@@ -28,6 +28,7 @@ pub mod lab;
 pub mod process;
 pub mod sandboxes;
 pub mod script;
+pub mod site;
 pub mod text;
 pub mod tls;
 pub mod upstream;

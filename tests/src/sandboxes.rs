@@ -48,6 +48,11 @@ impl Person {
         all
     }
 
+    /// Whoever runs the tests.
+    pub fn root() -> Self {
+        Self::new("root", None)
+    }
+
     fn new(name: &'static str, uid: Option<u32>) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let mut binary = environment::openshell().to_owned();

@@ -118,6 +118,8 @@ pub struct Event {
     pub reason: Option<&'static str>,
     /// The same for people.
     pub detail: Option<String>,
+    /// How many refusals before this one were left out of the record; the sink says so.
+    pub unlisted: u64,
 }
 
 impl Event {
@@ -138,6 +140,7 @@ impl Event {
             rule: None,
             reason: None,
             detail: None,
+            unlisted: 0,
         }
     }
 

@@ -280,9 +280,12 @@ fn unmapped(event: &Event) -> Value {
     if event.outcome == Outcome::Inference {
         fields.insert("inference".to_owned(), json!(true));
     }
-    if let Activity::Name { unlisted, .. } = &event.activity
-        && *unlisted > 0
-    {
+    let names = match &event.activity {
+        Activity::Name { unlisted, .. } => *unlisted,
+        _ => 0,
+    };
+    let unlisted = event.unlisted.saturating_add(names);
+    if unlisted > 0 {
         fields.insert("unlisted".to_owned(), json!(unlisted));
     }
     json!({"openshell": own})

@@ -155,7 +155,7 @@ async fn exchange(
             tracing::info!(to = %link.to, "a request was broken off: the policy changed");
             Err(Stop::BrokenOff)
         }
-        done = send(link, upstream, session, (head, judged, whole)) => done,
+        done = send((link, upstream), &ask, session, (head, judged, whole)) => done,
     }
 }
 
@@ -234,8 +234,8 @@ fn head(
 
 /// Sends the request and streams the answer back. `whole` is all of its body, where that was collected.
 async fn send(
-    link: &Link,
-    upstream: &Upstream,
+    (link, upstream): (&Link, &Upstream),
+    ask: &Ask,
     session: &mut ServerSession,
     (head, judged, whole): (RequestHeader, Judged, Option<Bytes>),
 ) -> Result<(), Stop> {
@@ -259,7 +259,7 @@ async fn send(
     let frames = websocket.then(Frames::default);
     let sent = whole.is_some();
     let mut pump = Pump { sent, answered: false, frames, content, kept: None };
-    let done = pump.run(link, session, &mut server).await;
+    let done = pump.run(link, ask, session, &mut server).await;
     if let Some(found) = pump.content.as_ref().and_then(Content::findings) {
         link.found(found, about(upstream, session.req_header()));
     }

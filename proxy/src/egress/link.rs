@@ -28,6 +28,7 @@ pub(super) struct Link {
 }
 
 /// Where an admitted connection goes.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation in every decision")]
 pub(super) enum Admitted<'p> {
     /// To where it wanted to go.
     Server(Grant<'p>),
@@ -124,7 +125,7 @@ impl Link {
         if blocked.is_some() {
             event.engine = Engine::Address;
         }
-        event.policy.clone_from(&refusal.policy);
+        event.policy = refusal.policy.as_deref().map(str::to_owned);
         self.put(event, &refusal);
         self.denied(refusal.reason, blocked, What::Connection);
         Err(refusal)
