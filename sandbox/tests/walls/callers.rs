@@ -28,6 +28,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("what_is_no_file_any_more_is_refused", no_file),
     ("another_content_under_a_used_path_is_refused", replaced),
     ("connecting_and_becoming_another_program_helps_nothing", then_exec),
+    ("a_socket_on_which_two_programs_call_connect_is_neithers", handed_on),
     ("a_connection_that_another_program_holds_too_is_refused", shared),
     ("strict_refuses_code_from_where_the_sandbox_can_write", strict),
     ("two_hundred_threads_connect_at_once", many),
@@ -227,6 +228,19 @@ fn then_exec(world: &World) -> Result<(), String> {
             };
             assert!(eventually(is_seen), "it never became another program");
         });
+    })
+}
+
+fn handed_on(world: &World) -> Result<(), String> {
+    alone(|| {
+        let (mut watched, agent) = (Watched::usual(world), agent(world));
+        watched.shell(&format!("cp {agent} /tmp/evil"));
+        for (first, second) in [("/tmp/evil", agent.as_str()), (&agent, "/tmp/evil")] {
+            let found = watched.who(&[first, "probe", "hand-on", TO, second]);
+            assert!(matches!(found, Err(Unidentified::Ambiguous(_))), "{found:?}");
+        }
+        let found = watched.who(&[&agent, "probe", "hand-on", TO, &agent]).unwrap();
+        assert_eq!(found.binary, agent);
     })
 }
 

@@ -15,9 +15,12 @@ use std::{
     process::ExitCode,
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    net::{AddressFamily, SocketType},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 
-use crate::calls::{call, map_code, map_memory, memory_file, name_thread};
+use crate::calls::{call, inherited, map_code, map_memory, memory_file, name_thread};
 
 type Outcome = Result<String, String>;
 
@@ -61,6 +64,8 @@ pub(crate) fn run(name: &str, words: &[&str]) -> ExitCode {
         ("without-a-file", [to]) => without_a_file(to),
         ("under-another-file", [to]) => under_another_file(to),
         ("then-exec", [to]) => then_exec(to),
+        ("hand-on", [to, heir]) => hand_on(to, heir),
+        ("connect-on", [to, descriptor]) => connect_on(to, descriptor),
         ("hand-down", [to, heir @ ..]) => hand_down(to, heir),
         ("wait", []) => wait(),
         ("mapped-code", [to, file]) => mapped_code(to, file),
@@ -458,6 +463,27 @@ fn hand_down(to: &str, heir: &[&str]) -> Outcome {
     let ended = stream.read_to_string(&mut String::new());
     child.kill().and_then(|()| child.wait()).map_err(|error| error.to_string())?;
     ended.map(|_| String::new()).map_err(|error| error.to_string())
+}
+
+/// Fails to connect, and hands the socket on to another program, which does.
+fn hand_on(to: &str, heir: &str) -> Outcome {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)
+        .map_err(|error| error.to_string())?;
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+    if rustix::net::connect(&socket, &nobody) != Err(rustix::io::Errno::CONNREFUSED) {
+        return Err("somebody is there".to_owned());
+    }
+    let descriptor = socket.as_raw_fd().to_string();
+    let words = ["probe", "connect-on", to, &descriptor];
+    Err(std::process::Command::new(heir).args(words).exec().to_string())
+}
+
+fn connect_on(to: &str, descriptor: &str) -> Outcome {
+    let socket = File::from(inherited(descriptor.parse().map_err(|_| "a number".to_owned())?));
+    let to: SocketAddr = to.parse().map_err(|_| "an address".to_owned())?;
+    rustix::net::connect(&socket, &to).map_err(|error| error.to_string())?;
+    rustix::io::read(&socket, &mut [0; 8]).map_err(|error| error.to_string())?;
+    Ok(String::new())
 }
 
 fn wait() -> Outcome {
