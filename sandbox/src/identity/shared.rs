@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::OwnedFd,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -20,7 +20,7 @@ use super::{
     binary::Binaries,
     code::Code,
     diagnosis::{Diagnosis, Socket},
-    holders::Holders,
+    holders::{Holder, Holders},
     process::{Look, Processes, Who, is_gone},
     records::{Record, Records},
 };
@@ -121,7 +121,7 @@ impl Shared {
             let inside = self.inside().map_err(unknown)?;
             let held = inside.holders.now().map_err(unknown)?;
             for holder in held.get(&socket.inode).into_iter().flatten() {
-                inside.must_agree(*holder, &who)?;
+                inside.must_agree(holder, &who)?;
             }
         }
         who.identity()
@@ -134,12 +134,12 @@ impl Shared {
         let holders = held.get(&socket.inode).filter(|_| socket.inode != 0);
         let (first, others) =
             holders.and_then(|holders| holders.split_first()).ok_or(Unidentified::NotFound)?;
-        let caller = inside.processes.lock().caller(*first)?;
+        let caller = inside.processes.lock().caller(first.number)?;
         if self.check == CallerCheck::Code {
             self.code.check(caller.folder())?;
         }
         for other in others {
-            inside.must_agree(*other, caller.who())?;
+            inside.must_agree(other, caller.who())?;
         }
         caller.who().identity()
     }
@@ -186,25 +186,22 @@ impl Shared {
 impl Inside {
     /// # Errors
     /// [`Unidentified::Ambiguous`] when this holder is somebody else.
-    fn must_agree(&self, holder: i32, who: &Who) -> Result<(), Unidentified> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let looked = openat(self.holders.proc(), holder.to_string(), flags, Mode::empty())
-            .and_then(|folder| Ok((Look::at(folder.as_fd())?, folder)));
-        let (look, folder) = match looked {
+    fn must_agree(&self, holder: &Holder, who: &Who) -> Result<(), Unidentified> {
+        let is_caller = holder.number == who.inner;
+        if is_caller && who.is_still_at(holder.folder()) {
+            return Ok(());
+        }
+        let look = match Look::at(holder.folder()) {
             Err(error) if is_gone(error) => return Ok(()),
-            other => other.map_err(unknown)?,
+            look => look.map_err(unknown)?,
         };
-        let agrees = if holder == who.inner {
-            who.runs(&look)
-        } else {
-            match self.processes.lock().caller(holder) {
-                Ok(other) => other.who().agrees_with(who),
-                Err(_) if Look::at(folder.as_fd()).is_err_and(is_gone) => true,
+        if !is_caller {
+            match self.processes.lock().caller(holder.number) {
+                Ok(other) if other.who().agrees_with(who) => return Ok(()),
+                Ok(_) => {}
+                Err(_) if Look::at(holder.folder()).is_err_and(is_gone) => return Ok(()),
                 Err(error) => return Err(error),
             }
-        };
-        if agrees {
-            return Ok(());
         }
         let mut both = [who.path(), look.path()];
         both.sort_unstable();

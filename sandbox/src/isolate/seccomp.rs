@@ -354,7 +354,7 @@ mod tests {
         let asking = bpf::assemble(&asking_rules());
         for call in 0..500_u32 {
             let whole = Call { arch: ARCHITECTURE, number: call, arguments: [3, 8, 0, 0, 0, 0] };
-            let asks = libc::c_long::from(call) == libc::SYS_connect;
+            let asks = c_long::from(call) == libc::SYS_connect;
             let plain = run(&bpf::assemble(&rules()), whole);
             let expected = if asks { libc::SECCOMP_RET_USER_NOTIF } else { plain };
             assert_eq!(run(&asking, whole), expected, "{call}");
