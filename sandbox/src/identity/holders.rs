@@ -26,14 +26,14 @@ const OPEN_MAX: usize = 64;
 /// Where the processes begin in a list of `/proc`, behind some fifty files of the kernel; `self` comes first.
 const PROCESSES_AT: u64 = 256;
 
-/// The sockets of a sandbox with the processes that hold them.
-pub(super) type Held = HashMap<u64, Vec<Arc<Holder>>>;
+/// The sockets of a sandbox with the processes that hold them, as the sandbox counts.
+pub(super) type Held = HashMap<u64, Vec<i32>>;
 
 /// A process, through folders that answer nothing once it has ended, whoever has its number by then.
 #[derive(Debug)]
 pub(super) struct Holder {
     /// As the sandbox counts.
-    pub(super) number: i32,
+    number: i32,
     folder: OwnedFd,
     list: OwnedFd,
 }
@@ -62,6 +62,15 @@ impl Holders {
     /// `proc` is the `/proc` of the sandbox.
     pub(super) fn new(proc: OwnedFd) -> Self {
         Self { proc, scanner: Mutex::default() }
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// `ENOENT` when it has ended.
+    pub(super) fn holder(&self, number: i32) -> Result<Arc<Holder>, Errno> {
+        let open = self.scanner.lock().open.get(&number).map(Arc::clone);
+        open.map_or_else(|| Holder::open(&self.proc, number).map(Arc::new), Ok)
     }
 
     /// How long the last scan took.
@@ -101,11 +110,15 @@ impl Scanner {
                 }
                 self.open.remove(&process);
             }
-            // Whoever ends meanwhile holds nothing; who hides is said above.
-            let Ok(holder) = Holder::open(proc, process) else { continue };
-            let holder = Arc::new(holder);
-            if holder.read(&mut held).is_ok() && self.open.len() <= OPEN_MAX {
-                self.open.insert(process, holder);
+            match Holder::open(proc, process) {
+                Ok(holder) => {
+                    if holder.read(&mut held).is_ok() && self.open.len() <= OPEN_MAX {
+                        self.open.insert(process, Arc::new(holder));
+                    }
+                }
+                // It has ended and holds nothing, or hides, as is said above.
+                Err(Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(held)
@@ -127,15 +140,15 @@ impl Holder {
 
     /// # Errors
     /// When it has ended.
-    fn read(self: &Arc<Self>, held: &mut Held) -> Result<(), Errno> {
+    fn read(&self, held: &mut Held) -> Result<(), Errno> {
         each_entry(self.list.as_fd(), 0, |name| {
             let Some(inode) = number(name).and_then(|number| socket_at(self.list.as_fd(), number))
             else {
                 return;
             };
             let holders = held.entry(inode).or_default();
-            if holders.last().is_none_or(|last| last.number != self.number) {
-                holders.push(Arc::clone(self));
+            if holders.last() != Some(&self.number) {
+                holders.push(self.number);
             }
         })
     }
@@ -198,8 +211,7 @@ mod tests {
         let inode = rustix::fs::fstat(&socket).unwrap().st_ino;
         let held = holders().now().unwrap();
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        let holders: Vec<i32> = held[&inode].iter().map(|holder| holder.number).collect();
-        assert_eq!(holders, [own]);
+        assert_eq!(held.get(&inode), Some(&vec![own]));
     }
 
     #[test]

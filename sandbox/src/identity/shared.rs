@@ -20,7 +20,7 @@ use super::{
     binary::Binaries,
     code::Code,
     diagnosis::{Diagnosis, Socket},
-    holders::{Holder, Holders},
+    holders::Holders,
     process::{Look, Processes, Who, is_gone},
     records::{Record, Records},
 };
@@ -121,7 +121,7 @@ impl Shared {
             let inside = self.inside().map_err(unknown)?;
             let held = inside.holders.now().map_err(unknown)?;
             for holder in held.get(&socket.inode).into_iter().flatten() {
-                inside.must_agree(holder, &who)?;
+                inside.must_agree(*holder, &who)?;
             }
         }
         who.identity()
@@ -134,12 +134,12 @@ impl Shared {
         let holders = held.get(&socket.inode).filter(|_| socket.inode != 0);
         let (first, others) =
             holders.and_then(|holders| holders.split_first()).ok_or(Unidentified::NotFound)?;
-        let caller = inside.processes.lock().caller(first.number)?;
+        let caller = inside.processes.lock().caller(*first)?;
         if self.check == CallerCheck::Code {
             self.code.check(caller.folder())?;
         }
         for other in others {
-            inside.must_agree(other, caller.who())?;
+            inside.must_agree(*other, caller.who())?;
         }
         caller.who().identity()
     }
@@ -186,8 +186,12 @@ impl Shared {
 impl Inside {
     /// # Errors
     /// [`Unidentified::Ambiguous`] when this holder is somebody else.
-    fn must_agree(&self, holder: &Holder, who: &Who) -> Result<(), Unidentified> {
-        let is_caller = holder.number == who.inner;
+    fn must_agree(&self, number: i32, who: &Who) -> Result<(), Unidentified> {
+        let holder = match self.holders.holder(number) {
+            Err(error) if is_gone(error) => return Ok(()),
+            holder => holder.map_err(unknown)?,
+        };
+        let is_caller = number == who.inner;
         if is_caller && who.is_still_at(holder.folder()) {
             return Ok(());
         }
@@ -196,7 +200,7 @@ impl Inside {
             look => look.map_err(unknown)?,
         };
         if !is_caller {
-            match self.processes.lock().caller(holder.number) {
+            match self.processes.lock().caller(number) {
                 Ok(other) if other.who().agrees_with(who) => return Ok(()),
                 Ok(_) => {}
                 Err(_) if Look::at(holder.folder()).is_err_and(is_gone) => return Ok(()),
