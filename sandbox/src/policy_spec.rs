@@ -13,7 +13,7 @@ use policy::{
     model::{Filesystem, Landlock, Process},
 };
 
-use crate::spec::{Compatibility, Spec, Workspace};
+use crate::spec::{CallerCheck, Compatibility, Spec, Workspace};
 
 /// Where the sandbox's own files are inside: working folder and home.
 pub const WORKSPACE: &str = "/sandbox";
@@ -23,6 +23,9 @@ const AGENT: &str = "sandbox";
 const LOGS: &str = "/var/log";
 /// What every policy may read without listing it, where the host has it.
 const BASELINE: [&str; 3] = ["/usr", "/lib", "/app"];
+
+/// How callers of a sandbox with a proxy are known: as they were at `connect()`.
+pub(crate) const CALLERS: CallerCheck = CallerCheck::Executable;
 
 /// What a sandbox has beside its policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +65,7 @@ impl Spec {
             workspace: Some(Workspace { folder: setting.workspace, at: WORKSPACE.into() }),
             scratch: vec![LOGS.into()],
             hidden: setting.hidden,
+            callers: CALLERS,
             ..Self::default()
         }
     }

@@ -47,8 +47,33 @@ pub struct Record {
     pub labels: BTreeMap<String, String>,
     /// Where inference goes: an address, or `unix:PATH`.
     pub router: Option<String>,
+    /// How the network outside is reached.
+    pub upstream: Upstream,
     /// When it was made, in seconds since 1970.
     pub created: u64,
+}
+
+/// How the supervisor reaches servers: what the operator of this network asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Upstream {
+    /// Authorities that servers may be vouched for by, besides those of the system, as PEM.
+    pub ca_pem: Option<String>,
+    /// The proxy that connections to the outside are made through.
+    pub proxy: Option<ProxyUrl>,
+    /// What is reached without it, as `NO_PROXY` writes it.
+    pub no_proxy: String,
+}
+
+/// The URL of a proxy. It may hold a password, so nothing prints it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProxyUrl(pub String);
+
+impl std::fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProxyUrl(…)")
+    }
 }
 
 /// How a sandbox is doing.

@@ -100,7 +100,9 @@ fn no_policy_leads_to_this_machine_its_metadata_or_a_private_network_by_accident
         ("d", "host: mixed.test, port: 80, allowed_ips: [\"198.18.0.0/24\"]"),
     ];
     let blocks = blocks.map(|(name, endpoint)| {
-        format!("  {name}:\n    endpoints: [{{{endpoint}}}]\n    binaries: [{{path: /usr/bin/curl}}]\n")
+        format!(
+            "  {name}:\n    endpoints: [{{{endpoint}}}]\n    binaries: [{{path: /usr/bin/curl}}]\n"
+        )
     });
     site.create(&policy(&blocks.concat()));
     for host in ["loopback.test", "metadata.test", "private.test", "mixed.test"] {
@@ -211,7 +213,8 @@ fn https_is_looked_into_with_the_sandboxes_own_authority() {
         Script::json(200, &serde_json::json!({"target": seen.target}))
     });
     let _front = site.tls("allowed.test", &inner);
-    let rules = "host: allowed.test, port: 443, protocol: rest, enforcement: enforce, access: read-only";
+    let rules =
+        "host: allowed.test, port: 443, protocol: rest, enforcement: enforce, access: read-only";
     site.create(&policy(&curl("secure", rules)));
     assert_eq!(site.json("https://allowed.test/a?b=c")["target"], "/a?b=c");
     assert_eq!(site.json("--http1.1 https://allowed.test/one")["target"], "/one");
@@ -264,7 +267,10 @@ fn a_tightened_policy_ends_what_it_no_longer_allows() {
     drop(site.shell(reading).expect(0));
     let _ = listener.wait_for(1);
     let file = site.policy(&policy(&curl("one", "host: other.test, port: 80")));
-    drop(site.openshell(&["policy", "set", "s", "--policy", file.to_str().unwrap(), "--wait"]).expect(0));
+    drop(
+        site.openshell(&["policy", "set", "s", "--policy", file.to_str().unwrap(), "--wait"])
+            .expect(0),
+    );
     let _left = listener.wait_for_leave();
     assert!(begun.elapsed().as_secs() < 50, "it was not curl that gave up");
 }

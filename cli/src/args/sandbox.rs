@@ -84,6 +84,15 @@ pub(crate) struct CreateArgs {
     /// The key that the router knows sandboxes by, as `router run --sandbox-key` has it
     #[arg(long, value_name = "FILE", env = "OPENSHELL_SANDBOX_KEY")]
     pub(crate) sandbox_key: Option<PathBuf>,
+    /// PEM file of authorities that servers may be vouched for by, besides those of the system
+    #[arg(long, value_name = "FILE", env = "OPENSHELL_UPSTREAM_CA")]
+    pub(crate) upstream_ca: Option<PathBuf>,
+    /// The proxy of this network that the sandbox's connections go through: http://[USER:PASSWORD@]HOST[:PORT]
+    #[arg(long, value_name = "URL", env = "OPENSHELL_UPSTREAM_PROXY", hide_env_values = true)]
+    pub(crate) upstream_proxy: Option<String>,
+    /// What is reached without it, as NO_PROXY writes it
+    #[arg(long, value_name = "LIST", env = "OPENSHELL_UPSTREAM_NO_PROXY", default_value = "")]
+    pub(crate) upstream_no_proxy: String,
     #[command(flatten)]
     pub(crate) tty: TtyArgs,
     /// Command to run after "--" (defaults to an interactive shell); it is kept for restarts

@@ -14,19 +14,41 @@ use std::{
 
 use parking_lot::Mutex;
 use rustix::{
-    fs::{Mode, OFlags, RawDir, openat, readlinkat_raw},
+    fs::{Mode, OFlags, RawDir, SeekFrom, openat, readlinkat_raw, seek},
     io::Errno,
 };
 
 const ENTRIES_BYTES: usize = 8192;
+/// The first process is ours and holds nothing of the others; it cannot be reached from inside.
+const FIRST: i32 = 1;
+/// The most processes that are kept open from one scan to the next, two descriptors each.
+const OPEN_MAX: usize = 64;
+/// Where the processes begin in a list of `/proc`, behind some fifty files of the kernel; `self` comes first.
+const PROCESSES_AT: u64 = 256;
 
-/// The sockets of a sandbox with the processes that hold them, as the sandbox counts them.
+/// The sockets of a sandbox with the processes that hold them, as the sandbox counts.
 pub(super) type Held = HashMap<u64, Vec<i32>>;
+
+/// A process, through folders that answer nothing once it has ended, whoever has its number by then.
+#[derive(Debug)]
+pub(super) struct Holder {
+    /// As the sandbox counts.
+    number: i32,
+    folder: OwnedFd,
+    list: OwnedFd,
+}
 
 #[derive(Debug)]
 pub(super) struct Holders {
     proc: OwnedFd,
-    latest: Mutex<Option<Scan>>,
+    scanner: Mutex<Scanner>,
+}
+
+/// Processes that stay open save half of the time that a scan of few of them takes.
+#[derive(Debug, Default)]
+struct Scanner {
+    open: HashMap<i32, Arc<Holder>>,
+    latest: Option<Scan>,
 }
 
 #[derive(Debug)]
@@ -39,16 +61,21 @@ struct Scan {
 impl Holders {
     /// `proc` is the `/proc` of the sandbox.
     pub(super) fn new(proc: OwnedFd) -> Self {
-        Self { proc, latest: Mutex::new(None) }
+        Self { proc, scanner: Mutex::default() }
     }
 
-    pub(super) fn proc(&self) -> BorrowedFd<'_> {
-        self.proc.as_fd()
+    /// One of them.
+    ///
+    /// # Errors
+    /// `ENOENT` when it has ended.
+    pub(super) fn holder(&self, number: i32) -> Result<Arc<Holder>, Errno> {
+        let open = self.scanner.lock().open.get(&number).map(Arc::clone);
+        open.map_or_else(|| Holder::open(&self.proc, number).map(Arc::new), Ok)
     }
 
     /// How long the last scan took.
     pub(super) fn took(&self) -> Option<Duration> {
-        Some(self.latest.try_lock()?.as_ref()?.took)
+        Some(self.scanner.try_lock()?.latest.as_ref()?.took)
     }
 
     /// Who holds what, by a scan that began after this call did.
@@ -57,58 +84,104 @@ impl Holders {
     /// Those of reading `/proc`.
     pub(super) fn now(&self) -> Result<Arc<Held>, Errno> {
         let asked = Instant::now();
-        let mut latest = self.latest.lock();
-        if let Some(scan) = latest.as_ref()
+        let mut scanner = self.scanner.lock();
+        if let Some(scan) = &scanner.latest
             && scan.began >= asked
         {
             return Ok(Arc::clone(&scan.held));
         }
         let began = Instant::now();
-        let held = Arc::new(scan(&self.proc)?);
-        *latest = Some(Scan { began, took: began.elapsed(), held: Arc::clone(&held) });
+        let held = Arc::new(scanner.scan(&self.proc)?);
+        scanner.latest = Some(Scan { began, took: began.elapsed(), held: Arc::clone(&held) });
         Ok(held)
     }
 }
 
-fn scan(proc: &OwnedFd) -> Result<Held, Errno> {
-    let mut held = Held::new();
-    each_number(proc.as_fd(), ".", |process| {
-        let list = format!("{process}/fd");
-        // Whoever ends meanwhile holds nothing; who hides is said above.
-        let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(folder) = openat(proc, list, folder, Mode::empty()) else { return };
-        let whole = each_number(folder.as_fd(), "", |descriptor| {
-            if let Some(inode) = socket_at(folder.as_fd(), descriptor) {
-                let holders = held.entry(inode).or_default();
-                if holders.last() != Some(&process) {
-                    holders.push(process);
+impl Scanner {
+    fn scan(&mut self, proc: &OwnedFd) -> Result<Held, Errno> {
+        let mut held = Held::new();
+        if self.open.len() > OPEN_MAX {
+            self.open.clear();
+        }
+        for process in processes(proc)? {
+            if let Some(holder) = self.open.get(&process) {
+                if holder.read(&mut held).is_ok() {
+                    continue;
                 }
+                self.open.remove(&process);
             }
-        });
-        // It ended in between.
-        whole.ok();
-    })?;
-    Ok(held)
+            match Holder::open(proc, process) {
+                Ok(holder) => {
+                    if holder.read(&mut held).is_ok() && self.open.len() <= OPEN_MAX {
+                        self.open.insert(process, Arc::new(holder));
+                    }
+                }
+                // It has ended and holds nothing, or hides, as is said above.
+                Err(Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(held)
+    }
 }
 
-/// Calls `act` with every entry of a folder that is a number.
-fn each_number(at: BorrowedFd<'_>, below: &str, mut act: impl FnMut(i32)) -> Result<(), Errno> {
+impl Holder {
+    fn open(proc: &OwnedFd, number: i32) -> Result<Self, Errno> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(proc, number.to_string(), flags | OFlags::PATH, Mode::empty())?;
+        let list = openat(&folder, "fd", flags | OFlags::RDONLY, Mode::empty())?;
+        Ok(Self { number, folder, list })
+    }
+
+    /// Its folder of `/proc`.
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
+    /// # Errors
+    /// When it has ended.
+    fn read(&self, held: &mut Held) -> Result<(), Errno> {
+        each_entry(self.list.as_fd(), 0, |name| {
+            let Some(inode) = number(name).and_then(|number| socket_at(self.list.as_fd(), number))
+            else {
+                return;
+            };
+            let holders = held.entry(inode).or_default();
+            if holders.last() != Some(&self.number) {
+                holders.push(self.number);
+            }
+        })
+    }
+}
+
+/// The processes of a sandbox but for the first.
+fn processes(proc: &OwnedFd) -> Result<Vec<i32>, Errno> {
+    let mut found = Vec::new();
+    // Where they begin is the kernel's own affair, so that they are all there is seen by what comes before them.
+    let mut is_whole = false;
+    for from in [PROCESSES_AT, 0] {
+        if !is_whole {
+            found.clear();
+            each_entry(proc.as_fd(), from, |name| {
+                is_whole |= name == b"self";
+                found.extend(number(name).filter(|number| *number != FIRST));
+            })?;
+        }
+    }
+    Ok(found)
+}
+
+fn number(name: &[u8]) -> Option<i32> {
+    str::from_utf8(name).ok()?.parse().ok()
+}
+
+/// Calls `act` with the name of every entry of a folder from a position on.
+fn each_entry(folder: BorrowedFd<'_>, from: u64, mut act: impl FnMut(&[u8])) -> Result<(), Errno> {
     let mut buffer = [MaybeUninit::uninit(); ENTRIES_BYTES];
-    let own;
-    let folder = if below.is_empty() {
-        at
-    } else {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        own = openat(at, below, flags, Mode::empty())?;
-        own.as_fd()
-    };
+    seek(folder, SeekFrom::Start(from))?;
     let mut entries = RawDir::new(folder, &mut buffer);
     while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if let Some(number) = str::from_utf8(name).ok().and_then(|name| name.parse().ok()) {
-            act(number);
-        }
+        act(entry?.file_name().to_bytes());
     }
     Ok(())
 }
@@ -139,6 +212,23 @@ mod tests {
         let held = holders().now().unwrap();
         let own = rustix::process::getpid().as_raw_nonzero().get();
         assert_eq!(held.get(&inode), Some(&vec![own]));
+    }
+
+    #[test]
+    fn every_process_is_listed_wherever_they_begin() {
+        let proc: OwnedFd = std::fs::File::open("/proc").unwrap().into();
+        let found = processes(&proc).unwrap();
+        let listed: Vec<i32> = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| number(entry.unwrap().file_name().as_encoded_bytes()))
+            .filter(|number| *number != FIRST)
+            .collect();
+        // Others come and go meanwhile; who is there before and after is in both.
+        let before = processes(&proc).unwrap();
+        let missing: Vec<_> =
+            listed.iter().filter(|one| before.contains(one) && !found.contains(one)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(found.contains(&rustix::process::getpid().as_raw_nonzero().get()));
     }
 
     #[test]

@@ -58,9 +58,9 @@ impl Who {
         &self.own.look.path
     }
 
-    /// Whether it runs the file in this folder of `/proc` too.
-    pub(super) fn runs(&self, look: &Look) -> bool {
-        self.own.look == *look
+    /// Whether the process behind a folder of `/proc` runs the same.
+    pub(super) fn is_still_at(&self, process: BorrowedFd<'_>) -> bool {
+        self.own.look.is_same(process)
     }
 
     /// Whether [`Who::identity`] answers at once.

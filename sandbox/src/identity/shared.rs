@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::OwnedFd,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -186,25 +186,26 @@ impl Shared {
 impl Inside {
     /// # Errors
     /// [`Unidentified::Ambiguous`] when this holder is somebody else.
-    fn must_agree(&self, holder: i32, who: &Who) -> Result<(), Unidentified> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let looked = openat(self.holders.proc(), holder.to_string(), flags, Mode::empty())
-            .and_then(|folder| Ok((Look::at(folder.as_fd())?, folder)));
-        let (look, folder) = match looked {
+    fn must_agree(&self, number: i32, who: &Who) -> Result<(), Unidentified> {
+        let holder = match self.holders.holder(number) {
             Err(error) if is_gone(error) => return Ok(()),
-            other => other.map_err(unknown)?,
+            holder => holder.map_err(unknown)?,
         };
-        let agrees = if holder == who.inner {
-            who.runs(&look)
-        } else {
-            match self.processes.lock().caller(holder) {
-                Ok(other) => other.who().agrees_with(who),
-                Err(_) if Look::at(folder.as_fd()).is_err_and(is_gone) => true,
+        let is_caller = number == who.inner;
+        if is_caller && who.is_still_at(holder.folder()) {
+            return Ok(());
+        }
+        let look = match Look::at(holder.folder()) {
+            Err(error) if is_gone(error) => return Ok(()),
+            look => look.map_err(unknown)?,
+        };
+        if !is_caller {
+            match self.processes.lock().caller(number) {
+                Ok(other) if other.who().agrees_with(who) => return Ok(()),
+                Ok(_) => {}
+                Err(_) if Look::at(holder.folder()).is_err_and(is_gone) => return Ok(()),
                 Err(error) => return Err(error),
             }
-        };
-        if agrees {
-            return Ok(());
         }
         let mut both = [who.path(), look.path()];
         both.sort_unstable();

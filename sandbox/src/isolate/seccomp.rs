@@ -17,12 +17,8 @@ use crate::{spec::CallerCheck, sys};
 /// Those of seccomp(2).
 pub(crate) fn install(callers: CallerCheck) -> io::Result<Option<OwnedFd>> {
     if callers.are_known() {
-        let mut asking = rules();
-        // Every way to a TCP connection: fast open, the other one, is refused below. The kind of socket is not to be seen
-        // here, so the others wait too, for as long as it takes to look.
-        asking.push(rule(libc::SYS_connect, [], Answer::Ask));
         // Refused in a container that has a listener of its own: the kernel has one for a process.
-        if let Ok(listener) = sys::install_filter_with_listener(&bpf::assemble(&asking)) {
+        if let Ok(listener) = sys::install_filter_with_listener(&bpf::assemble(&asking_rules())) {
             return Ok(Some(listener));
         }
     }
@@ -45,6 +41,14 @@ fn rules() -> Vec<Rule> {
     rules.extend(namespaces());
     rules.extend(sockets());
     rules.extend(arguments());
+    rules
+}
+
+/// The same, with a question before each `connect()`: the only way to a TCP connection, as fast open is refused below. The
+/// kind of socket is not to be seen here, so the others wait too, for as long as it takes to look.
+fn asking_rules() -> Vec<Rule> {
+    let mut rules = rules();
+    rules.push(rule(libc::SYS_connect, [], Answer::Ask));
     rules
 }
 
@@ -343,6 +347,19 @@ mod tests {
         );
         assert_eq!(answer(libc::SYS_prlimit64, [0, 4, 1 << 32, 0, 0, 0]), PRETENDED.code());
         assert_eq!(answer(libc::SYS_prlimit64, [0, 7, 0x7fff_0000_1000, 0, 0, 0]), ALLOW);
+    }
+
+    #[test]
+    fn a_question_comes_before_connect_and_changes_nothing_else() {
+        let asking = bpf::assemble(&asking_rules());
+        for call in 0..500_u32 {
+            let whole = Call { arch: ARCHITECTURE, number: call, arguments: [3, 8, 0, 0, 0, 0] };
+            let asks = c_long::from(call) == libc::SYS_connect;
+            let plain = run(&bpf::assemble(&rules()), whole);
+            let expected = if asks { libc::SECCOMP_RET_USER_NOTIF } else { plain };
+            assert_eq!(run(&asking, whole), expected, "{call}");
+            assert!(!asks || plain == ALLOW);
+        }
     }
 
     #[test]

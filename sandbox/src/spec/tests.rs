@@ -39,6 +39,7 @@ fn what_is_wrong_is_named() {
         (r#"{"limits":{"memory_bytes":1000}}"#, "memory_bytes of 1000 is too small"),
         (r#"{"limits":{"cpu_percent":0}}"#, "too small"),
         (r#"{"landlock":"maybe"}"#, "best_effort"),
+        (r#"{"callers":"known"}"#, "executable"),
         (r#"{"surprise":1}"#, "surprise"),
     ] {
         let found = error(json);

@@ -9,14 +9,20 @@ use http::HeaderValue;
 use policy::{Policy, PolicyFile};
 use proxy::{
     audit::{AuditOptions, Sink},
-    egress::{Authority, Egress, Ends, InferenceTarget, RouterAddress, Settings},
+    egress::{
+        Authority, Egress, Ends, InferenceTarget, RouterAddress, Settings,
+        dial::Dialer,
+        resolve::System,
+        upstream_proxy::{UpstreamProxy, UpstreamProxyError},
+    },
 };
 use serde_json::Value;
 
 use crate::{
-    CallerCheck, Callers, Sandbox,
+    Callers, Sandbox,
     control::Failed,
-    state::{Folder, Record},
+    policy_spec::CALLERS,
+    state::{Folder, Record, Upstream},
 };
 
 /// What the sandbox reaches.
@@ -44,12 +50,12 @@ impl Network {
         let sockets =
             sandbox.take_sockets().ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
         let watch = sandbox.take_watch();
-        let callers =
-            Callers::new(sockets.diagnosis, watch, sandbox.process(), CallerCheck::default())
-                .map_err(|error| {
-                    let hint = "its process must be shown in /proc of the supervisor";
-                    Failed::new(format!("callers cannot be known: {error}"), hint)
-                })?;
+        let callers = Callers::new(sockets.diagnosis, watch, sandbox.process(), CALLERS).map_err(
+            |error| {
+                let hint = "its process must be shown in /proc of the supervisor";
+                Failed::new(format!("callers cannot be known: {error}"), hint)
+            },
+        )?;
         let policy = Arc::new(Policy::new(policy));
         let options = AuditOptions { file: Some(folder.audit()), ..AuditOptions::default() };
         let audit = Sink::open(&options).map(Arc::new).map_err(|error| {
@@ -59,6 +65,8 @@ impl Network {
         let mut settings =
             Settings::new(&record.name, policy, Arc::new(callers), authority, on_record);
         settings.revision = version;
+        settings.extra_ca_pem.clone_from(&record.upstream.ca_pem);
+        settings.dial = dialer(&record.upstream)?;
         settings.inference = record.router.as_deref().map(|at| target(at, folder)).transpose()?;
         let ends = Ends {
             proxy: sockets.proxy,
@@ -88,6 +96,18 @@ impl Network {
     pub(super) fn finish(&self) {
         self.audit.finish();
     }
+}
+
+/// Who dials, through the proxy of the operator where there is one.
+fn dialer(upstream: &Upstream) -> Result<Dialer, Failed> {
+    let Some(proxy) = &upstream.proxy else { return Ok(Dialer::default()) };
+    let wrong = |why: UpstreamProxyError| {
+        let hint = "write it as http://[USER:PASSWORD@]HOST[:PORT], exceptions as NO_PROXY does";
+        Failed::new(format!("the upstream proxy cannot be used: {why}"), hint)
+    };
+    let proxy: UpstreamProxy = proxy.0.parse().map_err(wrong)?;
+    let proxy = proxy.without(&upstream.no_proxy).map_err(wrong)?;
+    Ok(Dialer::new(Arc::new(System::default()), Some(proxy)))
 }
 
 /// The router at this address, which knows the sandbox by its token. Without one, it is a caller like any other.

@@ -28,7 +28,9 @@ pub(crate) const CHECKS: &[Check] = &[
     ("what_is_no_file_any_more_is_refused", no_file),
     ("another_content_under_a_used_path_is_refused", replaced),
     ("connecting_and_becoming_another_program_helps_nothing", then_exec),
+    ("a_socket_on_which_two_programs_call_connect_is_neithers", handed_on),
     ("a_connection_that_another_program_holds_too_is_refused", shared),
+    ("a_crowd_hides_nobody", crowd),
     ("strict_refuses_code_from_where_the_sandbox_can_write", strict),
     ("two_hundred_threads_connect_at_once", many),
     ("a_caller_killed_while_it_waits_disturbs_nobody", killed_caller),
@@ -230,6 +232,19 @@ fn then_exec(world: &World) -> Result<(), String> {
     })
 }
 
+fn handed_on(world: &World) -> Result<(), String> {
+    alone(|| {
+        let (mut watched, agent) = (Watched::usual(world), agent(world));
+        watched.shell(&format!("cp {agent} /tmp/evil"));
+        for (first, second) in [("/tmp/evil", agent.as_str()), (&agent, "/tmp/evil")] {
+            let found = watched.who(&[first, "probe", "hand-on", TO, second]);
+            assert!(matches!(found, Err(Unidentified::Ambiguous(_))), "{found:?}");
+        }
+        let found = watched.who(&[&agent, "probe", "hand-on", TO, &agent]).unwrap();
+        assert_eq!(found.binary, agent);
+    })
+}
+
 fn shared(world: &World) -> Result<(), String> {
     alone(|| {
         let (mut watched, agent) = (Watched::usual(world), agent(world));
@@ -248,6 +263,30 @@ fn shared(world: &World) -> Result<(), String> {
             let waits = || heir().is_some_and(|heir| cmdline(heir).contains("wait"));
             assert!(eventually(waits), "there is no heir");
             assert_eq!(watched.identify(stream).unwrap().binary, agent);
+        });
+    })
+}
+
+/// More processes than are kept open from one look to the next.
+fn crowd(world: &World) -> Result<(), String> {
+    const CROWD: usize = 150;
+    alone(|| {
+        let (mut watched, agent) = (Watched::usual(world), agent(world));
+        let command = format!("for i in $(seq {CROWD}); do sleep 100 & done; wait");
+        let program = watched.sandbox.program(["/bin/sh", "-c", &command].map(Into::into).to_vec());
+        let null = fs::File::open("/dev/null").unwrap();
+        watched.sandbox.run(program, Stdio::Descriptors([null.as_fd(); 3])).unwrap();
+        let init = watched.sandbox.process().as_raw_nonzero().get();
+        let size = || children(init).first().map_or(0, |first| children(*first).len());
+        assert!(eventually(|| size() == CROWD), "{} are there", size());
+        for _ in 0..3 {
+            let found = watched.who(&[&agent, "probe", "connect", TO]).unwrap();
+            assert_eq!(found.binary, agent);
+        }
+        let words = [&agent, "probe", "hand-down", TO, "/bin/sleep", "100"];
+        watched.judge(&words, |watched, stream| {
+            let is_seen = || matches!(watched.identify(stream), Err(Unidentified::Ambiguous(_)));
+            assert!(eventually(is_seen), "the other holder is not seen");
         });
     })
 }

@@ -6,7 +6,7 @@ use std::{
     ffi::CStr,
     fs::File,
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _},
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     process::ExitCode,
 };
 
@@ -72,6 +72,12 @@ pub(crate) fn memory_file(name: &CStr) -> io::Result<File> {
     let raw = call(libc::SYS_memfd_create, [name.as_ptr().addr() as u64, 0, 0, 0, 0, 0])?;
     // SAFETY: the descriptor is new, so nobody else owns it.
     Ok(unsafe { File::from_raw_fd(i32::try_from(raw).unwrap()) })
+}
+
+/// A descriptor that this program was started with.
+pub(crate) fn inherited(raw: i32) -> OwnedFd {
+    // SAFETY: nothing else in this program knows of it.
+    unsafe { OwnedFd::from_raw_fd(raw) }
 }
 
 const PAGE: u64 = 4096;

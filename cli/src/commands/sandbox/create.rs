@@ -13,7 +13,7 @@ use sandbox::{
     Main, WORKSPACE,
     control::{Request, client::Supervisor},
     policies::Policies,
-    state::{Folder, Record, is_name, now},
+    state::{Folder, ProxyUrl, Record, Upstream, is_name, now},
 };
 
 use super::{block_on, files, heard, home, life, names, programs, spawn, terminal};
@@ -37,6 +37,7 @@ pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
         environment: args.env.iter().cloned().collect(),
         labels: args.label.iter().cloned().collect(),
         router: args.router.clone(),
+        upstream: upstream(args)?,
         created: now(),
     };
     let (name, folder) = make(args.name.as_deref(), &record)?;
@@ -64,6 +65,18 @@ fn policy_text(path: Option<&Path>) -> Result<String, Failure> {
     crate::commands::policy::warn(path, &notices);
     let text = std::fs::read_to_string(path);
     Ok(text.with_context(|| format!("cannot read {}", path.display()))?)
+}
+
+/// How the network outside is reached.
+fn upstream(args: &CreateArgs) -> Result<Upstream, Failure> {
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    Ok(Upstream {
+        ca_pem: args.upstream_ca.as_ref().map(read).transpose()?,
+        proxy: args.upstream_proxy.clone().map(ProxyUrl),
+        no_proxy: args.upstream_no_proxy.clone(),
+    })
 }
 
 /// What is to be uploaded, and where to.
@@ -118,8 +131,8 @@ fn make(asked: Option<&str>, record: &Record) -> Result<(String, Folder), Failur
 /// Gives the supervisor what proves to the router which sandbox it is.
 fn prove(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure> {
     let Some(path) = &args.sandbox_key else { return Ok(()) };
-    let key = SandboxKey::open(path)
-        .with_context(|| format!("cannot use the key {}", path.display()))?;
+    let key =
+        SandboxKey::open(path).with_context(|| format!("cannot use the key {}", path.display()))?;
     let token = key
         .mint(name, now().saturating_add(TOKEN_VALID_SECONDS))
         .ok_or_else(|| Failure::new(format!("no token can be made for {name}")))?;
