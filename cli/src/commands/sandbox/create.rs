@@ -118,8 +118,8 @@ fn make(asked: Option<&str>, record: &Record) -> Result<(String, Folder), Failur
 /// Gives the supervisor what proves to the router which sandbox it is.
 fn prove(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure> {
     let Some(path) = &args.sandbox_key else { return Ok(()) };
-    let key = SandboxKey::open(path)
-        .with_context(|| format!("cannot use the key {}", path.display()))?;
+    let key =
+        SandboxKey::open(path).with_context(|| format!("cannot use the key {}", path.display()))?;
     let token = key
         .mint(name, now().saturating_add(TOKEN_VALID_SECONDS))
         .ok_or_else(|| Failure::new(format!("no token can be made for {name}")))?;
