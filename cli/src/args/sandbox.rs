@@ -90,8 +90,14 @@ pub(crate) struct CreateArgs {
     /// The proxy of this network that the sandbox's connections go through: http://[USER:PASSWORD@]HOST[:PORT]
     #[arg(long, value_name = "URL", env = "OPENSHELL_UPSTREAM_PROXY", hide_env_values = true)]
     pub(crate) upstream_proxy: Option<String>,
-    /// What is reached without it, as NO_PROXY writes it
-    #[arg(long, value_name = "LIST", env = "OPENSHELL_UPSTREAM_NO_PROXY", default_value = "")]
+    /// What is reached without it, as `NO_PROXY` writes it
+    #[arg(
+        long,
+        value_name = "LIST",
+        env = "OPENSHELL_UPSTREAM_NO_PROXY",
+        default_value = "",
+        help = "What is reached without it, as NO_PROXY writes it"
+    )]
     pub(crate) upstream_no_proxy: String,
     #[command(flatten)]
     pub(crate) tty: TtyArgs,
