@@ -6,7 +6,10 @@
 //!    was meant to go; `head` and `sniff` say what the first bytes are.
 //! 3. `link` knows who is calling and where to, asks the policy, and records the answer before any byte flows.
 //! 4. `tunnel` carries what is allowed: spliced bytes, or TLS that `tls` ends with a certificate of `authority`.
-//! 5. `inspect` reads every request on it and `ask` asks about it; `forward` carries one request and its answer over `upstream`.
+//! 5. `inspect` reads every request on it and `ask` asks about it, with what `operation` finds in its body; `forward` carries one
+//!    request and its answer over `upstream`.
+//! 6. `content` works on what is carried: [`scrutiny`] looks for sensitive data, [`credentials`] puts secrets in, [`sigv4`] signs,
+//!    [`reflect`] hides secrets that come back.
 //!
 //! Not here: who is calling (`sandbox`), what a policy says (`policy`), which model answers (the router).
 //!
@@ -16,8 +19,10 @@
 mod accept;
 mod ask;
 mod authority;
+mod body;
 mod caller;
 mod captured;
+mod content;
 pub mod credentials;
 pub mod dial;
 mod event;

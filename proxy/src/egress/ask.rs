@@ -2,18 +2,23 @@
 //!
 //! Invariant: the answer goes on record before the request is sent.
 
+use bytes::Bytes;
 use domain::Destination;
 use http::{HeaderMap, Method, header};
 use pingora::{http::RequestHeader, protocols::http::ServerSession};
 use policy::{
-    Because, CanonicalPath, EncodedSlash, Grant, Operation, Protocol, Query, Request,
-    RequestVerdict,
+    Because, CanonicalPath, EncodedSlash, Grant, Protocol, Query, Request, RequestVerdict,
+    model::Endpoint,
 };
 
 use super::{
+    body,
+    content::Terms,
+    credentials::veiled,
     event::{Engine, Event, Outcome},
     inspect::{self, authority_of},
     link::{About, Link},
+    operation::{self, Found, Message},
     refusal::{Asked, Refusal},
     service::Snapshot,
     upstream::Upstream,
@@ -26,12 +31,16 @@ pub(super) struct Ask {
     path: String,
     query: Option<String>,
     websocket: bool,
+    /// What it asks for in its body.
+    found: Found,
 }
 
 /// A request that may be sent.
 pub(super) struct Judged {
     /// Its path and query.
     pub(super) path: String,
+    /// What is done with its content; nothing where the router reads it.
+    pub(super) terms: Option<Terms>,
     /// Whether it opens a WebSocket.
     pub(super) websocket: bool,
 }
@@ -59,23 +68,27 @@ impl Ask {
             return Err(refusal);
         }
         let websocket = websocket == Upgrade::Websocket;
-        Ok(Self { method: head.method.clone(), path: path.to_owned(), query, websocket })
+        let (method, path) = (head.method.clone(), path.to_owned());
+        Ok(Self { method, path, query, websocket, found: Found::Nothing })
     }
 
-    /// Asks `grant` and gives the answer to `found`.
+    /// Asks `grant` and gives the answer to `found`, with the path that is sent.
     fn answer<T>(
         &self,
         grant: &Grant<'_>,
-        found: impl FnOnce(&CanonicalPath<'_>, &RequestVerdict<'_>) -> T,
+        found: impl FnOnce(&Paths<'_>, &RequestVerdict<'_>) -> T,
     ) -> Result<T, Refusal> {
-        let path = CanonicalPath::new(&self.path, grant.encoded_slash());
+        let paths = Paths::new(&self.path, grant.encoded_slash())?;
+        let query = veiled(self.query.as_deref().unwrap_or_default());
+        let query = Query::new(&query).map_err(|error| bad_target(&error.to_string()))?;
+        let view = self.found.view();
+        let members = view.members();
+        let operation = members.operation();
+        let path = CanonicalPath::new(&paths.judged, grant.encoded_slash());
         let path = path.map_err(|error| bad_target(&error.to_string()))?;
-        let query = Query::new(self.query.as_deref().unwrap_or_default());
-        let query = query.map_err(|error| bad_target(&error.to_string()))?;
-        let operation = operation(grant);
-        let method = self.method.as_str();
-        let request = Request { method, path: &path, query: &query, operation };
-        Ok(found(&path, &grant.request(&request)))
+        let request =
+            Request { method: self.method.as_str(), path: &path, query: &query, operation };
+        Ok(found(&paths, &grant.request(&request)))
     }
 
     /// The path and query that are sent.
@@ -84,6 +97,40 @@ impl Ask {
             Some(query) => format!("{path}?{query}"),
             None => path.to_string(),
         }
+    }
+
+    /// Reads the body, if the endpoint's protocol has there what is asked for.
+    async fn read(
+        &mut self,
+        session: &mut ServerSession,
+        endpoint: &Endpoint,
+    ) -> Result<Option<Bytes>, Refusal> {
+        let limit = endpoint.operation_body_bytes_max().unwrap_or_default();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.found = Found::Unreadable;
+        let Some(body) = body::read(session, limit).await? else { return Ok(None) };
+        let query = veiled(self.query.as_deref().unwrap_or_default());
+        let query = Query::new(&query).map_err(|error| bad_target(&error.to_string()))?;
+        let head = session.req_header();
+        let (method, headers) = (head.method.as_str(), &head.headers);
+        let message = Message { method, query: &query, headers, body: &body };
+        self.found = operation::read(endpoint, &message);
+        Ok(Some(body))
+    }
+}
+
+/// A path in its canonical form, as it is sent, and as it is judged: with a word where placeholders of credentials stand.
+struct Paths<'a> {
+    sent: CanonicalPath<'a>,
+    judged: String,
+}
+
+impl<'a> Paths<'a> {
+    fn new(raw: &'a str, slash: EncodedSlash) -> Result<Self, Refusal> {
+        let sent =
+            CanonicalPath::new(raw, slash).map_err(|error| bad_target(&error.to_string()))?;
+        let judged = veiled(sent.as_str());
+        Ok(Self { sent, judged })
     }
 }
 
@@ -153,7 +200,7 @@ fn check(
 pub(super) async fn judge(
     link: &Link,
     upstream: &Upstream,
-    _session: &mut ServerSession,
+    session: &mut ServerSession,
     ask: &mut Ask,
 ) -> Result<Judged, Refusal> {
     let snapshot = link.shared.snapshot.load_full();
@@ -168,8 +215,10 @@ pub(super) async fn judge(
             Ok(_) => Refusal::new(403, "policy_denied", "policy_changed", String::new()),
         });
     };
-    let judged = ask.answer(&grant, |path, verdict| {
-        let about = About { method: about.method, path: Some(path.as_str()) };
+    let terms = terms(link, &snapshot, &grant, session, ask).await;
+    let terms = terms.inspect_err(|refusal| link.refused(refusal, about))?;
+    let judged = ask.answer(&grant, |paths, verdict| {
+        let about = About { method: about.method, path: Some(&paths.judged) };
         let mut event = link.event(snapshot.revision, about);
         event.engine = Engine::Request;
         let mut refusal = put(&mut event, verdict, &link.asked(about));
@@ -185,7 +234,7 @@ pub(super) async fn judge(
         link.shared.record.record(event);
         match refusal {
             Some(refusal) => Err(refusal),
-            None => Ok(Judged { path: ask.target(path), websocket }),
+            None => Ok(Judged { path: ask.target(&paths.sent), terms: Some(terms), websocket }),
         }
     });
     match judged {
@@ -212,7 +261,7 @@ fn to_router(
     }
     let path = CanonicalPath::new(&ask.path, EncodedSlash::Keep);
     let path = path.map_err(|error| bad_target(&error.to_string()))?;
-    Ok(Judged { path: ask.target(&path), websocket: false })
+    Ok(Judged { path: ask.target(&path), terms: None, websocket: false })
 }
 
 /// Whether a request that is under way may go on under this snapshot.
@@ -230,12 +279,23 @@ pub(super) fn stands(link: &Link, upstream: &Upstream, ask: &Ask, snapshot: &Sna
     stands.unwrap_or(false)
 }
 
-/// What the body asks for, where an endpoint judges that.
-fn operation(grant: &Grant<'_>) -> Operation<'static> {
-    let mut needed = false;
-    grant.each(|place| needed |= place.endpoint.operation_body_bytes_max().is_some());
-    // Nobody reads it here: an endpoint that needs it denies.
-    if needed { Operation::Unreadable } else { Operation::None }
+/// What is done with the content of a request, and what is asked for in its body.
+async fn terms(
+    link: &Link,
+    snapshot: &Snapshot,
+    grant: &Grant<'_>,
+    session: &mut ServerSession,
+    ask: &mut Ask,
+) -> Result<Terms, Refusal> {
+    let mut places = Vec::new();
+    grant.each(|place| places.push(place));
+    let path = Paths::new(&ask.path, grant.encoded_slash())?.judged;
+    let scope = snapshot.credentials.scope(&link.to, &path, &places);
+    let body = match operation::endpoint(&places, &path) {
+        Some(endpoint) => ask.read(session, endpoint).await?,
+        None => None,
+    };
+    Ok(Terms { scope, scrutiny: grant.scrutiny(), body })
 }
 
 /// Whether what allows the request lets it become a WebSocket.

@@ -2,7 +2,9 @@
 //!
 //! Invariant: an event has no field that could hold content, a header, a query or a credential.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use domain::Label;
 
 use super::caller::Identity;
 
@@ -28,6 +30,8 @@ pub enum Engine {
     Request,
     /// The check of addresses.
     Address,
+    /// The detectors of sensitive data, about a body.
+    Content,
     /// The proxy itself: who is calling, whether the bytes are what they claim to be.
     Proxy,
 }
@@ -39,6 +43,7 @@ impl Engine {
             Self::Policy => "opa",
             Self::Request => "l7",
             Self::Address => "ssrf",
+            Self::Content => "sensitivity",
             Self::Proxy => "proxy",
         }
     }
@@ -75,6 +80,8 @@ pub struct Event {
     pub method: Option<String>,
     /// The canonical path of the request, without its query.
     pub path: Option<String>,
+    /// How often each label was found in the body.
+    pub findings: BTreeMap<Label, u32>,
 }
 
 /// Takes events. Must not wait: a queue that is full counts what it drops.

@@ -1,6 +1,6 @@
 //! The explicit proxy: `CONNECT host:port`, or requests that name their server in absolute form.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use domain::Destination;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
@@ -112,5 +112,6 @@ pub(super) fn unread(shared: &Shared, from: SocketAddr, refusal: &Refusal) {
         status: Some(refusal.status),
         method: None,
         path: None,
+        findings: BTreeMap::new(),
     });
 }

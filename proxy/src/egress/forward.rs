@@ -11,6 +11,7 @@ use pingora::{
     http::{RequestHeader, ResponseHeader},
     protocols::http::{ServerSession, client::HttpSession},
 };
+use policy::model::Scrutiny;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     time::timeout,
@@ -18,8 +19,12 @@ use tokio::{
 
 use super::{
     ask::{self, Ask, Judged},
+    body,
+    content::{self, Content, Terms},
+    event::Outcome,
     inference,
     link::{About, Link},
+    reflect::Guard,
     refusal::Refusal,
     upstream::{TakeError, Taken, Upstream},
     websocket::Frames,
@@ -152,8 +157,12 @@ async fn exchange(
     target: &str,
 ) -> Result<(), Stop> {
     let mut ask = Ask::new(link, session.req_header(), target, upstream)?;
-    let Judged { path, websocket } = ask::judge(link, upstream, session, &mut ask).await?;
-    let head = request_head(link, upstream, session, &path, websocket)?;
+    let Judged { path, terms, websocket } = ask::judge(link, upstream, session, &mut ask).await?;
+    let mut head = request_head(link, upstream, session, &path, websocket)?;
+    let mut content = match terms {
+        Some(terms) => Some(prepare(link, session, terms, &mut head).await?),
+        None => None,
+    };
     let still = |now: &super::service::Snapshot| ask::stands(link, upstream, &ask, now);
     tokio::select! {
         biased;
@@ -161,8 +170,42 @@ async fn exchange(
             tracing::info!(to = %link.to, "a request was broken off: the policy changed");
             Err(Stop::BrokenOff)
         }
-        done = send(link, upstream, session, (head, websocket)) => done,
+        done = send(link, upstream, session, (head, websocket), &mut content) => done,
     }
+}
+
+/// Makes the head ready to be sent, and the body where it has to be known as a whole.
+async fn prepare(
+    link: &Link,
+    session: &mut ServerSession,
+    mut terms: Terms,
+    head: &mut RequestHeader,
+) -> Result<Content, Stop> {
+    let method = session.req_header().method.clone();
+    let about = About { method: Some(method.as_str()), path: None };
+    let looks = terms.scrutiny != Scrutiny::Off;
+    let detectors = if looks { link.shared.detectors() } else { None };
+    let read = terms.body.take();
+    let made = async {
+        let mut content = Content::new(&terms, detectors, head)?;
+        let body = match (read, content.collects(&head.headers)) {
+            (Some(body), _) => Some(body),
+            (None, Some(limit)) => {
+                let body = body::read(session, limit).await?;
+                Some(body.ok_or_else(|| content::too_large(limit))?)
+            }
+            (None, None) => None,
+        };
+        let done = match body {
+            Some(body) => content.collected(body, head),
+            None => content.stream(head),
+        };
+        if done.is_err() {
+            content.report(link, about, Outcome::Denied);
+        }
+        done.map(|()| content)
+    };
+    Ok(made.await.inspect_err(|refusal| link.refused(refusal, about))?)
 }
 
 /// Sends the request and streams the answer back.
@@ -171,14 +214,16 @@ async fn send(
     upstream: &Upstream,
     session: &mut ServerSession,
     (head, websocket): (RequestHeader, bool),
+    content: &mut Option<Content>,
 ) -> Result<(), Stop> {
-    let empty = session.is_body_empty() && !websocket;
+    let whole = content.as_ref().and_then(Content::whole).cloned();
+    let empty = (session.is_body_empty() && !websocket) || whole.is_some();
     let mut server = loop {
         let Taken { session: mut server, used } = match upstream.take(link).await {
             Ok(taken) => taken,
             Err(error) => return Err(untaken(link, error, session).into()),
         };
-        match begin(&mut server, &head, empty).await {
+        match begin(&mut server, &head, whole.clone(), empty).await {
             Ok(()) => break server,
             // Its server closed it meanwhile: nothing has been done with the request yet.
             Err(error) if used => tracing::debug!(error = %error, "a used connection was closed"),
@@ -186,8 +231,10 @@ async fn send(
         }
     };
     let mut frames = websocket.then(Frames::default);
-    let mut pump = Pump { sent: empty, answered: false };
-    match pump.run(link, session, &mut server, &mut frames).await {
+    let mut pump = Pump { sent: empty, answered: false, content, guard: None };
+    let done = pump.run(link, session, &mut server, &mut frames).await;
+    pump.report(link, session, &done);
+    match done {
         Ok(()) => {
             if pump.sent && frames.is_none() {
                 upstream.give_back(server).await;
@@ -201,13 +248,17 @@ async fn send(
     }
 }
 
-/// Sends the head, and the end of a body that is empty.
+/// Sends the head, and a body that is there already.
 async fn begin(
     server: &mut HttpSession,
     head: &RequestHeader,
+    whole: Option<Bytes>,
     empty: bool,
 ) -> Result<(), Box<pingora::Error>> {
     server.write_request_header(Box::new(head.clone())).await?;
+    if let Some(body) = whole.filter(|body| !body.is_empty()) {
+        server.write_request_body(body, false).await?;
+    }
     if empty {
         server.finish_request_body().await?;
     }
@@ -215,11 +266,15 @@ async fn begin(
 }
 
 /// How far an exchange is.
-struct Pump {
+struct Pump<'c> {
     /// The whole request has been sent.
     sent: bool,
     /// The head of the answer has been given to the caller.
     answered: bool,
+    /// Works on what is carried.
+    content: &'c mut Option<Content>,
+    /// Hides secrets in the answer's body.
+    guard: Option<Guard>,
 }
 
 /// What happens next in an exchange.
@@ -238,7 +293,7 @@ async fn next(server: &mut HttpSession, answered: bool) -> Turn {
     }
 }
 
-impl Pump {
+impl Pump<'_> {
     async fn run(
         &mut self,
         link: &Link,
@@ -254,11 +309,25 @@ impl Pump {
             match turn {
                 // The caller is gone.
                 Turn::Request(Err(error)) => return Err(error.into()),
-                Turn::Request(Ok(piece)) => self.request(server, frames, piece).await?,
+                Turn::Request(Ok(piece)) => {
+                    self.request(server, frames, piece).await?;
+                    // The end may have come with the last piece.
+                    if frames.is_none() && !self.sent && session.is_body_done() {
+                        self.request(server, frames, None).await?;
+                    }
+                }
                 Turn::Head(Err(error)) => return Err(unanswered(link, &error).into()),
                 Turn::Head(Ok(())) => self.head(session, server, frames).await?,
                 Turn::Answer(Err(error)) => return Err(error.into()),
-                Turn::Answer(Ok(Some(piece))) => session.write_response_body(piece, false).await?,
+                Turn::Answer(Ok(Some(piece))) => {
+                    let piece = match &mut self.guard {
+                        Some(guard) => guard.push(piece).map_err(|_| Stop::BrokenOff)?,
+                        None => piece,
+                    };
+                    if !piece.is_empty() {
+                        session.write_response_body(piece, false).await?;
+                    }
+                }
                 Turn::Answer(Ok(None)) => return self.end(session, server).await,
             }
         }
@@ -279,11 +348,29 @@ impl Pump {
                 {
                     return Err(Stop::BrokenOff);
                 }
+                let piece = match &mut self.content {
+                    Some(content) if frames.is_none() => content.push(piece)?,
+                    _ => piece,
+                };
+                if piece.is_empty() {
+                    return Ok(());
+                }
                 server.write_request_body(piece, false).await
             }
             None => {
                 self.sent = true;
-                server.finish_request_body().await
+                let rest = match &mut self.content {
+                    Some(content) if frames.is_none() => content.finish()?,
+                    _ => Bytes::new(),
+                };
+                let rest = match rest {
+                    rest if rest.is_empty() => Ok(()),
+                    rest => server.write_request_body(rest, false).await,
+                };
+                match rest {
+                    Ok(()) => server.finish_request_body().await,
+                    Err(error) => Err(error),
+                }
             }
         };
         if let Err(error) = sent {
@@ -305,7 +392,10 @@ impl Pump {
         match answer.status {
             StatusCode::CONTINUE => return Ok(session.write_continue_response().await?),
             StatusCode::SWITCHING_PROTOCOLS if frames.is_some() => {
-                let head = switching(answer)?;
+                let mut head = switching(answer)?;
+                if let Some(content) = &self.content {
+                    content.hide(&mut head)?;
+                }
                 session.write_response_header(Box::new(head)).await?;
                 if let HttpSession::H1(server) = server {
                     server.maybe_upgrade_body_writer();
@@ -322,10 +412,30 @@ impl Pump {
             // The server does not switch: what follows is an ordinary answer.
             self.sent = true;
         }
-        let head = response_head(session, answer)?;
+        let mut answer = answer.clone();
+        if let Some(content) = &self.content {
+            self.guard = content.guard(&mut answer)?;
+        }
+        let bodiless = is_bodiless(session, &answer);
+        if self.guard.is_some() && !bodiless {
+            answer.remove_header(&header::CONTENT_LENGTH);
+        }
+        let head = response_head(session, &answer)?;
         session.write_response_header(Box::new(head)).await?;
         self.answered = true;
         Ok(())
+    }
+
+    /// Puts on record what was found in the body.
+    fn report(&self, link: &Link, session: &ServerSession, done: &Result<(), Stop>) {
+        let Some(content) = &*self.content else { return };
+        let method = session.req_header().method.clone();
+        let about = About { method: Some(method.as_str()), path: None };
+        if let Err(Stop::Refused(refusal)) = done {
+            link.refused(refusal, about);
+        }
+        let outcome = if done.is_ok() { Outcome::Allowed } else { Outcome::Denied };
+        content.report(link, about, outcome);
     }
 
     /// Ends the answer.
@@ -334,10 +444,19 @@ impl Pump {
         session: &mut ServerSession,
         server: &mut HttpSession,
     ) -> Result<(), Stop> {
+        if let Some(guard) = &mut self.guard {
+            let rest = guard.finish().map_err(|_| Stop::BrokenOff)?;
+            if !rest.is_empty() {
+                session.write_response_body(rest, false).await?;
+            }
+        }
         if let HttpSession::H2(server) = server
             && session.is_http2()
-            && let Ok(Some(trailers)) = server.read_trailers().await
+            && let Ok(Some(mut trailers)) = server.read_trailers().await
         {
+            if let Some(content) = &self.content {
+                content.hide_trailers(&mut trailers);
+            }
             return Ok(session.write_response_trailers(trailers).await?);
         }
         if !self.sent {
@@ -431,13 +550,17 @@ fn response_head(
         length |= name == header::CONTENT_LENGTH;
         head.append_header(name.clone(), value.clone())?;
     }
-    let request = session.req_header();
-    let bodiless = request.method == http::Method::HEAD
-        || matches!(from.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if !length && !bodiless && !session.is_http2() && request.version == Version::HTTP_11 {
+    let http11 = session.req_header().version == Version::HTTP_11;
+    if !length && !is_bodiless(session, from) && !session.is_http2() && http11 {
         head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
     }
     Ok(head)
+}
+
+/// Whether no body follows this head.
+fn is_bodiless(session: &ServerSession, head: &ResponseHeader) -> bool {
+    session.req_header().method == http::Method::HEAD
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The head of an answer that makes a WebSocket of the connection.

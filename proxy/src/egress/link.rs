@@ -2,7 +2,7 @@
 //!
 //! Invariant: the answer goes on record before anything follows from it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use domain::Destination;
 use policy::{Caller, Connect, Grant, Verdict, inference};
@@ -171,6 +171,7 @@ impl Link {
             status: None,
             method: about.method.map(str::to_owned),
             path: about.path.map(str::to_owned),
+            findings: BTreeMap::new(),
         }
     }
 

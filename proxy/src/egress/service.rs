@@ -5,21 +5,24 @@
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use arc_swap::ArcSwap;
 use domain::Host;
 use policy::Policy;
+use router::rules::Rules;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
     accept,
     authority::{Authority, AuthorityError},
     caller::Identify,
+    credentials::Credentials,
     dial::Dialer,
     event::Record,
     inference::InferenceTarget,
+    scrutiny::Detectors,
     tls::Verifier,
 };
 use crate::tasks::Tasks;
@@ -65,6 +68,10 @@ pub struct Settings {
     pub extra_ca_pem: Option<String>,
     /// Where decisions go on record.
     pub record: Arc<dyn Record>,
+    /// The secrets of the sandbox.
+    pub credentials: Credentials,
+    /// What looks for sensitive data; the built-in rules without the operator's own where it is missing.
+    pub detectors: Option<Arc<Detectors>>,
     /// How captured connections tell where they were meant to go.
     pub original: Original,
 }
@@ -88,6 +95,8 @@ impl Settings {
             inference: None,
             extra_ca_pem: None,
             record,
+            credentials: Credentials::default(),
+            detectors: None,
             original: Arc::new(super::captured::original),
         }
     }
@@ -118,6 +127,7 @@ pub enum EgressError {
 pub(super) struct Snapshot {
     pub(super) policy: Arc<Policy>,
     pub(super) revision: u64,
+    pub(super) credentials: Credentials,
 }
 
 /// What all connections of a sandbox share.
@@ -130,6 +140,7 @@ pub(super) struct Shared {
     pub(super) dial: Dialer,
     pub(super) inference: Option<InferenceTarget>,
     pub(super) record: Arc<dyn Record>,
+    detectors: OnceLock<Option<Arc<Detectors>>>,
     pub(super) original: Original,
     pub(super) tasks: Weak<Tasks>,
     pub(super) places: Arc<Semaphore>,
@@ -140,6 +151,17 @@ impl Shared {
     /// The name that the sandbox's name server gave this address to.
     pub(super) fn name(&self, _address: IpAddr) -> Option<Host> {
         None
+    }
+
+    /// What looks for sensitive data; made when it is first asked for. `None` if it cannot be made.
+    pub(super) fn detectors(&self) -> Option<&Arc<Detectors>> {
+        let built_in = || Detectors::new(Vec::new(), Rules::default()).ok().map(Arc::new);
+        self.detectors.get_or_init(built_in).as_ref()
+    }
+
+    fn replace(&self, next: impl Fn(&Snapshot) -> Snapshot) {
+        self.snapshot.rcu(|now| Arc::new(next(now)));
+        self.changed.send_replace(self.snapshot.load().revision);
     }
 
     /// Tells when the snapshot was replaced.
@@ -169,7 +191,9 @@ impl Egress {
         };
         let proxy = listener(ends.proxy).map_err(EgressError::Socket)?;
         let captured = listener(ends.captured).map_err(EgressError::Socket)?;
-        let snapshot = Snapshot { policy: settings.policy, revision: settings.revision };
+        let (policy, revision) = (settings.policy, settings.revision);
+        let snapshot = Snapshot { policy, revision, credentials: settings.credentials };
+        let detectors = settings.detectors.map(|given| OnceLock::from(Some(given)));
         let tasks = Arc::new(Tasks::default());
         let shared = Arc::new(Shared {
             sandbox: settings.sandbox.into(),
@@ -180,6 +204,7 @@ impl Egress {
             dial: settings.dial,
             inference: settings.inference,
             record: settings.record,
+            detectors: detectors.unwrap_or_default(),
             original: settings.original,
             tasks: Arc::downgrade(&tasks),
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
@@ -192,8 +217,20 @@ impl Egress {
 
     /// Puts another policy in force. Connections that it does not allow end at once.
     pub fn replace_policy(&self, policy: Arc<Policy>, revision: u64) {
-        self.shared.snapshot.store(Arc::new(Snapshot { policy, revision }));
-        self.shared.changed.send_replace(revision);
+        self.shared.replace(|now| Snapshot {
+            policy: Arc::clone(&policy),
+            revision,
+            credentials: now.credentials.clone(),
+        });
+    }
+
+    /// Puts other secrets in the place of the old ones. Requests that are under way keep theirs.
+    pub fn replace_credentials(&self, credentials: &Credentials) {
+        self.shared.replace(|now| Snapshot {
+            policy: Arc::clone(&now.policy),
+            revision: now.revision,
+            credentials: credentials.clone(),
+        });
     }
 
     /// Ends every connection and stops serving.

@@ -7,5 +7,6 @@
 mod lab;
 mod server;
 
+mod content;
 mod explicit;
 mod tls;

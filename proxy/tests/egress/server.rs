@@ -20,6 +20,7 @@ pub(crate) struct Seen {
     pub(crate) target: String,
     pub(crate) version: http::Version,
     pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// The requests that came to a server.
@@ -62,18 +63,27 @@ async fn serve(
     }
 }
 
-/// `/public/large` answers with a mebibyte, `/public/empty` with 204, the rest with `ok METHOD TARGET LENGTH`.
+/// `/echo…` answers with what it got, `/public/large` with a mebibyte, `/public/empty` with 204, the rest with `ok METHOD TARGET LENGTH`.
 async fn answer(request: Request<Incoming>, log: Log) -> hyper::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let target = head.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
-    let seen = Seen { target: target.clone(), version: head.version, headers: head.headers };
+    let (version, headers) = (head.version, head.headers);
+    let echo = format!("{target}\n{headers:?}\n{}\n", String::from_utf8_lossy(&body));
+    let seen =
+        Seen { target: target.clone(), version, headers: headers.clone(), body: body.clone() };
     log.lock().push(seen);
     let text = match target.as_str() {
+        _ if target.starts_with("/echo") => echo,
         "/public/large" => "x".repeat(1 << 20),
         _ => format!("ok {} {target} {}\n", head.method, body.len()),
     };
     let mut response = Response::new(Full::new(text.into()));
+    if let Some(value) =
+        headers.get(http::header::AUTHORIZATION).filter(|_| target.starts_with("/echo"))
+    {
+        response.headers_mut().insert("x-echo", value.clone());
+    }
     if target == "/public/empty" {
         *response.status_mut() = http::StatusCode::NO_CONTENT;
         *response.body_mut() = Full::default();
