@@ -7,6 +7,7 @@ mod cost;
 mod demo;
 mod events;
 mod explain;
+mod network_events;
 mod policy;
 mod run;
 

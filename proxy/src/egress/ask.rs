@@ -15,7 +15,7 @@ use super::{
     body,
     content::Terms,
     credentials::veiled,
-    event::{Engine, Event, Outcome},
+    denials::What,
     inspect::{self, authority_of},
     link::{About, Link},
     operation::{self, Found, Message},
@@ -23,6 +23,7 @@ use super::{
     service::Snapshot,
     upstream::Upstream,
 };
+use crate::audit::{Activity, Engine, Event, Outcome};
 
 /// A request.
 #[derive(Debug)]
@@ -61,7 +62,8 @@ impl Ask {
             None => (target, None),
         };
         let websocket = upgrade(&head.headers);
-        let about = About { method: Some(head.method.as_str()), path: None };
+        let about =
+            About::Request { scheme: upstream.scheme(), method: head.method.as_str(), path: "" };
         let checked = check(&link.to, head, target, websocket, upstream);
         if let Err(refusal) = checked {
             link.refused(&refusal, about);
@@ -208,7 +210,8 @@ pub(super) async fn judge(
     if upstream.is_router() {
         return to_router(link, upstream, ask, &snapshot);
     }
-    let about = About { method: Some(method.as_str()), path: None };
+    let (scheme, method) = (upstream.scheme(), method.as_str());
+    let about = About::Request { scheme, method, path: "" };
     let Some(grant) = link.grant(&snapshot) else {
         return Err(match link.admit(&snapshot, about) {
             Err(refusal) => refusal,
@@ -218,7 +221,7 @@ pub(super) async fn judge(
     let terms = terms(link, &snapshot, &grant, session, ask).await;
     let terms = terms.inspect_err(|refusal| link.refused(refusal, about))?;
     let judged = ask.answer(&grant, |paths, verdict| {
-        let about = About { method: about.method, path: Some(&paths.judged) };
+        let about = About::Request { scheme, method, path: &paths.judged };
         let mut event = link.event(snapshot.revision, about);
         event.engine = Engine::Request;
         let mut refusal = put(&mut event, verdict, &link.asked(about));
@@ -228,12 +231,21 @@ pub(super) async fn judge(
             let told = Refusal::new(403, "policy_denied", "websocket_not_permitted", detail);
             event.outcome = Outcome::Denied;
             event.reason = Some(told.reason);
-            event.status = Some(told.status);
             refusal = Some(told);
+        }
+        if let (Some(refusal), Activity::Request { status, .. }) = (&refusal, &mut event.activity) {
+            *status = Some(refusal.status);
         }
         link.shared.record.record(event);
         match refusal {
-            Some(refusal) => Err(refusal),
+            Some(refusal) => {
+                let what = match refusal.reason {
+                    "no_rule" => What::Request { method, path: &paths.judged },
+                    _ => What::Other,
+                };
+                link.denied(refusal.reason, None, what);
+                Err(refusal)
+            }
             None => Ok(Judged { path: ask.target(&paths.sent), terms: Some(terms), websocket }),
         }
     });
@@ -253,7 +265,7 @@ fn to_router(
     ask: &Ask,
     snapshot: &Snapshot,
 ) -> Result<Judged, Refusal> {
-    let about = About { method: Some(ask.method.as_str()), path: None };
+    let about = About::Request { scheme: upstream.scheme(), method: ask.method.as_str(), path: "" };
     if !inspect::stands(link, upstream, snapshot) {
         let refused = link.admit(snapshot, about).err();
         let other = || Refusal::new(403, "policy_denied", "policy_changed", String::new());
@@ -295,7 +307,7 @@ async fn terms(
         Some(endpoint) => ask.read(session, endpoint).await?,
         None => None,
     };
-    Ok(Terms { scope, scrutiny: grant.scrutiny(), body })
+    Ok(Terms { path, scope, scrutiny: grant.scrutiny(), body })
 }
 
 /// Whether what allows the request lets it become a WebSocket.
@@ -329,7 +341,6 @@ fn put(event: &mut Event, verdict: &RequestVerdict<'_>, asked: &Asked<'_>) -> Op
     if outcome == Outcome::Audited {
         return None;
     }
-    event.status = Some(403);
     Some(Refusal::request(refusal, asked))
 }
 

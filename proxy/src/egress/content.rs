@@ -13,16 +13,18 @@ use policy::model::Scrutiny;
 
 use super::{
     credentials::{BODY_BYTES_MAX, CredentialError, Rewriter, Scope},
-    event::Outcome,
     link::{About, Link},
     reflect::{ACCEPT_ENCODING, Guard, Needles, Opaque},
     refusal::Refusal,
     scrutiny::{Blocked, Detectors, Scan},
     sigv4::{self, BodyHash, Plan, SignError, Unsigned},
 };
+use crate::audit::{Engine, Outcome};
 
 /// What was decided about the content of a request.
 pub(super) struct Terms {
+    /// Its path, as it was judged.
+    pub(super) path: String,
     /// Which credentials belong to it.
     pub(super) scope: Scope,
     /// Whether sensitive data is looked for, and what follows.
@@ -33,6 +35,7 @@ pub(super) struct Terms {
 
 /// Works on the content of one exchange.
 pub(super) struct Content {
+    path: String,
     needles: Option<Needles>,
     scope: Scope,
     scan: Option<Scan>,
@@ -80,7 +83,8 @@ impl Content {
         if needles.is_some() {
             head.insert_header(header::ACCEPT_ENCODING, ACCEPT_ENCODING).map_err(|_| broken())?;
         }
-        Ok(Self { needles, scope, scan, rewriter: Some(rewriter), plan, whole: None })
+        let (path, rewriter) = (terms.path.clone(), Some(rewriter));
+        Ok(Self { path, needles, scope, scan, rewriter, plan, whole: None })
     }
 
     /// Most bytes of the body that are collected before anything is sent, so that their length or hash is known; `None`
@@ -145,6 +149,11 @@ impl Content {
             head.insert_header(name, value).map_err(|_| broken())?;
         }
         Ok(())
+    }
+
+    /// The path of the request, as it was judged.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     fn may_change_length(&self) -> bool {
@@ -222,7 +231,7 @@ impl Content {
             return;
         };
         let mut event = link.event(link.shared.snapshot.load().revision, about);
-        event.engine = super::event::Engine::Content;
+        event.engine = Engine::Content;
         event.outcome = outcome;
         let unread = scan.is_unread();
         event.reason = Some(if unread { "unreadable_content" } else { "sensitive_content" });

@@ -21,7 +21,6 @@ use super::{
     ask::{self, Ask, Judged},
     body,
     content::{self, Content, Terms},
-    event::Outcome,
     inference,
     link::{About, Link},
     reflect::Guard,
@@ -29,6 +28,7 @@ use super::{
     upstream::{TakeError, Taken, Upstream},
     websocket::Frames,
 };
+use crate::audit::Outcome;
 
 /// Longest time for the caller to take a piece of an answer.
 const WRITE_PAUSE: Duration = Duration::from_mins(5);
@@ -160,7 +160,7 @@ async fn exchange(
     let Judged { path, terms, websocket } = ask::judge(link, upstream, session, &mut ask).await?;
     let mut head = request_head(link, upstream, session, &path, websocket)?;
     let mut content = match terms {
-        Some(terms) => Some(prepare(link, session, terms, &mut head).await?),
+        Some(terms) => Some(prepare(link, upstream.scheme(), session, terms, &mut head).await?),
         None => None,
     };
     let still = |now: &super::service::Snapshot| ask::stands(link, upstream, &ask, now);
@@ -177,12 +177,14 @@ async fn exchange(
 /// Makes the head ready to be sent, and the body where it has to be known as a whole.
 async fn prepare(
     link: &Link,
+    scheme: &'static str,
     session: &mut ServerSession,
     mut terms: Terms,
     head: &mut RequestHeader,
 ) -> Result<Content, Stop> {
     let method = session.req_header().method.clone();
-    let about = About { method: Some(method.as_str()), path: None };
+    let path = terms.path.clone();
+    let about = About::Request { scheme, method: method.as_str(), path: &path };
     let looks = terms.scrutiny != Scrutiny::Off;
     let detectors = if looks { link.shared.detectors() } else { None };
     let read = terms.body.take();
@@ -221,7 +223,7 @@ async fn send(
     let mut server = loop {
         let Taken { session: mut server, used } = match upstream.take(link).await {
             Ok(taken) => taken,
-            Err(error) => return Err(untaken(link, error, session).into()),
+            Err(error) => return Err(untaken(link, upstream, error, session).into()),
         };
         match begin(&mut server, &head, whole.clone(), empty).await {
             Ok(()) => break server,
@@ -233,7 +235,7 @@ async fn send(
     let mut frames = websocket.then(Frames::default);
     let mut pump = Pump { sent: empty, answered: false, content, guard: None };
     let done = pump.run(link, session, &mut server, &mut frames).await;
-    pump.report(link, session, &done);
+    pump.report(link, upstream, session, &done);
     match done {
         Ok(()) => {
             if pump.sent && frames.is_none() {
@@ -416,21 +418,32 @@ impl Pump<'_> {
         if let Some(content) = &self.content {
             self.guard = content.guard(&mut answer)?;
         }
-        let bodiless = is_bodiless(session, &answer);
-        if self.guard.is_some() && !bodiless {
+        if self.guard.is_some() && !is_bodiless(session.req_header(), answer.status) {
             answer.remove_header(&header::CONTENT_LENGTH);
         }
-        let head = response_head(session, &answer)?;
-        session.write_response_header(Box::new(head)).await?;
+        let head = Box::new(response_head(session, &answer)?);
+        match session {
+            // A stream that has no body ends with its head.
+            ServerSession::H2(stream) if is_bodiless(stream.req_header(), head.status) => {
+                stream.write_response_header(head, true)?;
+            }
+            _ => session.write_response_header(head).await?,
+        }
         self.answered = true;
         Ok(())
     }
 
     /// Puts on record what was found in the body.
-    fn report(&self, link: &Link, session: &ServerSession, done: &Result<(), Stop>) {
+    fn report(
+        &self,
+        link: &Link,
+        upstream: &Upstream,
+        session: &ServerSession,
+        done: &Result<(), Stop>,
+    ) {
         let Some(content) = &*self.content else { return };
-        let method = session.req_header().method.clone();
-        let about = About { method: Some(method.as_str()), path: None };
+        let method = session.req_header().method.as_str();
+        let about = About::Request { scheme: upstream.scheme(), method, path: content.path() };
         if let Err(Stop::Refused(refusal)) = done {
             link.refused(refusal, about);
         }
@@ -550,17 +563,18 @@ fn response_head(
         length |= name == header::CONTENT_LENGTH;
         head.append_header(name.clone(), value.clone())?;
     }
-    let http11 = session.req_header().version == Version::HTTP_11;
-    if !length && !is_bodiless(session, from) && !session.is_http2() && http11 {
+    let request = session.req_header();
+    let bodiless = is_bodiless(request, from.status);
+    if !length && !bodiless && !session.is_http2() && request.version == Version::HTTP_11 {
         head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
     }
     Ok(head)
 }
 
-/// Whether no body follows this head.
-fn is_bodiless(session: &ServerSession, head: &ResponseHeader) -> bool {
-    session.req_header().method == http::Method::HEAD
-        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+/// Whether an answer with this status has no body, whatever its head says.
+fn is_bodiless(request: &RequestHeader, status: StatusCode) -> bool {
+    request.method == http::Method::HEAD
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The head of an answer that makes a WebSocket of the connection.
@@ -577,9 +591,9 @@ fn switching(from: &ResponseHeader) -> pingora::Result<ResponseHeader> {
     Ok(head)
 }
 
-fn untaken(link: &Link, error: TakeError, session: &ServerSession) -> Refusal {
+fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerSession) -> Refusal {
     let method = session.req_header().method.clone();
-    let about = About { method: Some(method.as_str()), path: None };
+    let about = About::Request { scheme: upstream.scheme(), method: method.as_str(), path: "" };
     let refusal = match error {
         TakeError::Dial(error) => {
             return link.unreachable(link.shared.snapshot.load().revision, &error, about);

@@ -229,6 +229,18 @@ impl<'h> Head<'h> {
         Ok(())
     }
 
+    /// The same head with `target` in place of its own; `None` where that is its own.
+    pub(super) fn in_origin_form(&self, raw: &[u8], target: &str) -> Option<Vec<u8>> {
+        if self.target == target {
+            return None;
+        }
+        let end = raw.iter().position(|byte| *byte == b'\r')?;
+        let version = if self.is_1_1 { "HTTP/1.1" } else { "HTTP/1.0" };
+        let mut head = format!("{} {target} {version}", self.method).into_bytes();
+        head.extend_from_slice(raw.get(end..)?);
+        Some(head)
+    }
+
     /// Whether the caller's side keeps the connection for another request.
     pub(super) fn keeps(&self) -> bool {
         self.keep.unwrap_or(self.is_1_1)

@@ -94,18 +94,25 @@ async fn http1(mut course: Course, mut stream: Stream, mut seen: BytesMut) {
             Ok(Err(error)) => return course.malformed(stream, error).await,
         };
         let raw = seen.get(..length).unwrap_or_default();
-        let (target, keep) = match Head::parse(raw) {
-            Ok(head) => (head.target.to_owned(), head.keeps()),
+        let head = match Head::parse(raw) {
+            Ok(head) => head,
             Err(error) => return course.malformed(stream, error).await,
         };
-        let (link, upstream, target) = match course.of(&target).await {
+        let keep = head.keeps();
+        let (link, upstream, target) = match course.of(head.target).await {
             Ok(found) => found,
             Err(refusal) => return course.refuse(stream, &refusal).await,
         };
+        if let Some(own) = head.in_origin_form(raw, &target) {
+            let _head = seen.split_to(length);
+            seen = [&own[..], &seen[..]].concat().as_slice().into();
+        }
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelining_enabled(true);
         session.set_pipelined_prefix(std::mem::take(&mut seen));
         if !matches!(session.read_request().await, Ok(true)) {
+            // What passed `head` is a request: only one of them can be wrong about that.
+            tracing::warn!(to = %link.to, "a head was read in two ways");
             return;
         }
         session.set_keepalive(keep.then_some(KEEPALIVE_S));
@@ -172,7 +179,7 @@ impl Course {
     /// Tells a refusal of something that is no request, and ends the connection.
     async fn refuse(&self, mut stream: Stream, refusal: &Refusal) {
         match self {
-            Self::Tunnel(link, _) => link.refused(refusal, About::CAPTURED),
+            Self::Tunnel(link, _) => link.refused(refusal, About::Open),
             Self::Forward { shared, connection, .. } => unread(shared, connection.from, refusal),
         }
         let told = async {

@@ -2,10 +2,8 @@
 
 use domain::Label;
 use policy::HostPattern;
-use proxy::egress::{
-    Outcome,
-    credentials::{Credentials, OwnEndpoint, Provider, Secret},
-};
+use proxy::audit::{Activity, Outcome};
+use proxy::egress::credentials::{Credentials, OwnEndpoint, Provider, Secret};
 
 use crate::lab::Lab;
 
@@ -130,8 +128,8 @@ async fn a_placeholder_in_a_path_is_judged_without_its_value() {
     let url = format!("http://paths.example.com/echo/bot{PLACEHOLDER}/get");
     let (text, _) = lab.curl(&[&url]).await;
     assert_eq!(lab.plain.lock()[0].target, format!("/echo/bot{TOKEN}/get"), "{text}");
-    let event = lab.journal.last();
-    assert_eq!(event.path.as_deref(), Some("/echo/bot[CREDENTIAL]/get"));
+    let Activity::Request { path, .. } = lab.journal.last().activity else { panic!("a request") };
+    assert_eq!(path, "/echo/bot[CREDENTIAL]/get");
     let other = format!("http://paths.example.com/other/{PLACEHOLDER}");
     let (text, _) = lab.curl(&[&other]).await;
     assert!(text.contains("policy_denied"), "{text}");

@@ -7,6 +7,10 @@
 mod lab;
 mod server;
 
+mod captured;
 mod content;
 mod explicit;
+mod inference;
+mod revision;
 mod tls;
+mod websocket;
