@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::refusal::Refusal;
 
 /// Longest time that a caller may take for such a body.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 /// The body; `None` where it has more than `limit` bytes.
 ///

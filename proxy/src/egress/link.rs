@@ -28,6 +28,7 @@ pub(super) struct Link {
 }
 
 /// Where an admitted connection goes.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation in every decision")]
 pub(super) enum Admitted<'p> {
     /// To where it wanted to go.
     Server(Grant<'p>),

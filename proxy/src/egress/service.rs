@@ -217,6 +217,7 @@ impl Egress {
     ///
     /// # Errors
     /// When a socket or a certificate authority cannot be used.
+    #[expect(clippy::unused_async, reason = "it needs the runtime that it is awaited on")]
     pub async fn start(ends: Ends, settings: Settings) -> Result<Self, EgressError> {
         let verifier =
             Verifier::new(settings.extra_ca_pem.as_deref()).map_err(EgressError::Roots)?;
@@ -269,7 +270,7 @@ impl Egress {
 
     /// Puts another policy in force. Connections that it does not allow end at once.
     pub fn replace_policy(&self, policy: Arc<Policy>, revision: u64) {
-        self.shared.replace(|now| Snapshot {
+        self.shared.replace(move |now| Snapshot {
             policy: Arc::clone(&policy),
             revision,
             credentials: now.credentials.clone(),
@@ -277,8 +278,8 @@ impl Egress {
     }
 
     /// Puts other secrets in the place of the old ones. Requests that are under way keep theirs.
-    pub fn replace_credentials(&self, credentials: &Credentials) {
-        self.shared.replace(|now| Snapshot {
+    pub fn replace_credentials(&self, credentials: Credentials) {
+        self.shared.replace(move |now| Snapshot {
             policy: Arc::clone(&now.policy),
             revision: now.revision,
             credentials: credentials.clone(),

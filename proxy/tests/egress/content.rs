@@ -68,7 +68,7 @@ fn credentials() -> Credentials {
 
 async fn lab() -> Lab {
     let lab = Lab::with(POLICY, None).await;
-    lab.egress.replace_credentials(&credentials());
+    lab.egress.replace_credentials(credentials());
     lab
 }
 

@@ -1,6 +1,8 @@
 //! The egress proxy as a whole, inside this process: real clients, real TLS, servers that stand in for the Internet.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test whose world breaks cannot go on; helpers outside of test functions are no exception"
 )]
 
