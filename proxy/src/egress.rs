@@ -6,10 +6,7 @@
 //!    was meant to go; `head` and `sniff` say what the first bytes are.
 //! 3. `link` knows who is calling and where to, asks the policy, and records the answer before any byte flows.
 //! 4. `tunnel` carries what is allowed: spliced bytes, or TLS that `tls` ends with a certificate of `authority`.
-//! 5. `inspect` reads every request on it and `ask` asks about it, with what `operation` finds in its body; `forward` carries one
-//!    request and its answer over `upstream`.
-//! 6. `content` works on what is carried: [`scrutiny`] looks for sensitive data, [`credentials`] puts secrets in, [`sigv4`] signs,
-//!    [`reflect`] hides secrets that come back.
+//! 5. `inspect` reads every request on it and `ask` asks about it; `forward` carries one request and its answer over `upstream`.
 //!
 //! Not here: who is calling (`sandbox`), what a policy says (`policy`), which model answers (the router).
 //!
@@ -19,7 +16,6 @@
 mod accept;
 mod ask;
 mod authority;
-mod body;
 mod caller;
 mod captured;
 mod content;
@@ -30,11 +26,13 @@ pub mod dns;
 mod explicit;
 mod forward;
 mod head;
+mod heads;
 mod inference;
 mod inspect;
 mod link;
 pub mod names;
 pub mod operation;
+mod pump;
 pub mod reflect;
 pub mod refusal;
 pub mod resolve;

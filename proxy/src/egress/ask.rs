@@ -5,15 +5,14 @@
 use bytes::Bytes;
 use domain::Destination;
 use http::{HeaderMap, Method, header};
-use pingora::{http::RequestHeader, protocols::http::ServerSession};
+use pingora::http::RequestHeader;
 use policy::{
-    Because, CanonicalPath, EncodedSlash, Grant, Protocol, Query, Request, RequestVerdict,
-    model::Endpoint,
+    Because, CanonicalPath, EncodedSlash, Grant, PathError, Protocol, Query, Request,
+    RequestVerdict,
 };
 
 use super::{
-    body,
-    content::Terms,
+    content::Content,
     credentials::veiled,
     denials::What,
     inspect::{self, authority_of},
@@ -32,18 +31,18 @@ pub(super) struct Ask {
     path: String,
     query: Option<String>,
     websocket: bool,
-    /// What it asks for in its body.
-    found: Found,
+    /// Headers and body, where what the request asks for is in there.
+    message: Option<(HeaderMap, Bytes)>,
 }
 
 /// A request that may be sent.
 pub(super) struct Judged {
     /// Its path and query.
     pub(super) path: String,
-    /// What is done with its content; nothing where the router reads it.
-    pub(super) terms: Option<Terms>,
     /// Whether it opens a WebSocket.
     pub(super) websocket: bool,
+    /// What becomes of its content; none on the way to the router.
+    pub(super) content: Option<Content>,
 }
 
 impl Ask {
@@ -70,27 +69,71 @@ impl Ask {
             return Err(refusal);
         }
         let websocket = websocket == Upgrade::Websocket;
-        let (method, path) = (head.method.clone(), path.to_owned());
-        Ok(Self { method, path, query, websocket, found: Found::Nothing })
+        Ok(Self {
+            method: head.method.clone(),
+            path: path.to_owned(),
+            query,
+            websocket,
+            message: None,
+        })
     }
 
-    /// Asks `grant` and gives the answer to `found`, with the path that is sent.
+    /// Asks `grant` and gives the answer to `found`, with the path that was judged and the one that is sent.
     fn answer<T>(
         &self,
         grant: &Grant<'_>,
-        found: impl FnOnce(&Paths<'_>, &RequestVerdict<'_>) -> T,
+        found: impl FnOnce([&CanonicalPath<'_>; 2], &RequestVerdict<'_>) -> T,
     ) -> Result<T, Refusal> {
-        let paths = Paths::new(&self.path, grant.encoded_slash())?;
+        let slash = grant.encoded_slash();
+        let unfit = |error: PathError| bad_target(&error.to_string());
+        let sent = CanonicalPath::new(&self.path, slash).map_err(unfit)?;
+        // Placeholders stand for what nobody but the server sees.
+        let shown = veiled(sent.as_str());
+        let path = match shown == sent.as_str() {
+            true => sent.clone(),
+            false => CanonicalPath::new(&shown, slash).map_err(unfit)?,
+        };
         let query = veiled(self.query.as_deref().unwrap_or_default());
         let query = Query::new(&query).map_err(|error| bad_target(&error.to_string()))?;
-        let view = self.found.view();
-        let members = view.members();
-        let operation = members.operation();
-        let path = CanonicalPath::new(&paths.judged, grant.encoded_slash());
-        let path = path.map_err(|error| bad_target(&error.to_string()))?;
-        let request =
-            Request { method: self.method.as_str(), path: &path, query: &query, operation };
-        Ok(found(&paths, &grant.request(&request)))
+        let method = self.method.as_str();
+        let mut places = Vec::new();
+        grant.each(|place| places.push(place));
+        let asked = match (operation::endpoint(&places, path.as_str()), &self.message) {
+            (None, _) => Found::Nothing,
+            (Some(endpoint), Some((headers, body))) => {
+                operation::read(endpoint, &Message { method, query: &query, headers, body })
+            }
+            (Some(_), None) => Found::Unreadable,
+        };
+        let asked = asked.view();
+        let asked = asked.members();
+        let operation = asked.operation();
+        let request = Request { method, path: &path, query: &query, operation };
+        Ok(found([&path, &sent], &grant.request(&request)))
+    }
+
+    /// How much of the body must be read before the request can be judged; `None` where that is nothing.
+    pub(super) fn body_needed(&self, link: &Link, upstream: &Upstream) -> Option<usize> {
+        if upstream.is_router() {
+            return None;
+        }
+        let snapshot = link.shared.snapshot.load();
+        let grant = link.grant(&snapshot)?;
+        let path = CanonicalPath::new(&self.path, grant.encoded_slash()).ok()?;
+        let mut places = Vec::new();
+        grant.each(|place| places.push(place));
+        let endpoint = operation::endpoint(&places, path.as_str())?;
+        usize::try_from(endpoint.operation_body_bytes_max()?).ok()
+    }
+
+    /// Takes the body that was needed.
+    pub(super) fn with_body(&mut self, headers: &HeaderMap, body: Bytes) {
+        self.message = Some((headers.clone(), body));
+    }
+
+    /// The body, where it was needed.
+    pub(super) fn body(&self) -> Option<Bytes> {
+        self.message.as_ref().map(|(_, body)| body.clone())
     }
 
     /// The path and query that are sent.
@@ -99,40 +142,6 @@ impl Ask {
             Some(query) => format!("{path}?{query}"),
             None => path.to_string(),
         }
-    }
-
-    /// Reads the body, if the endpoint's protocol has there what is asked for.
-    async fn read(
-        &mut self,
-        session: &mut ServerSession,
-        endpoint: &Endpoint,
-    ) -> Result<Option<Bytes>, Refusal> {
-        let limit = endpoint.operation_body_bytes_max().unwrap_or_default();
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        self.found = Found::Unreadable;
-        let Some(body) = body::read(session, limit).await? else { return Ok(None) };
-        let query = veiled(self.query.as_deref().unwrap_or_default());
-        let query = Query::new(&query).map_err(|error| bad_target(&error.to_string()))?;
-        let head = session.req_header();
-        let (method, headers) = (head.method.as_str(), &head.headers);
-        let message = Message { method, query: &query, headers, body: &body };
-        self.found = operation::read(endpoint, &message);
-        Ok(Some(body))
-    }
-}
-
-/// A path in its canonical form, as it is sent, and as it is judged: with a word where placeholders of credentials stand.
-struct Paths<'a> {
-    sent: CanonicalPath<'a>,
-    judged: String,
-}
-
-impl<'a> Paths<'a> {
-    fn new(raw: &'a str, slash: EncodedSlash) -> Result<Self, Refusal> {
-        let sent =
-            CanonicalPath::new(raw, slash).map_err(|error| bad_target(&error.to_string()))?;
-        let judged = veiled(sent.as_str());
-        Ok(Self { sent, judged })
     }
 }
 
@@ -199,11 +208,11 @@ fn check(
 ///
 /// # Errors
 /// How to tell the refusal.
-pub(super) async fn judge(
+pub(super) fn judge(
     link: &Link,
     upstream: &Upstream,
-    session: &mut ServerSession,
-    ask: &mut Ask,
+    headers: &HeaderMap,
+    ask: &Ask,
 ) -> Result<Judged, Refusal> {
     let snapshot = link.shared.snapshot.load_full();
     let method = ask.method.clone();
@@ -218,10 +227,8 @@ pub(super) async fn judge(
             Ok(_) => Refusal::new(403, "policy_denied", "policy_changed", String::new()),
         });
     };
-    let terms = terms(link, &snapshot, &grant, session, ask).await;
-    let terms = terms.inspect_err(|refusal| link.refused(refusal, about))?;
-    let judged = ask.answer(&grant, |paths, verdict| {
-        let about = About::Request { scheme, method, path: &paths.judged };
+    let judged = ask.answer(&grant, |[path, sent], verdict| {
+        let about = About::Request { scheme, method, path: path.as_str() };
         let mut event = link.event(snapshot.revision, about);
         event.engine = Engine::Request;
         let mut refusal = put(&mut event, verdict, &link.asked(about));
@@ -233,6 +240,20 @@ pub(super) async fn judge(
             event.reason = Some(told.reason);
             refusal = Some(told);
         }
+        let mut content = None;
+        let target = ask.target(sent);
+        if refusal.is_none() {
+            let names = (path.as_str(), target.as_str());
+            match Content::new(link, &snapshot, &grant, names, headers) {
+                Ok(fit) => content = Some(fit),
+                Err(told) => {
+                    event.outcome = Outcome::Denied;
+                    event.engine = Engine::Proxy;
+                    event.reason = Some(told.reason);
+                    refusal = Some(told);
+                }
+            }
+        }
         if let (Some(refusal), Activity::Request { status, .. }) = (&refusal, &mut event.activity) {
             *status = Some(refusal.status);
         }
@@ -240,13 +261,13 @@ pub(super) async fn judge(
         match refusal {
             Some(refusal) => {
                 let what = match refusal.reason {
-                    "no_rule" => What::Request { method, path: &paths.judged },
+                    "no_rule" => What::Request { method, path: path.as_str() },
                     _ => What::Other,
                 };
                 link.denied(refusal.reason, None, what);
                 Err(refusal)
             }
-            None => Ok(Judged { path: ask.target(&paths.sent), terms: Some(terms), websocket }),
+            None => Ok(Judged { path: target, websocket, content }),
         }
     });
     match judged {
@@ -273,7 +294,7 @@ fn to_router(
     }
     let path = CanonicalPath::new(&ask.path, EncodedSlash::Keep);
     let path = path.map_err(|error| bad_target(&error.to_string()))?;
-    Ok(Judged { path: ask.target(&path), terms: None, websocket: false })
+    Ok(Judged { path: ask.target(&path), websocket: false, content: None })
 }
 
 /// Whether a request that is under way may go on under this snapshot.
@@ -289,25 +310,6 @@ pub(super) fn stands(link: &Link, upstream: &Upstream, ask: &Ask, snapshot: &Sna
         RequestVerdict::Deny(_) => false,
     });
     stands.unwrap_or(false)
-}
-
-/// What is done with the content of a request, and what is asked for in its body.
-async fn terms(
-    link: &Link,
-    snapshot: &Snapshot,
-    grant: &Grant<'_>,
-    session: &mut ServerSession,
-    ask: &mut Ask,
-) -> Result<Terms, Refusal> {
-    let mut places = Vec::new();
-    grant.each(|place| places.push(place));
-    let path = Paths::new(&ask.path, grant.encoded_slash())?.judged;
-    let scope = snapshot.credentials.scope(&link.to, &path, &places);
-    let body = match operation::endpoint(&places, &path) {
-        Some(endpoint) => ask.read(session, endpoint).await?,
-        None => None,
-    };
-    Ok(Terms { path, scope, scrutiny: grant.scrutiny(), body })
 }
 
 /// Whether what allows the request lets it become a WebSocket.

@@ -9,6 +9,7 @@ use policy::{Caller, Connect, DenyCode, Grant, Verdict, address::Blocked, infere
 
 use super::{
     caller::{Connection, Identity, Unidentified},
+    content::Seen,
     denials::{Refused, What},
     dial::DialError,
     refusal::{Asked, Refusal},
@@ -166,6 +167,16 @@ impl Link {
             event.outcome = Outcome::Failed;
         }
         self.put(event, refusal);
+    }
+
+    /// Puts on record which labels of sensitive data were in a body, and whether all of it could be looked at.
+    pub(super) fn found(&self, seen: Seen<'_>, outcome: Outcome, about: About<'_>) {
+        let mut event = self.event(self.shared.snapshot.load().revision, about);
+        event.engine = Engine::Content;
+        event.outcome = outcome;
+        event.reason = Some(if seen.unread { "unreadable_content" } else { "sensitive_content" });
+        event.findings.clone_from(seen.findings);
+        self.shared.record.record(event);
     }
 
     /// Puts a refusal on record.

@@ -190,11 +190,6 @@ impl Scan {
         &self.judge.counts
     }
 
-    /// Whether anything was found so far.
-    pub fn found(&self) -> bool {
-        !self.judge.counts.is_empty()
-    }
-
     /// Whether the body could not be looked at, or not to its end; only under `audit`.
     pub fn is_unread(&self) -> bool {
         self.unread

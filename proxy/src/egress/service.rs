@@ -5,7 +5,7 @@
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwap;
@@ -80,16 +80,16 @@ pub struct Settings {
     pub authority: Arc<Authority>,
     /// Who dials.
     pub dial: Dialer,
+    /// What the sandbox may use without seeing it.
+    pub credentials: Credentials,
+    /// What looks for sensitive data where an endpoint asks for it; without it the built-in labels are.
+    pub detectors: Option<Arc<Detectors>>,
     /// Where model calls go; without it nothing is routed for inference.
     pub inference: Option<InferenceTarget>,
     /// Authorities that servers may be vouched for by, besides those of the system, as PEM.
     pub extra_ca_pem: Option<String>,
     /// Where decisions go on record.
     pub record: Arc<dyn Record>,
-    /// The secrets of the sandbox.
-    pub credentials: Credentials,
-    /// What looks for sensitive data; the built-in rules without the operator's own where it is missing.
-    pub detectors: Option<Arc<Detectors>>,
     /// How captured connections tell where they were meant to go.
     pub original: Original,
 }
@@ -110,11 +110,11 @@ impl Settings {
             identify,
             authority,
             dial: Dialer::default(),
+            credentials: Credentials::default(),
+            detectors: None,
             inference: None,
             extra_ca_pem: None,
             record,
-            credentials: Credentials::default(),
-            detectors: None,
             original: Arc::new(super::captured::original),
         }
     }
@@ -135,6 +135,9 @@ pub enum EgressError {
     /// The authorities of servers cannot be used.
     #[error("the certificate authorities for servers cannot be used: {0}")]
     Roots(String),
+    /// The detectors of sensitive data cannot be made.
+    #[error("the detectors of sensitive data cannot be made: {0}")]
+    Detectors(String),
     /// The sandbox's own authority cannot be used.
     #[error("the certificate authority of the sandbox cannot be used")]
     Authority(#[from] AuthorityError),
@@ -156,9 +159,9 @@ pub(super) struct Shared {
     pub(super) authority: Arc<Authority>,
     pub(super) verifier: Verifier,
     pub(super) dial: Dialer,
+    pub(super) detectors: Arc<Detectors>,
     pub(super) inference: Option<InferenceTarget>,
     pub(super) record: Arc<dyn Record>,
-    detectors: OnceLock<Option<Arc<Detectors>>>,
     pub(super) original: Original,
     pub(super) tasks: Weak<Tasks>,
     pub(super) places: Arc<Semaphore>,
@@ -186,17 +189,6 @@ impl Shared {
             refusing.record.record(event);
         };
         Zone::new(self.names.clone(), permitted, refused)
-    }
-
-    /// What looks for sensitive data; made when it is first asked for. `None` if it cannot be made.
-    pub(super) fn detectors(&self) -> Option<&Arc<Detectors>> {
-        let built_in = || Detectors::new(Vec::new(), Rules::default()).ok().map(Arc::new);
-        self.detectors.get_or_init(built_in).as_ref()
-    }
-
-    fn replace(&self, next: impl Fn(&Snapshot) -> Snapshot) {
-        self.snapshot.rcu(|now| Arc::new(next(now)));
-        self.changed.send_replace(self.snapshot.load().revision);
     }
 
     /// Tells when the snapshot was replaced.
@@ -235,9 +227,14 @@ impl Egress {
         };
         let dns = ends.dns.into_iter().map(socket).collect::<io::Result<Vec<_>>>();
         let dns = dns.map_err(EgressError::Socket)?;
-        let (policy, revision) = (settings.policy, settings.revision);
-        let snapshot = Snapshot { policy, revision, credentials: settings.credentials };
-        let detectors = settings.detectors.map(|given| OnceLock::from(Some(given)));
+        let built_in = || Detectors::new(Vec::new(), Rules::default()).map(Arc::new);
+        let detectors = settings.detectors.map_or_else(built_in, Ok);
+        let detectors = detectors.map_err(|error| EgressError::Detectors(error.to_string()))?;
+        let snapshot = Snapshot {
+            policy: settings.policy,
+            revision: settings.revision,
+            credentials: settings.credentials,
+        };
         let tasks = Arc::new(Tasks::default());
         let shared = Arc::new(Shared {
             sandbox: settings.sandbox.into(),
@@ -246,9 +243,9 @@ impl Egress {
             authority: settings.authority,
             verifier,
             dial: settings.dial,
+            detectors,
             inference: settings.inference,
             record: settings.record,
-            detectors: detectors.unwrap_or_default(),
             original: settings.original,
             tasks: Arc::downgrade(&tasks),
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
@@ -270,16 +267,17 @@ impl Egress {
 
     /// Puts another policy in force. Connections that it does not allow end at once.
     pub fn replace_policy(&self, policy: Arc<Policy>, revision: u64) {
-        self.shared.replace(move |now| Snapshot {
+        self.shared.snapshot.rcu(|now| Snapshot {
             policy: Arc::clone(&policy),
             revision,
             credentials: now.credentials.clone(),
         });
+        self.shared.changed.send_replace(revision);
     }
 
-    /// Puts other secrets in the place of the old ones. Requests that are under way keep theirs.
+    /// Puts other credentials in force, for the requests that follow.
     pub fn replace_credentials(&self, credentials: Credentials) {
-        self.shared.replace(move |now| Snapshot {
+        self.shared.snapshot.rcu(|now| Snapshot {
             policy: Arc::clone(&now.policy),
             revision: now.revision,
             credentials: credentials.clone(),

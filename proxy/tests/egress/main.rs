@@ -14,5 +14,6 @@ mod content;
 mod explicit;
 mod inference;
 mod revision;
+mod secrets;
 mod tls;
 mod websocket;
