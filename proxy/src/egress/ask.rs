@@ -89,9 +89,10 @@ impl Ask {
         let sent = CanonicalPath::new(&self.path, slash).map_err(unfit)?;
         // Placeholders stand for what nobody but the server sees.
         let shown = veiled(sent.as_str());
-        let path = match shown == sent.as_str() {
-            true => sent.clone(),
-            false => CanonicalPath::new(&shown, slash).map_err(unfit)?,
+        let path = if shown == sent.as_str() {
+            sent.clone()
+        } else {
+            CanonicalPath::new(&shown, slash).map_err(unfit)?
         };
         let query = veiled(self.query.as_deref().unwrap_or_default());
         let query = Query::new(&query).map_err(|error| bad_target(&error.to_string()))?;

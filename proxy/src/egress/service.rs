@@ -267,7 +267,7 @@ impl Egress {
 
     /// Puts another policy in force. Connections that it does not allow end at once.
     pub fn replace_policy(&self, policy: Arc<Policy>, revision: u64) {
-        self.shared.snapshot.rcu(|now| Snapshot {
+        self.shared.snapshot.rcu(move |now| Snapshot {
             policy: Arc::clone(&policy),
             revision,
             credentials: now.credentials.clone(),
@@ -277,7 +277,7 @@ impl Egress {
 
     /// Puts other credentials in force, for the requests that follow.
     pub fn replace_credentials(&self, credentials: Credentials) {
-        self.shared.snapshot.rcu(|now| Snapshot {
+        self.shared.snapshot.rcu(move |now| Snapshot {
             policy: Arc::clone(&now.policy),
             revision: now.revision,
             credentials: credentials.clone(),
