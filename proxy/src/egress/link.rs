@@ -9,6 +9,7 @@ use policy::{Caller, Connect, DenyCode, Grant, Verdict, address::Blocked, infere
 
 use super::{
     caller::{Connection, Identity, Unidentified},
+    content::Seen,
     denials::{Refused, What},
     dial::DialError,
     refusal::{Asked, Refusal},
@@ -168,13 +169,13 @@ impl Link {
         self.put(event, refusal);
     }
 
-    /// Puts on record which labels of sensitive data were in a body.
-    pub(super) fn found(&self, labels: String, about: About<'_>) {
+    /// Puts on record which labels of sensitive data were in a body, and whether all of it could be looked at.
+    pub(super) fn found(&self, seen: Seen<'_>, outcome: Outcome, about: About<'_>) {
         let mut event = self.event(self.shared.snapshot.load().revision, about);
-        event.engine = Engine::Request;
-        event.outcome = Outcome::Audited;
-        event.reason = Some("sensitive_content");
-        event.detail = Some(labels);
+        event.engine = Engine::Content;
+        event.outcome = outcome;
+        event.reason = Some(if seen.unread { "unreadable_content" } else { "sensitive_content" });
+        event.findings.clone_from(seen.findings);
         self.shared.record.record(event);
     }
 
