@@ -79,44 +79,66 @@ impl Trie {
     /// Calls `found` with entries that are about the destination, in pieces that are in order.
     pub(crate) fn each<'t>(&'t self, to: &Destination, mut found: impl FnMut(&'t [Entry])) {
         let port = to.port();
-        self.buckets(&to.host, &mut |bucket| give(bucket, port, &mut found));
-    }
-
-    /// Whether any entry is about the host, at whatever port.
-    pub(crate) fn holds(&self, host: &Host) -> bool {
-        let mut holds = false;
-        self.buckets(host, &mut |bucket| holds |= !bucket.is_empty());
-        holds
-    }
-
-    fn buckets<'t>(&'t self, host: &Host, found: &mut impl FnMut(&'t Bucket)) {
-        found(&self.anywhere);
-        match host.address() {
-            Some(address) => {
-                if let Some(bucket) = self.addresses.get(&address) {
-                    found(bucket);
+        give(&self.anywhere, port, &mut found);
+        match &to.host {
+            host if host.address().is_some() => {
+                let bucket = host.address().and_then(|address| self.addresses.get(&address));
+                if let Some(bucket) = bucket {
+                    give(bucket, port, &mut found);
                 }
             }
-            None => self.name(host, found),
+            host => self.name(host, port, &mut found),
         }
     }
 
-    fn name<'t>(&'t self, host: &Host, found: &mut impl FnMut(&'t Bucket)) {
+    /// Whether any entry is about the host, at whatever port. A walk of its own: decisions know their port, and nothing of
+    /// theirs is slowed down by this question.
+    pub(crate) fn holds(&self, host: &Host) -> bool {
+        let found = |bucket: &Bucket| !bucket.is_empty();
+        if found(&self.anywhere) {
+            return true;
+        }
+        let Some(mut rest) = host.name() else {
+            return host.address().and_then(|address| self.addresses.get(&address)).is_some();
+        };
+        let mut node = &self.root;
+        loop {
+            if rest.is_empty() {
+                return found(&node.exact);
+            }
+            let (before, label) = rest.rsplit_once('.').unwrap_or(("", rest));
+            let mut holds = found(&node.many);
+            if before.is_empty() {
+                holds |= found(&node.one);
+                prefix::each(&node.partial, label, |begin, ends| {
+                    holds |= ends.keys().any(|end| between(label, begin, end));
+                });
+            }
+            match node.children.get(label) {
+                _ if holds => return true,
+                Some(child) => node = child,
+                None => return false,
+            }
+            rest = before;
+        }
+    }
+
+    fn name<'t>(&'t self, host: &Host, port: u16, found: &mut impl FnMut(&'t [Entry])) {
         let mut rest = host.name().unwrap_or_default();
         let mut node = &self.root;
         loop {
             if rest.is_empty() {
-                found(&node.exact);
+                give(&node.exact, port, found);
                 return;
             }
-            found(&node.many);
+            give(&node.many, port, found);
             let (before, label) = rest.rsplit_once('.').unwrap_or(("", rest));
             if before.is_empty() {
-                found(&node.one);
+                give(&node.one, port, found);
                 prefix::each(&node.partial, label, |begin, ends| {
                     for (end, bucket) in ends.iter().filter(|(end, _)| between(label, begin, end)) {
                         debug_assert!(label.len() >= begin.len() + end.len());
-                        found(bucket);
+                        give(bucket, port, found);
                     }
                 });
             }
