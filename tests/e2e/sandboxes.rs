@@ -159,8 +159,13 @@ fn a_person_at_a_terminal_finds_a_shell_and_can_leave_a_program_running() {
             "send:exit 4\\r",
         ];
         drop(person.at_a_terminal(&steps, &["sandbox", "create", "--name", "desk"]).expect(4));
-        let steps =
-            ["send:echo ab$((1+1))\\r", "expect:ab2", "send:\\x10\\x11", "expect:Left it running"];
+        let steps = [
+            "expect:ready:",
+            "send:echo ab$((1+1))\\r",
+            "expect:ab2",
+            "send:\\x10\\x11",
+            "expect:Left it running",
+        ];
         let create =
             ["sandbox", "create", "--name", "left", "--env", "PS1=ready:", "--", "/bin/sh"];
         drop(person.at_a_terminal(&steps, &create).expect(0));
