@@ -29,7 +29,6 @@ mod names;
 mod payment;
 mod pii;
 mod reading;
-mod scan_phrases;
 mod scan_words;
 mod secrets;
 

@@ -11,17 +11,15 @@ mod assign;
 mod blocks;
 mod cues;
 mod hidden;
+mod telling;
 
-use std::{ops::Range, sync::LazyLock};
+use std::ops::Range;
 
-use memchr::memmem::Finder;
+use fearless_simd::{Level, Simd, dispatch};
 
 use super::masks::{self, BLOCK, Bits, Masks, from_bit};
 
 pub use assign::Assign;
-
-/// How armour begins.
-static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("-----BEGIN"));
 
 /// Shortest run of token characters that is marked.
 pub const TOKEN_MIN: usize = 16;
@@ -52,6 +50,14 @@ pub struct Candidates {
     pub joints: Vec<usize>,
     /// Operators behind the announcement of a second half: `second half:`, `part 2 =`.
     pub halves: Vec<usize>,
+    /// Where a phrase that introduces a password may be told: a byte inside of it.
+    pub(super) phrases: Vec<usize>,
+    /// Every beginning of a `PuTTY` key file.
+    pub(super) putty: Vec<usize>,
+    /// Every `NM1*` and `PID|`: segments of claims and of messages between hospitals.
+    pub(super) segments: Vec<usize>,
+    /// Lines that may hold a marking, without their ends.
+    pub(super) lines: Vec<Range<usize>>,
     /// One bit per byte: whether no letter or digit stands before it, so that a word may begin there.
     begins_word: Vec<u64>,
 }
@@ -60,22 +66,21 @@ impl Candidates {
     /// Marks `text`. Linear in its length.
     pub fn of(text: &str) -> Self {
         let mut marks = Self::default();
-        marks.read(text, |_, _| {});
+        dispatch!(Level::new(), simd => marks.read(simd, text, #[inline(always)] |_, _| {}));
         marks
     }
 
     /// Marks `text` in place of what was marked before, and hands the masks of each of its blocks to `also`.
-    #[inline]
-    pub(super) fn read(&mut self, text: &str, mut also: impl FnMut(usize, &Masks)) {
+    #[inline(always)]
+    pub(super) fn read<S: Simd>(&mut self, simd: S, text: &str, mut also: impl FnMut(usize, &Masks)) {
         self.clear();
         let mut carry = blocks::Carry::default();
         let bytes = text.as_bytes();
-        masks::each(bytes, |base, masks| {
+        masks::each(simd, bytes, #[inline(always)] |base, masks| {
             blocks::step(bytes, base, masks, &mut carry, self);
             also(base, masks);
         });
         blocks::end(bytes, &carry, self);
-        self.begins.extend(BEGIN.find_iter(bytes));
     }
 
     /// Forgets all marks and keeps their room.
@@ -91,6 +96,10 @@ impl Candidates {
             escapes,
             joints,
             halves,
+            phrases,
+            putty,
+            segments,
+            lines,
             begins_word,
         } = self;
         tokens.clear();
@@ -103,6 +112,10 @@ impl Candidates {
         escapes.clear();
         joints.clear();
         halves.clear();
+        phrases.clear();
+        putty.clear();
+        segments.clear();
+        lines.clear();
         begins_word.clear();
     }
 
@@ -118,6 +131,10 @@ impl Candidates {
             + self.escapes.capacity()
             + self.joints.capacity()
             + self.halves.capacity()
+            + self.phrases.capacity()
+            + self.putty.capacity()
+            + self.segments.capacity()
+            + self.lines.capacity()
             + self.begins_word.capacity()
     }
 

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use fearless_simd::{Level, Simd, dispatch};
+
 use super::{
     candidates::Candidates,
     pii::lex::{Lexed, Lexer},
@@ -30,9 +32,15 @@ impl Reading {
     pub(super) fn of(text: &str) -> Self {
         let spare = SPARE.with(|spare| spare.try_borrow_mut().ok().and_then(|mut all| all.pop()));
         let mut reading = spare.unwrap_or_default();
-        let mut lexer = Lexer::new(text, &mut reading.lexed);
-        reading.candidates.read(text, |base, masks| lexer.block(base, masks));
+        dispatch!(Level::new(), simd => reading.read(simd, text));
         reading
+    }
+
+    /// The same with the vectors that the machine has.
+    #[inline(always)]
+    fn read<S: Simd>(&mut self, simd: S, text: &str) {
+        let mut lexer = Lexer::new(text, &mut self.lexed);
+        self.candidates.read(simd, text, #[inline(always)] |base, masks| lexer.block(base, masks));
     }
 
     /// Leaves the room to the next text.

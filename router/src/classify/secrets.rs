@@ -38,7 +38,6 @@ pub(super) struct Secrets {
     filter: Box<[u64]>,
     /// A filter over the first four bytes; rules with a literal of three take any fourth.
     four: Box<[u64]>,
-    context: context::Context,
 }
 
 /// Bits of the filter over three bytes.
@@ -67,7 +66,7 @@ impl Secrets {
             }
         }
         rules.sort_by_key(|(head, _)| *head);
-        Self { rules, filter, four, context: context::Context::new() }
+        Self { rules, filter, four }
     }
 
     /// Adds every credential that can be told by its shape or its surroundings.
@@ -78,7 +77,7 @@ impl Secrets {
         }
         armour::scan(text, candidates, out);
         url::scan(text, candidates, out);
-        self.context.scan(text, out);
+        context::scan(text, candidates, out);
         named::scan(text, candidates, out);
     }
 

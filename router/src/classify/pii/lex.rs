@@ -106,7 +106,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads the block at `base`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn block(&mut self, base: usize, masks: &Masks) {
         if masks.digit != 0 {
             self.numbers(base, masks);
@@ -120,34 +120,37 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads the words of a block that is ASCII.
+    #[inline(always)]
     fn words(&mut self, base: usize, masks: &Masks) {
         let bytes = self.text.as_bytes();
         let letters = masks.letter & from_bit(self.read_to.saturating_sub(base));
-        let humps = masks.upper & (letters & !masks.upper) << 1;
-        let (mut starts, mut ends) = (letters & !(letters << 1), !letters & letters << 1);
-        while starts != 0 {
-            let (first, behind) = (lowest(starts), lowest(ends));
-            let start = base + first.trailing_zeros() as usize;
-            if behind == 0 {
-                self.read_to = word(self.text, start, self.found);
-                return;
-            }
-            (starts, ends) = (starts ^ first, ends ^ behind);
-            let end = base + behind.trailing_zeros() as usize;
-            let run = behind.wrapping_sub(first);
-            if humps & run != 0 {
-                self.humped(base, (start, end), (humps & run, masks.upper & run));
-                continue;
-            }
-            if first << 1 != behind {
-                hint(bytes, start, end, self.found);
-            }
-            if masks.upper & first != 0
+        let (mut starts, ends) = (letters & !(letters << 1), !letters & letters << 1);
+        // The last word goes on in the next block.
+        let open = if letters >> 63 == 1 { 1 << (63 - starts.leading_zeros()) } else { 0 };
+        starts ^= open;
+        let humps = masks.upper & (letters & !masks.upper) << 1 & !open.wrapping_neg();
+        let (mut heads, mut tails) = (starts | humps, ends | humps);
+        let single = heads & tails >> 1;
+        (heads, tails) = (heads ^ single, tails ^ single << 1);
+        while heads != 0 {
+            let start = base + heads.trailing_zeros() as usize;
+            let end = base + tails.trailing_zeros() as usize;
+            (heads, tails) = (heads & (heads - 1), tails & tails.wrapping_sub(1));
+            hint(bytes, start, end, self.found);
+        }
+        for at in Bits(starts & masks.upper) {
+            let behind = lowest(ends & from_bit(at));
+            let (start, end) = (base + at, base + behind.trailing_zeros() as usize);
+            let inner = humps & behind.wrapping_sub(1 << at);
+            if inner & inner.wrapping_sub(1) == 0
                 && end - start <= CAP_BYTES_MAX
                 && is_loose(bytes, start, end)
             {
                 self.found.caps.push(Cap { start, end });
             }
+        }
+        if open != 0 {
+            self.read_to = word(self.text, base + open.trailing_zeros() as usize, self.found);
         }
     }
 
@@ -313,9 +316,9 @@ fn parts(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) -> usize {
 }
 
 /// Marks the word when it is a cue; it has no humps.
-#[inline]
+#[inline(always)]
 fn hint(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) -> usize {
-    if cue::may_be(bytes.get(start..end).unwrap_or_default()) {
+    if end - start > 1 && cue::may_be(bytes, start, end) {
         confirm(bytes, start, end, found);
     }
     0

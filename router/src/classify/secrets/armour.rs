@@ -1,9 +1,5 @@
 //! Private keys in their armour: PEM, OpenSSH, PGP and `PuTTY`, with or without line ends, escaped or quoted.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
 use super::finding;
 use crate::classify::{
     Finding,
@@ -27,8 +23,8 @@ pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
         done = begin + length;
         out.push(finding("credential/private-key", begin..done, 99, "prefix"));
     }
-    if let Some(found) = putty(text) {
-        out.push(found);
+    if let Some(start) = candidates.putty.first() {
+        out.extend(putty(text, *start));
     }
 }
 
@@ -74,12 +70,8 @@ fn longest_word(body: &str) -> &str {
     longest.get(..80).unwrap_or(longest)
 }
 
-/// How a `PuTTY` key file begins.
-static PUTTY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("PuTTY-User-Key-File-"));
-
-/// A `PuTTY` key file: from its first line to the end of its private lines.
-fn putty(text: &str) -> Option<Finding> {
-    let start = PUTTY.find(text.as_bytes())?;
+/// The `PuTTY` key file at `start`: from its first line to the end of its private lines.
+fn putty(text: &str, start: usize) -> Option<Finding> {
     let lines = start + text.get(start..)?.find("Private-Lines:")?;
     let mac = text.get(lines..)?.find("Private-MAC:").map_or(text.len(), |at| lines + at);
     let end = text.floor_char_boundary(mac.min(start + KEY_MAX));

@@ -4,9 +4,8 @@
 use super::{finding, is_dummy};
 use crate::classify::{
     Finding,
-    candidates::slice,
+    candidates::{Candidates, slice},
     generic::{is_wordy, placeholder},
-    scan_phrases::Phrases,
 };
 
 /// How the value follows the phrase.
@@ -26,61 +25,61 @@ enum Follows {
     Sentence,
 }
 
-/// Phrases, case as written.
-const PHRASES: [(&str, Follows); 24] = [
-    ("identified by ", Follows::Quoted),
-    ("IDENTIFIED BY ", Follows::Quoted),
-    ("dentified with mysql_native_password by ", Follows::Quoted),
-    ("curl -u ", Follows::Pair),
-    (" -u ", Follows::Pair),
-    (" --user ", Follows::Pair),
-    (" --", Follows::Flag),
-    ("sshpass -p ", Follows::Word),
-    ("sshpass -p", Follows::Word),
-    (" password ", Follows::AfterLogin),
-    ("password is ", Follows::Sentence),
-    ("Password is ", Follows::Sentence),
-    ("assword to ", Follows::Sentence),
-    ("passphrase is ", Follows::Sentence),
-    ("passcode is ", Follows::Sentence),
-    ("secret is ", Follows::Sentence),
-    ("token is ", Follows::Sentence),
-    ("API key is ", Follows::Sentence),
-    ("api key is ", Follows::Sentence),
-    ("WITH PASSWORD ", Follows::Quoted),
-    ("with password ", Follows::Quoted),
-    ("ENCRYPTED PASSWORD ", Follows::Quoted),
-    ("PASSWORD(", Follows::Quoted),
-    ("requirepass ", Follows::Word),
+/// Phrases, case as written, each with the place of the byte that is marked in it.
+const PHRASES: [(&str, usize, Follows); 24] = [
+    ("identified by ", 11, Follows::Quoted),
+    ("IDENTIFIED BY ", 11, Follows::Quoted),
+    ("dentified with mysql_native_password by ", 37, Follows::Quoted),
+    ("curl -u ", 5, Follows::Pair),
+    (" -u ", 1, Follows::Pair),
+    (" --user ", 1, Follows::Pair),
+    (" --", 1, Follows::Flag),
+    ("sshpass -p ", 8, Follows::Word),
+    ("sshpass -p", 8, Follows::Word),
+    (" password ", 5, Follows::AfterLogin),
+    ("password is ", 4, Follows::Sentence),
+    ("Password is ", 4, Follows::Sentence),
+    ("assword to ", 3, Follows::Sentence),
+    ("passphrase is ", 11, Follows::Sentence),
+    ("passcode is ", 9, Follows::Sentence),
+    ("secret is ", 7, Follows::Sentence),
+    ("token is ", 6, Follows::Sentence),
+    ("API key is ", 8, Follows::Sentence),
+    ("api key is ", 8, Follows::Sentence),
+    ("WITH PASSWORD ", 9, Follows::Quoted),
+    ("with password ", 9, Follows::Quoted),
+    ("ENCRYPTED PASSWORD ", 14, Follows::Quoted),
+    ("PASSWORD(", 4, Follows::Quoted),
+    ("requirepass ", 10, Follows::Word),
 ];
 
 /// Longest value.
 const VALUE_MAX: usize = 128;
 
-/// The phrases, compiled.
-#[derive(Debug)]
-pub(super) struct Context {
-    phrases: Phrases,
-}
-
-impl Context {
-    /// Compiles the phrases.
-    pub(super) fn new() -> Self {
-        Self { phrases: Phrases::new(&PHRASES.map(|(phrase, _)| phrase)) }
+/// Adds the password after every phrase.
+pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+    let mut told: Vec<(usize, usize)> = Vec::new();
+    for &at in &candidates.phrases {
+        let marked = text.as_bytes().get(at);
+        for (number, (phrase, inside, _)) in PHRASES.iter().enumerate() {
+            let start = at.checked_sub(*inside).filter(|_| marked == phrase.as_bytes().get(*inside));
+            let told_here = |start: &usize| text.get(*start..).is_some_and(|rest| rest.starts_with(phrase));
+            told.extend(start.filter(told_here).map(|start| (start, number)));
+        }
     }
-
-    /// Adds the password after every phrase.
-    pub(super) fn scan(&self, text: &str, out: &mut Vec<Finding>) {
-        self.phrases.each(text, |phrase, place| {
-            let Some((_, follows)) = PHRASES.get(phrase) else { return };
-            if let Some((start, value)) = value_after(text, place.start, place.end, *follows)
-                && value.len() >= 3
-                && !placeholder(value)
-                && !is_dummy(value.as_bytes())
-            {
-                out.push(finding("credential/password", start..start + value.len(), 75, "context"));
-            }
-        });
+    told.sort_unstable();
+    // Phrases do not overlap; of those that begin at the same place the first in the list counts.
+    let mut done = 0;
+    for (start, number) in told {
+        let Some((phrase, _, follows)) = PHRASES.get(number).filter(|_| start >= done) else { continue };
+        done = start + phrase.len();
+        if let Some((start, value)) = value_after(text, start, done, *follows)
+            && value.len() >= 3
+            && !placeholder(value)
+            && !is_dummy(value.as_bytes())
+        {
+            out.push(finding("credential/password", start..start + value.len(), 75, "context"));
+        }
     }
 }
 
