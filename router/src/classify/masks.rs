@@ -37,6 +37,8 @@ pub(super) struct Masks {
     /// Where a phrase that introduces a password may be told: `-` behind a blank, `w` behind `s`, `s` behind `s` and before a
     /// blank, and the first letters of `is` and `by` behind a blank, whatever their case.
     pub(super) phrase: u64,
+    /// Capitals, and the signs that may stand right before the number of a house.
+    pub(super) opener: u64,
     /// Capitals behind `-`.
     pub(super) title: u64,
     /// `*` behind a digit, `|` behind a capital.
@@ -57,6 +59,7 @@ impl Masks {
         let (letter, upper) = (within(folded, b'a', 26), within(bytes, b'A', 26));
         let (digit, space) = (within(bytes, b'0', 10), is(b' '));
         let (equals, slash, plus, dash) = (is(b'='), is(b'\\'), is(b'+'), is(b'-'));
+        let newline = is(b'\n');
         let quote = is(b'"') | is(b'\'') | is(b'`');
         // `-`, `.` and `/` stand side by side.
         let token = letter | digit | equals | plus | within(bytes, b'-', 3) | is(b'_') | is(b'~');
@@ -78,7 +81,7 @@ impl Masks {
             escape: equals | slash | is(b'%') | is(b'&'),
             joint: slash | quote & before(space | plus) | letter_is(b'd') & (open << 1 | behind_space),
             foreign: within(bytes, 0x80, 128),
-            newline: is(b'\n'),
+            newline,
             frame: quote
                 | open
                 | equals
@@ -97,6 +100,16 @@ impl Masks {
                 | is(b'\t')
                 | is(b'\r'),
             phrase,
+            opener: upper
+                | space
+                | newline
+                | is(b'\t')
+                | is(b'"')
+                | is(b'\'')
+                | is(b',')
+                | is(b'#')
+                | is(b'(')
+                | is(b'>'),
             title: upper & (dash << 1 | 1),
             field: is(b'*') & (digit << 1 | 1) | is(b'|') & (upper << 1 | 1),
         }
@@ -149,7 +162,7 @@ pub(super) fn each<S: Simd>(simd: S, text: &[u8], mut read: impl FnMut(usize, &M
 /// The bits from `from` on; none when that is behind the block.
 #[inline]
 pub(super) fn from_bit(from: usize) -> u64 {
-    u32::try_from(from).ok().and_then(|from| u64::MAX.checked_shl(from)).unwrap_or_default()
+    if from < BLOCK { u64::MAX << from } else { 0 }
 }
 
 /// The positions of the set bits, from the lowest.
@@ -214,6 +227,7 @@ mod tests {
                 b'b' => behind(b" ") && before(b"yY"),
                 _ => false,
             }),
+            opener: bits(&|b, _, _| b.is_ascii_uppercase() || b" \n\t\"',#(>".contains(&b)),
             title: bits(&|b, behind, _| b.is_ascii_uppercase() && behind(b"-")),
             field: bits(&|b, behind, _| {
                 b == b'*' && behind(b"0123456789") || b == b'|' && behind(&capitals)

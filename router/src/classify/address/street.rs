@@ -225,7 +225,17 @@ fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     {
         return None;
     }
+    // A first word that is neither a number nor has a capital must open the name of a street.
     let stops = |byte| is_stop(byte, AHEAD);
+    if initial.is_ascii_lowercase() {
+        let size = rest.bytes().position(|byte| byte == b' ' || stops(byte)).unwrap_or(rest.len());
+        let first = rest.get(..size)?;
+        let mut short = [0; SHORT];
+        let lower = lower(first, &mut short);
+        if !(opens(&lower) || matches!(&*lower, "bis" | "ter")) {
+            return None;
+        }
+    }
     let line = rest.get(..rest.bytes().position(stops).unwrap_or(rest.len()))?;
     let place = |word: &str| word.as_ptr().addr() - text.as_ptr().addr() + word.len();
     let (mut names, mut prefix, mut last) = (0, false, None);

@@ -101,6 +101,12 @@ impl<'a> Surroundings<'a> {
         if matches!(before, b' ' | b'\n' | b'"' | b'*' | b'\'') && self.is_triggered(start) {
             return Context::Trigger;
         }
+        // One word that no list knows is no name on a line of its own, and nobody who speaks.
+        if let [word] = name
+            && !word.is_listed()
+        {
+            return Context::None;
+        }
         let end = name.last().map_or(start, |word| word.end);
         if self.is_line(start, end) {
             let head = start == 0 || slice(self.text, start.saturating_sub(2)..start) == "\n\n";
@@ -236,16 +242,19 @@ impl<'a> Surroundings<'a> {
         if start > 0 && before != b'\n' && before != b' ' {
             return false;
         }
-        let head = slice(self.text, start.saturating_sub(3)..start);
+        let behind = byte_before(self.text.as_bytes(), start.saturating_sub(1));
+        let opens = start == 0 || before == b'\n' || behind == b'\n';
+        if !opens {
+            return false;
+        }
         let tail = slice(self.text, end..end.saturating_add(4));
-        let opens = start == 0 || head.ends_with('\n') || head.ends_with("\n ");
         let closes = tail.is_empty()
             || tail.starts_with('\n')
             || tail
                 .strip_prefix([',', '.', '!'])
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('\n'))
             || tail.starts_with(" -\n");
-        opens && closes
+        closes
     }
 
     /// Whether the words belong to a place: `San Diego`, `Fort Collins`, `594 Hegedus Gyula`, `Jana Nerudy 894`.

@@ -111,6 +111,14 @@ fn behind_separator(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// Whether no other token of a group stands behind the separator at `at`, but at most a word in lower case.
+pub(crate) fn is_before_word(bytes: &[u8], at: usize) -> bool {
+    let Some(next) = behind_separator(bytes, at) else { return true };
+    let word = bytes.get(next..).unwrap_or_default();
+    let mut word = word.iter().take_while(|byte| byte.is_ascii_alphanumeric());
+    word.next().is_some_and(u8::is_ascii_lowercase) && !word.any(u8::is_ascii_digit)
+}
+
 /// Whether the group that begins with `first` has no other token.
 pub(crate) fn is_alone(bytes: &[u8], first: Token, floor: usize) -> bool {
     behind_separator(bytes, first.end).is_none() && lead(bytes, first.start, floor).is_none()

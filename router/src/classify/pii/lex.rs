@@ -113,22 +113,22 @@ impl<'a> Lexer<'a> {
         }
         self.digit = masks.digit >> 63;
         if masks.foreign == 0 {
-            self.words(base, masks);
+            let letters = masks.letter & from_bit(self.read_to.saturating_sub(base));
+            self.words(base, letters, masks.upper);
         } else {
             self.foreign_words(base, masks);
         }
     }
 
-    /// Reads the words of a block that is ASCII.
+    /// Reads the words of a block of which only `letters` are given; none of them stands beside a byte that is not ASCII.
     #[inline(always)]
-    fn words(&mut self, base: usize, masks: &Masks) {
+    fn words(&mut self, base: usize, letters: u64, upper: u64) {
         let bytes = self.text.as_bytes();
-        let letters = masks.letter & from_bit(self.read_to.saturating_sub(base));
         let (mut starts, ends) = (letters & !(letters << 1), !letters & letters << 1);
         // The last word goes on in the next block.
         let open = if letters >> 63 == 1 { 1 << (63 - starts.leading_zeros()) } else { 0 };
         starts ^= open;
-        let humps = masks.upper & (letters & !masks.upper) << 1 & !open.wrapping_neg();
+        let humps = upper & (letters & !upper) << 1 & !open.wrapping_neg();
         let (mut heads, mut tails) = (starts | humps, ends | humps);
         let single = heads & tails >> 1;
         (heads, tails) = (heads ^ single, tails ^ single << 1);
@@ -138,7 +138,7 @@ impl<'a> Lexer<'a> {
             (heads, tails) = (heads & (heads - 1), tails & tails.wrapping_sub(1));
             hint(bytes, start, end, self.found);
         }
-        for at in Bits(starts & masks.upper) {
+        for at in Bits(starts & upper) {
             let behind = lowest(ends & from_bit(at));
             let (start, end) = (base + at, base + behind.trailing_zeros() as usize);
             let inner = humps & behind.wrapping_sub(1 << at);
@@ -154,70 +154,72 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Reads a word inside a block, of which the masks say where the humps and the capitals are.
-    fn humped(&mut self, base: usize, (start, end): (usize, usize), (humps, upper): (u64, u64)) {
-        let bytes = self.text.as_bytes();
-        let mut part = start;
-        for hump in Bits(humps) {
-            hint(bytes, part, base + hump, self.found);
-            part = base + hump;
-        }
-        hint(bytes, part, end, self.found);
-        if upper >> (start - base) & 1 == 1
-            && humps & humps.wrapping_sub(1) == 0
-            && end - start <= CAP_BYTES_MAX
-            && is_loose(bytes, start, end)
-        {
-            self.found.caps.push(Cap { start, end });
-        }
-    }
-
-    /// Reads the words of a block that is not all ASCII.
+    /// Reads the words of a block that is not all ASCII: those that touch no other byte at once, the others one by one.
     fn foreign_words(&mut self, base: usize, masks: &Masks) {
-        let all = masks.letter | masks.foreign;
-        let humps = masks.upper & ((masks.letter & !masks.upper) << 1);
+        let (hits, caps) = (self.found.hits.len(), self.found.caps.len());
+        let rest = from_bit(self.read_to.saturating_sub(base));
+        let mut apart = masks.letter & rest;
+        let mut foreign = masks.foreign;
+        while foreign != 0 {
+            let from = foreign.trailing_zeros();
+            let size = (foreign >> from).trailing_ones();
+            let to = from + size;
+            let before = (masks.letter.wrapping_shl(64 - from)).leading_ones() * u32::from(from > 0);
+            apart &= !from_bit((from - before) as usize) | from_bit(to as usize);
+            if to >= 64 {
+                break;
+            }
+            apart &= !((from_bit(to as usize)) & !from_bit((to + (masks.letter >> to).trailing_ones()) as usize));
+            foreign &= from_bit(to as usize);
+        }
+        // A word that goes on in the next block is read in its place, behind the others.
+        let open = if apart >> 63 == 1 { !(u64::MAX >> apart.leading_ones()) } else { 0 };
+        self.words(base, apart & !open, masks.upper);
+        let all = (masks.letter | masks.foreign) & !(apart & !open);
         loop {
             let rest = all & from_bit(self.read_to.saturating_sub(base));
             if rest == 0 {
-                return;
+                break;
             }
-            let start = rest.trailing_zeros();
-            let at = base + start as usize;
-            if masks.foreign >> start & 1 == 1 && letter(self.text, at).is_none() {
-                self.read_to = at + char_size(self.text, at);
-                continue;
-            }
-            let length = ((masks.letter & rest) >> start).trailing_ones();
-            let end = start + length;
-            if end >= 64 || length == 0 || masks.foreign >> end & 1 == 1 {
-                self.read_to = word(self.text, at, self.found);
-                continue;
-            }
-            let run = ((1 << length) - 1) << start;
-            self.read_to = base + end as usize;
-            self.humped(base, (at, self.read_to), (humps & run & (run << 1), masks.upper & run));
+            let at = base + rest.trailing_zeros() as usize;
+            self.read_to = if class(self.text.as_bytes(), at) == FOREIGN && letter(self.text, at).is_none() {
+                at + char_size(self.text, at)
+            } else {
+                word(self.text, at, self.found)
+            };
+        }
+        if let Some(new) = self.found.hits.get_mut(hits..) {
+            new.sort_unstable_by_key(|hit| hit.start);
+        }
+        if let Some(new) = self.found.caps.get_mut(caps..) {
+            new.sort_unstable_by_key(|cap| cap.start);
         }
     }
 
     /// Reads the numbers of a block.
+    #[inline(always)]
     fn numbers(&mut self, base: usize, masks: &Masks) {
         let bytes = self.text.as_bytes();
         let solid = masks.letter | masks.digit;
         // Behind a letter in lower case stands no number of a house.
         let joined = (masks.letter & !masks.upper) << 1;
-        for at in Bits(masks.digit & !(masks.digit << 1 | self.digit)) {
+        let runs = masks.digit & !(masks.digit << 1 | self.digit);
+        for at in Bits(runs & (masks.opener << 1 | 1) & !joined) {
             let digits = (masks.digit >> at).trailing_ones() as usize;
             let start = base + at;
             let end = if at + digits < BLOCK { start + digits } else { digits_end(bytes, start) };
-            if joined >> at & 1 == 0 && address::is_candidate(bytes, start, end) {
+            if address::is_candidate(bytes, start, end) {
                 self.found.houses.push(start);
             }
-            if start < self.tokens_to {
-                continue;
-            }
+        }
+        let mut runs = runs & from_bit(self.tokens_to.saturating_sub(base));
+        while runs != 0 {
+            let at = runs.trailing_zeros() as usize;
+            let start = base + at;
             let token = token_in(solid, masks.digit, at, base)
                 .unwrap_or_else(|| group::token(bytes, start, 0));
             self.tokens_to = token.end;
+            runs &= from_bit(token.end - base);
             if token.len() > group::TOKEN_BYTES_MAX && numbers::may_be_coin(bytes, token)
                 || token.len() <= group::TOKEN_BYTES_MAX && !numbers::is_dull(bytes, token)
             {

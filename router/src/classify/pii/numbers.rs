@@ -76,6 +76,14 @@ fn number(
 /// numbers of code without looking around.
 #[inline]
 pub(crate) fn is_dull(bytes: &[u8], token: Token) -> bool {
+    let letters = token.len() - token.digits;
+    let short = token.digits < 4 || token.len() < 6;
+    if !(short
+        || byte(bytes, token.end) == b'_'
+        || token.len() < 26 && letters > 12 && token.digits < 8)
+    {
+        return false;
+    }
     let next = byte(bytes, token.end);
     let joined = matches!(next, b' ' | b'-' | b'.' | b'/' | b':' | b')' | 0xC2) && {
         let behind = byte(bytes, token.end + 1);
@@ -83,14 +91,15 @@ pub(crate) fn is_dull(bytes: &[u8], token: Token) -> bool {
     };
     let lead = byte_before(bytes, token.start) == b' '
         && byte(bytes, token.start.saturating_sub(2)).is_ascii_uppercase();
-    if joined || lead {
-        return false;
+    if !(joined || lead) {
+        return true;
     }
-    let letters = token.len() - token.digits;
+    // Few digits with a word behind them, as in `5 apples`: no group holds enough digits. With `:`, and with `-` behind two, it may
+    // be an address of a machine.
     token.digits < 4
-        || token.len() < 6
-        || next == b'_'
-        || token.len() < 26 && letters > 12 && token.digits < 8
+        && token.len() < 6
+        && (matches!(next, b' ' | b'.' | b'/') || next == b'-' && token.len() != 2)
+        && group::is_before_word(bytes, token.end)
 }
 
 /// What the lengths of the tokens must be for a number without a cue to be tried at all.
@@ -156,6 +165,10 @@ impl Walk<'_> {
         self.numbers = tokens.iter().all(|token| token.is_number());
         let mut from = 0;
         while let Some(rest @ [first, ..]) = tokens.get(from..) {
+            if !self.numbers && self.is_plain(*first) {
+                from += 1;
+                continue;
+            }
             if self.quiet && group.span().end - first.start < UNANNOUNCED_BYTES_MIN {
                 break;
             }
@@ -163,6 +176,17 @@ impl Walk<'_> {
             let date = rest.get(..3).is_some_and(|part| self.is_date(part) && !self.goes_on(part));
             from += if date { 3 } else { self.take(rest, out).max(1) };
         }
+    }
+
+    /// Whether no value begins with a token because a letter in lower case is in it, and nothing announces one.
+    fn is_plain(&self, token: Token) -> bool {
+        let before = byte_before(self.bytes, token.start);
+        token.digits < token.len()
+            && byte(self.bytes, token.start) != b'0'
+            && !matches!(before, b'+' | b'(')
+            && self.has_lower(token)
+            && !self.is_cell(token.start)
+            && !self.is_cued(token, matches!(before, b'"' | b'\''))
     }
 
     /// Whether a token that stands alone is nothing: no cue stands before it, and it has no form that is known without one.
