@@ -95,9 +95,22 @@ fn judge(
         Context::Speech if words == 1 && listed && !thing => return finding(name, 62, "context"),
         _ => {}
     }
-    if thing || surroundings.is_place(first.start, last.end) {
+    if thing {
         return None;
     }
+    let found = unannounced(stretch, context, (shouted, words), surroundings);
+    found.filter(|_| !surroundings.is_place(first.start, last.end))
+}
+
+/// The same for words that nothing around announces.
+fn unannounced(
+    stretch: &Stretch<'_>,
+    context: Context,
+    (shouted, words): (bool, usize),
+    surroundings: &Surroundings<'_>,
+) -> Option<Finding> {
+    let name = stretch.name;
+    let (first, last) = (name.first()?, name.last()?);
     if shouted {
         let sure = words >= 2
             && name.iter().all(|word| word.is_initial() || word.is_given() || word.is_family());

@@ -24,12 +24,12 @@ const SPARE_MAX: usize = 4;
 const ROOM_MAX: usize = 64 * 1024;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Reading>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Box<Reading>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Reading {
     /// Reads `text`. Linear in its length.
-    pub(super) fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Box<Self> {
         let spare = SPARE.with(|spare| spare.try_borrow_mut().ok().and_then(|mut all| all.pop()));
         let mut reading = spare.unwrap_or_default();
         dispatch!(Level::new(), simd => reading.read(simd, text));
@@ -44,7 +44,7 @@ impl Reading {
     }
 
     /// Leaves the room to the next text.
-    pub(super) fn recycle(self) {
+    pub(super) fn recycle(self: Box<Self>) {
         if self.candidates.room() + self.lexed.room() > ROOM_MAX {
             return;
         }

@@ -364,6 +364,10 @@ fn may_be_small(word: &[u8], last: bool, typed: bool, start: Option<usize>) -> b
 
 /// Whether a word ends as the names of streets do.
 fn has_ending(lower: &str) -> bool {
+    let may = lower.as_bytes().last_chunk::<2>();
+    if !may.is_some_and(|[first, last]| ENDINGS.may_end(*first, *last)) {
+        return false;
+    }
     let letters = lower.chars().count();
     letters >= 6
         && !is_ordinary(lower)

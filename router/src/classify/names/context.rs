@@ -419,6 +419,9 @@ fn is_key_gap(gap: &str) -> bool {
 
 /// Adds names in medical claims (`NM1*IL*1*Last*First`, X12 837) and in HL7 segments (`PID|…|Last^First`).
 pub(crate) fn scan_claims(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+    if candidates.segments.is_empty() {
+        return;
+    }
     let mut push = |part: &str| {
         if part.chars().next().is_some_and(char::is_alphabetic) && part.len() <= 60 {
             let start = part.as_ptr().addr() - text.as_ptr().addr();

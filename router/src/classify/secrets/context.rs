@@ -62,7 +62,10 @@ pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
     for &at in &candidates.phrases {
         let marked = text.as_bytes().get(at);
         for (number, (phrase, inside, _)) in PHRASES.iter().enumerate() {
-            let start = at.checked_sub(*inside).filter(|_| marked == phrase.as_bytes().get(*inside));
+            if phrase.as_bytes().get(*inside) != marked {
+                continue;
+            }
+            let start = at.checked_sub(*inside);
             let told_here = |start: &usize| text.get(*start..).is_some_and(|rest| rest.starts_with(phrase));
             told.extend(start.filter(told_here).map(|start| (start, number)));
         }
