@@ -58,6 +58,8 @@ pub struct Candidates {
     pub(super) segments: Vec<usize>,
     /// Lines that may hold a marking, without their ends.
     pub(super) lines: Vec<Range<usize>>,
+    /// One bit per byte: whether it is a digit.
+    digits: Vec<u64>,
     /// One bit per byte: whether no letter or digit stands before it, so that a word may begin there.
     begins_word: Vec<u64>,
 }
@@ -100,6 +102,7 @@ impl Candidates {
             putty,
             segments,
             lines,
+            digits,
             begins_word,
         } = self;
         tokens.clear();
@@ -116,6 +119,7 @@ impl Candidates {
         putty.clear();
         segments.clear();
         lines.clear();
+        digits.clear();
         begins_word.clear();
     }
 
@@ -135,6 +139,7 @@ impl Candidates {
             + self.putty.capacity()
             + self.segments.capacity()
             + self.lines.capacity()
+            + self.digits.capacity()
             + self.begins_word.capacity()
     }
 
@@ -161,6 +166,23 @@ impl Candidates {
                 read(base + at);
             }
         }
+    }
+
+    /// Whether at least two digits stand in `span`.
+    #[inline]
+    pub(super) fn has_two_digits(&self, span: &Range<usize>) -> bool {
+        let first = span.start / BLOCK;
+        let words = self.digits.get(first..span.end.div_ceil(BLOCK)).unwrap_or_default();
+        let mut seen = false;
+        words.iter().zip(first..).any(|(word, number)| {
+            let base = number * BLOCK;
+            let inside = word
+                & from_bit(span.start.saturating_sub(base))
+                & !from_bit(span.end.saturating_sub(base));
+            let two = inside & inside.wrapping_sub(1) != 0 || seen && inside != 0;
+            seen = seen || inside != 0;
+            two
+        })
     }
 
     /// How many marks there are: the measure of the work that the next stage has.

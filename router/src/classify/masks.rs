@@ -51,19 +51,22 @@ impl Masks {
     pub(super) fn of<S: Simd>(simd: S, block: &[u8; BLOCK]) -> Self {
         let bytes = u8x64::from_slice(simd, block);
         let folded = bytes | 0x20;
-        let is = |byte: u8| bytes.simd_eq(byte).to_bitmask();
+        let is = |byte: u8| bytes.simd_eq(byte);
         let letter_is = |byte: u8| folded.simd_eq(byte).to_bitmask();
-        let within = |bytes: u8x64<S>, first: u8, count: u8| {
-            (bytes - first).simd_le(count - 1).to_bitmask()
-        };
-        let (letter, upper) = (within(folded, b'a', 26), within(bytes, b'A', 26));
-        let (digit, space) = (within(bytes, b'0', 10), is(b' '));
-        let (equals, slash, plus, dash) = (is(b'='), is(b'\\'), is(b'+'), is(b'-'));
-        let newline = is(b'\n');
-        let quote = is(b'"') | is(b'\'') | is(b'`');
+        let within = |bytes: u8x64<S>, first: u8, count: u8| (bytes - first).simd_le(count - 1);
+        let (letters, capitals) = (within(folded, b'a', 26), within(bytes, b'A', 26));
+        let (digits, blanks, line_ends) = (within(bytes, b'0', 10), is(b' '), is(b'\n'));
+        let (equals, slashes, plus) = (is(b'='), is(b'\\'), is(b'+'));
         // `-`, `.` and `/` stand side by side.
-        let token = letter | digit | equals | plus | within(bytes, b'-', 3) | is(b'_') | is(b'~');
-        let open = is(b'[') | is(b'(') | is(b'{');
+        let dashes = within(bytes, b'-', 3);
+        let (comma, double, single) = (is(b','), is(b'"'), is(b'\''));
+        let (opening, star, pipe) = (is(b'('), is(b'*'), is(b'|'));
+        let joints = equals | plus | dashes | is(b'_');
+        let quotes = double | single | is(b'`');
+        let openings = opening | is(b'[') | is(b'{');
+        let (letter, upper) = (letters.to_bitmask(), capitals.to_bitmask());
+        let (digit, space) = (digits.to_bitmask(), blanks.to_bitmask());
+        let (quote, dash) = (quotes.to_bitmask(), is(b'-').to_bitmask());
         let s = letter_is(b's');
         let behind_space = space << 1 | 1;
         let phrase = dash & behind_space
@@ -71,47 +74,39 @@ impl Masks {
             | s & (s << 1 | 1) & before(space)
             | letter_is(b'i') & behind_space & before(s)
             | letter_is(b'b') & behind_space & before(letter_is(b'y'));
+        let events = equals | is(b':') | is(b'>') | is(b'@');
+        // `!` to `#`, `'` to `+`, `;` to `>`, and `{` to `~`.
+        let frames = joints
+            | blanks
+            | within(bytes, b'!', 3)
+            | within(bytes, b'\'', 5)
+            | within(bytes, b';', 4)
+            | within(bytes, b'{', 4)
+            | is(b'%')
+            | is(b'[')
+            | is(b']')
+            | is(b'`')
+            | is(b'\t')
+            | is(b'\r');
+        let openers = capitals | blanks | line_ends | comma | double | single | opening;
         Self {
             letter,
             upper,
             digit,
-            token,
-            event: equals | is(b':') | is(b'>') | is(b'@') | is(b',') & (quote << 1 | 1),
+            token: letter | digit | (joints | is(b'~')).to_bitmask(),
+            event: events.to_bitmask() | comma.to_bitmask() & (quote << 1 | 1),
             space,
-            escape: equals | slash | is(b'%') | is(b'&'),
-            joint: slash | quote & before(space | plus) | letter_is(b'd') & (open << 1 | behind_space),
-            foreign: within(bytes, 0x80, 128),
-            newline,
-            frame: quote
-                | open
-                | equals
-                | plus
-                | space
-                // `!` to `#`, `%`, `'` to `+`, `-` to `/`, `;` to `>`.
-                | within(bytes, b'!', 3)
-                | is(b'%')
-                | is(b')')
-                | is(b'*')
-                | within(bytes, b'-', 3)
-                | within(bytes, b';', 4)
-                | is(b']')
-                | is(b'_')
-                | within(bytes, b'|', 3)
-                | is(b'\t')
-                | is(b'\r'),
+            escape: (equals | slashes | is(b'%') | is(b'&')).to_bitmask(),
+            joint: slashes.to_bitmask()
+                | quote & before((blanks | plus).to_bitmask())
+                | letter_is(b'd') & (openings.to_bitmask() << 1 | behind_space),
+            foreign: bytes.simd_ge(0x80).to_bitmask(),
+            newline: line_ends.to_bitmask(),
+            frame: frames.to_bitmask(),
             phrase,
-            opener: upper
-                | space
-                | newline
-                | is(b'\t')
-                | is(b'"')
-                | is(b'\'')
-                | is(b',')
-                | is(b'#')
-                | is(b'(')
-                | is(b'>'),
+            opener: (openers | is(b'\t') | is(b'#') | is(b'>')).to_bitmask(),
             title: upper & (dash << 1 | 1),
-            field: is(b'*') & (digit << 1 | 1) | is(b'|') & (upper << 1 | 1),
+            field: star.to_bitmask() & (digit << 1 | 1) | pipe.to_bitmask() & (upper << 1 | 1),
         }
     }
 }

@@ -73,7 +73,9 @@ impl Secrets {
     pub(super) fn scan(&self, text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
         for run in &candidates.tokens {
             self.scan_run(text, candidates, run, out);
-            named::scan_run(text, run, out);
+            if candidates.has_two_digits(run) {
+                named::scan_run(text, run, out);
+            }
         }
         armour::scan(text, candidates, out);
         url::scan(text, candidates, out);

@@ -70,7 +70,7 @@ impl Solid {
 #[inline]
 pub(super) fn at(text: &[u8], op: usize, solid: &mut Solid) -> Option<Assign> {
     let before = *text.get(op.checked_sub(1)?)?;
-    if !is(before, KEY | BETWEEN) || text.get(op..)?.starts_with(b"::") {
+    if !is(before, KEY | BETWEEN) || matches!(text.get(op..), Some([b':', b':', ..])) {
         return None;
     }
     let key = key_before(text, op)?;

@@ -54,6 +54,7 @@ pub(super) fn step(
     spaced_runs(text, base, masks, out);
     hidden::step(text, base, masks, out);
     let word = masks.letter | masks.digit;
+    out.digits.push(masks.digit);
     out.begins_word.push(!(word << 1 | carry.word));
     carry.word = word >> 63;
     for at in Bits(masks.event) {
@@ -208,7 +209,7 @@ fn event(text: &[u8], at: usize, solid: &mut assign::Solid, out: &mut Candidates
             }
         }
         b',' if !matches!(before, b'"' | b'\'' | b'`') => {}
-        b':' if text[at..].starts_with(b"://") => out.schemes.push(at),
+        b':' if matches!(text[at..], [_, b'/', b'/', ..]) => out.schemes.push(at),
         _ => {
             if matches!(before, b'f' | b't' | b'2' | b'o') && announces_half(&text[..at]) {
                 out.halves.push(at);

@@ -121,3 +121,15 @@ fn lookups_find_what_touches_a_span() {
     assert_eq!(within(&[1, 5, 9], &(2..9)), [5]);
     assert_eq!(slice("añb", 1..2), "");
 }
+
+#[test]
+fn two_digits_are_seen_across_blocks() {
+    let text = "a1".repeat(2) + &"b".repeat(62) + "2" + &"c".repeat(70) + "3";
+    let marks = Candidates::of(&text);
+    for start in 0..text.len() {
+        for end in start..=text.len() {
+            let count = text[start..end].bytes().filter(u8::is_ascii_digit).count();
+            assert_eq!(marks.has_two_digits(&(start..end)), count > 1, "{start}..{end}");
+        }
+    }
+}

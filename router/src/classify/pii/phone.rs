@@ -50,7 +50,7 @@ pub(crate) fn find(bytes: &[u8], tokens: &[Token], near: &Near) -> Option<Phone>
 }
 
 /// Whether numbers that nothing announces and that begin with a zero may have one of the forms that [`judge`] knows.
-fn is_formed(bytes: &[u8], tokens: &[Token]) -> bool {
+pub(super) fn is_formed(bytes: &[u8], tokens: &[Token]) -> bool {
     let sizes = |least: usize, most: usize, count: usize| {
         let part = tokens.get(..count);
         part.is_some_and(|part| part.iter().all(|token| (least..=most).contains(&token.len())))
