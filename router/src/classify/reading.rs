@@ -41,6 +41,7 @@ impl Reading {
     fn read<S: Simd>(&mut self, simd: S, text: &str) {
         let mut lexer = Lexer::new(text, &mut self.lexed);
         self.candidates.read(simd, text, #[inline(always)] |base, masks| lexer.block(base, masks));
+        lexer.end();
     }
 
     /// Leaves the room to the next text.

@@ -96,13 +96,27 @@ pub(crate) struct Lexer<'a> {
     tokens_to: usize,
     /// Whether the byte before the block is a digit, in the lowest bit.
     digit: u64,
+    /// The word that goes on in this block, if there is one.
+    open: Option<Open>,
+}
+
+/// A word of ASCII letters that goes on in the next block.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    start: usize,
+    /// Whether its first letter is a capital.
+    capital: bool,
+    /// Whether its last letter is lower case.
+    lower: bool,
+    /// Whether a capital stands behind a letter in lower case.
+    humped: bool,
 }
 
 impl<'a> Lexer<'a> {
     /// Begins to read `text`; what is found takes the place of what was found before.
     pub(crate) fn new(text: &'a str, found: &'a mut Lexed) -> Self {
         found.clear();
-        Self { text, found, read_to: 0, tokens_to: 0, digit: 0 }
+        Self { text, found, read_to: 0, tokens_to: 0, digit: 0, open: None }
     }
 
     /// Reads the block at `base`.
@@ -112,11 +126,42 @@ impl<'a> Lexer<'a> {
             self.numbers(base, masks);
         }
         self.digit = masks.digit >> 63;
+        if let Some(open) = self.open {
+            self.close(open, base, masks);
+        }
         if masks.foreign == 0 {
             let letters = masks.letter & from_bit(self.read_to.saturating_sub(base));
             self.words(base, letters, masks.upper);
         } else {
             self.foreign_words(base, masks);
+        }
+    }
+
+    /// Reads what is left at the end of the text.
+    #[inline(always)]
+    pub(crate) fn end(mut self) {
+        if let Some(open) = self.open.take() {
+            word(self.text, open.start, self.found);
+        }
+    }
+
+    /// Reads the word that goes on in a block.
+    #[inline(always)]
+    fn close(&mut self, open: Open, base: usize, masks: &Masks) {
+        let run = masks.letter.trailing_ones() as usize;
+        let inside = masks.letter & !from_bit(run);
+        let lower = inside & !masks.upper;
+        let humps = masks.upper & inside & (lower << 1 | u64::from(open.lower));
+        self.open = None;
+        if masks.foreign != 0 || run >= BLOCK || open.humped || humps != 0 {
+            self.read_to = word(self.text, open.start, self.found);
+            return;
+        }
+        let (bytes, start, end) = (self.text.as_bytes(), open.start, base + run);
+        self.read_to = end;
+        hint(bytes, start, end, self.found);
+        if open.capital && end - start <= CAP_BYTES_MAX && is_loose(bytes, start, end) {
+            self.found.caps.push(Cap { start, end });
         }
     }
 
@@ -150,7 +195,13 @@ impl<'a> Lexer<'a> {
             }
         }
         if open != 0 {
-            self.read_to = word(self.text, base + open.trailing_zeros() as usize, self.found);
+            let tail = open.wrapping_neg();
+            self.open = Some(Open {
+                start: base + open.trailing_zeros() as usize,
+                capital: upper & open != 0,
+                lower: upper >> 63 == 0,
+                humped: upper & tail & (letters & tail & !upper) << 1 != 0,
+            });
         }
     }
 
@@ -399,6 +450,7 @@ impl Lexed {
     }
 
     /// The cues that end at or before `at` and not more than `reach` bytes before it, nearest first.
+    #[inline]
     pub(crate) fn before(&self, at: usize, reach: usize) -> impl Iterator<Item = &Hit> {
         let to = self.count_to(at);
         let floor = at.saturating_sub(reach);
@@ -406,6 +458,7 @@ impl Lexed {
     }
 
     /// How many cues end at or before `at`. Whoever reads a text asks for places in order, so the search begins at the last answer.
+    #[inline]
     fn count_to(&self, at: usize) -> usize {
         let ends = |hit: &Hit| hit.end <= at;
         let last = self.last.get().min(self.hits.len());

@@ -143,6 +143,7 @@ fn is_formed(sizes: [usize; 4]) -> bool {
 }
 
 /// The four bits of a token in the mask of a value: its length, at most 15.
+#[inline]
 fn mask_of(token: Token) -> u64 {
     u64::from(u8::try_from(token.len().min(15)).unwrap_or(15))
 }
@@ -407,12 +408,14 @@ impl Walk<'_> {
         government::unannounced(value, joint, near).or_else(|| health::unannounced(value, joint))
     }
 
+    #[inline]
     fn has_lower(&self, token: Token) -> bool {
         let letters = self.bytes.get(token.start..token.end).unwrap_or_default();
         letters.iter().any(u8::is_ascii_lowercase)
     }
 
     /// The separator between the tokens: 0 for a single token, 1 for a mixture.
+    #[inline]
     fn joint(&self, part: &[Token]) -> u8 {
         let mut joints = part.iter().rev().skip(1).map(|token| byte(self.bytes, token.end));
         let Some(first) = joints.next() else { return 0 };
@@ -475,12 +478,14 @@ impl Walk<'_> {
     }
 
     /// Whether the separator behind the tokens is the one between them and another digit follows.
+    #[inline]
     fn goes_on(&self, part: &[Token]) -> bool {
         let end = part.last().map_or(0, |token| token.end);
         byte(self.bytes, end) == self.joint(part) && byte(self.bytes, end + 1).is_ascii_digit()
     }
 
     /// A calendar date is no identity, whatever stands before it.
+    #[inline]
     fn is_date(&self, part: &[Token]) -> bool {
         let mut lengths = part.iter().map(|token| if token.is_number() { token.len() } else { 0 });
         let shape = [lengths.next(), lengths.next(), lengths.next(), lengths.next()];
@@ -493,6 +498,7 @@ impl Walk<'_> {
     }
 
     /// Whether the value begins a cell of a row, quoted or not, with a sign or not.
+    #[inline]
     fn is_cell(&self, start: usize) -> bool {
         let mut at = start;
         while at > start.saturating_sub(3)

@@ -1,5 +1,7 @@
 //! Private keys in their armour: PEM, OpenSSH, PGP and `PuTTY`, with or without line ends, escaped or quoted.
 
+use memchr::memmem;
+
 use super::finding;
 use crate::classify::{
     Finding,
@@ -36,7 +38,7 @@ fn key_length(window: &str) -> Option<usize> {
     if !name.to_ascii_uppercase().contains("PRIVATE") {
         return None;
     }
-    let (body, end) = if let Some(at) = rest.find("-----END") {
+    let (body, end) = if let Some(at) = memmem::find(rest.as_bytes(), b"-----END") {
         (rest.get(..at)?, at + closing(rest.get(at..)?))
     } else {
         // The rest of the key is missing: what stands there is still key material.
