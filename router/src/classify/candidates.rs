@@ -73,15 +73,29 @@ impl Candidates {
     }
 
     /// Marks `text` in place of what was marked before, and hands the masks of each of its blocks to `also`.
+    #[expect(
+        clippy::inline_always,
+        reason = "the vectors of the machine are known where it is called"
+    )]
     #[inline(always)]
-    pub(super) fn read<S: Simd>(&mut self, simd: S, text: &str, mut also: impl FnMut(usize, &Masks)) {
+    pub(super) fn read<S: Simd>(
+        &mut self,
+        simd: S,
+        text: &str,
+        mut also: impl FnMut(usize, &Masks),
+    ) {
         self.clear();
         let mut carry = blocks::Carry::default();
         let bytes = text.as_bytes();
-        masks::each(simd, bytes, #[inline(always)] |base, masks| {
-            blocks::step(bytes, base, masks, &mut carry, self);
-            also(base, masks);
-        });
+        masks::each(
+            simd,
+            bytes,
+            #[inline(always)]
+            |base, masks| {
+                blocks::step(bytes, base, masks, &mut carry, self);
+                also(base, masks);
+            },
+        );
         blocks::end(bytes, &carry, self);
     }
 

@@ -31,7 +31,8 @@ static DOCUMENTED: [Words; 2] = [Words::new(&["EXAMPLE"]), Words::new(&CREDENTIA
 pub(crate) fn is_documented(value: &str) -> bool {
     let [example, credentials] = &DOCUMENTED;
     example.in_text(value.as_bytes()) && value.contains("EXAMPLE")
-        || credentials.in_text(value.as_bytes()) && CREDENTIALS.iter().any(|known| value.contains(known))
+        || credentials.in_text(value.as_bytes())
+            && CREDENTIALS.iter().any(|known| value.contains(known))
 }
 
 #[cfg(test)]

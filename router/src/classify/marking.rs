@@ -60,7 +60,8 @@ fn line(text: &str, start: usize, end: usize, out: &mut Vec<Finding>) {
     let framed = |c: char| c.is_ascii() && is_frame(c);
     let plain = whole.trim_matches(framed);
     // Frames that are not ASCII may stand between those that are.
-    let foreign = plain.starts_with(|c: char| !c.is_ascii()) || plain.ends_with(|c: char| !c.is_ascii());
+    let foreign =
+        plain.starts_with(|c: char| !c.is_ascii()) || plain.ends_with(|c: char| !c.is_ascii());
     let body = if foreign { whole.trim_matches(is_frame) } else { plain };
     if body.len() < BYTES_MIN {
         return;

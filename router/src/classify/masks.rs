@@ -3,6 +3,11 @@
 //! The masks are made with the widest vector instructions that the machine has, without a branch. Whoever looks for something
 //! looks at set bits only. Not here: what the bits mean.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is compiled for the vectors of each machine must stand in one function"
+)]
+
 use fearless_simd::{prelude::*, u8x64};
 
 /// Bytes per block: one bit of a `u64` each.
@@ -182,13 +187,17 @@ mod tests {
 
     use super::*;
 
+    /// Whether the byte beside is one of those.
+    type Beside<'a> = &'a dyn Fn(&[u8]) -> bool;
+
     /// The same byte by byte.
     fn naive(text: &[u8]) -> Masks {
         let at = |at: Option<usize>| at.and_then(|at| text.get(at)).copied();
         // What stands beyond the block counts as right.
-        let bits = |test: &dyn Fn(u8, &dyn Fn(&[u8]) -> bool, &dyn Fn(&[u8]) -> bool) -> bool| {
+        let bits = |test: &dyn Fn(u8, Beside<'_>, Beside<'_>) -> bool| {
             let holds = |place: usize| {
-                let behind = |class: &[u8]| place == 0 || class.contains(&at(place.checked_sub(1)).unwrap());
+                let behind =
+                    |class: &[u8]| place == 0 || class.contains(&at(place.checked_sub(1)).unwrap());
                 let before = |class: &[u8]| {
                     place == BLOCK - 1 || class.contains(&at(Some(place + 1)).unwrap_or(0))
                 };

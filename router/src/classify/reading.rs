@@ -24,6 +24,7 @@ const SPARE_MAX: usize = 4;
 const ROOM_MAX: usize = 64 * 1024;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "a reading is hundreds of bytes and goes in and out with each text")]
     static SPARE: RefCell<Vec<Box<Reading>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -37,10 +38,19 @@ impl Reading {
     }
 
     /// The same with the vectors that the machine has.
+    #[expect(
+        clippy::inline_always,
+        reason = "the vectors of the machine are known where it is called"
+    )]
     #[inline(always)]
     fn read<S: Simd>(&mut self, simd: S, text: &str) {
         let mut lexer = Lexer::new(text, &mut self.lexed);
-        self.candidates.read(simd, text, #[inline(always)] |base, masks| lexer.block(base, masks));
+        self.candidates.read(
+            simd,
+            text,
+            #[inline(always)]
+            |base, masks| lexer.block(base, masks),
+        );
         lexer.end();
     }
 

@@ -162,7 +162,7 @@ impl Secrets {
 }
 
 /// The place of three bytes in the filter.
-#[inline(always)]
+#[inline]
 fn spot(head: [u8; 3]) -> usize {
     let [first, second, third] = head;
     let mixed = u32::from_le_bytes([first, second, third, 0]).wrapping_mul(0x9E37_79B1);

@@ -225,17 +225,10 @@ fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     {
         return None;
     }
-    // A first word that is neither a number nor has a capital must open the name of a street.
-    let stops = |byte| is_stop(byte, AHEAD);
-    if initial.is_ascii_lowercase() {
-        let size = rest.bytes().position(|byte| byte == b' ' || stops(byte)).unwrap_or(rest.len());
-        let first = rest.get(..size)?;
-        let mut short = [0; SHORT];
-        let lower = lower(first, &mut short);
-        if !(opens(&lower) || matches!(&*lower, "bis" | "ter")) {
-            return None;
-        }
+    if initial.is_ascii_lowercase() && !opens_street(rest) {
+        return None;
     }
+    let stops = |byte| is_stop(byte, AHEAD);
     let line = rest.get(..rest.bytes().position(stops).unwrap_or(rest.len()))?;
     let place = |word: &str| word.as_ptr().addr() - text.as_ptr().addr() + word.len();
     let (mut names, mut prefix, mut last) = (0, false, None);
@@ -266,6 +259,15 @@ fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
         }
     }
     (prefix && names > 0).then_some((at..last?, 85))
+}
+
+/// Whether the first word of a text, which has no capital, opens the name of a street behind its number.
+fn opens_street(rest: &str) -> bool {
+    let ends = |byte: u8| byte == b' ' || is_stop(byte, AHEAD);
+    let size = rest.bytes().position(ends).unwrap_or(rest.len());
+    let mut short = [0; SHORT];
+    let lower = lower(rest.get(..size).unwrap_or_default(), &mut short);
+    opens(&lower) || matches!(&*lower, "bis" | "ter")
 }
 
 /// Whether a word opens the name of a street behind its number.

@@ -1,6 +1,10 @@
 //! What the masks of a block mark.
 
 #![expect(
+    clippy::inline_always,
+    reason = "what is compiled for the vectors of each machine must stand in one function"
+)]
+#![expect(
     clippy::indexing_slicing,
     reason = "offsets come from bit positions within blocks that lie in the text; walks check their bounds"
 )]
@@ -86,8 +90,9 @@ impl Line {
     #[inline(always)]
     fn grow(&mut self, base: usize, inside: u64) {
         if inside != 0 {
-            let last = base + (63 - inside.leading_zeros()) as usize;
-            let first = self.body.map_or(base + inside.trailing_zeros() as usize, |(first, _)| first);
+            let last = base + inside.ilog2() as usize;
+            let first =
+                self.body.map_or(base + inside.trailing_zeros() as usize, |(first, _)| first);
             self.body = Some((first, last));
         }
     }

@@ -248,13 +248,12 @@ impl<'a> Surroundings<'a> {
             return false;
         }
         let tail = slice(self.text, end..end.saturating_add(4));
-        let closes = tail.is_empty()
+        tail.is_empty()
             || tail.starts_with('\n')
             || tail
                 .strip_prefix([',', '.', '!'])
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('\n'))
-            || tail.starts_with(" -\n");
-        closes
+            || tail.starts_with(" -\n")
     }
 
     /// Whether the words belong to a place: `San Diego`, `Fort Collins`, `594 Hegedus Gyula`, `Jana Nerudy 894`.

@@ -1,5 +1,10 @@
 //! The words that say what a value is, in the languages whose identifiers we know, and a quick test for them.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is compiled for the vectors of each machine must stand in one function"
+)]
+
 mod words;
 
 use words::{RUNS, WORDS};
@@ -182,7 +187,6 @@ const FOLD: u64 = 0x1F1F_1F1F_1F1F_1F1F;
 
 /// The bit of a word whose first letters are `head`, the first lowest, zeros behind the last.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "fifteen bits are left")]
 const fn bit(head: u64) -> usize {
     ((head & FOLD).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 49) as usize
 }

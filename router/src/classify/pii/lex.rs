@@ -4,6 +4,11 @@
 //! instead of searching the text again. `camelCase` and `snake_case` names are taken apart: `birthDate` holds `birth`.
 //! Invariant: linear time, and the marks of each kind are in ascending order.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is compiled for the vectors of each machine must stand in one function"
+)]
+
 use std::cell::Cell;
 
 use super::{
@@ -171,7 +176,7 @@ impl<'a> Lexer<'a> {
         let bytes = self.text.as_bytes();
         let (mut starts, ends) = (letters & !(letters << 1), !letters & letters << 1);
         // The last word goes on in the next block.
-        let open = if letters >> 63 == 1 { 1 << (63 - starts.leading_zeros()) } else { 0 };
+        let open = if letters >> 63 == 1 { 1 << starts.ilog2() } else { 0 };
         starts ^= open;
         let humps = upper & (letters & !upper) << 1 & !open.wrapping_neg();
         let (mut heads, mut tails) = (starts | humps, ends | humps);
@@ -215,12 +220,14 @@ impl<'a> Lexer<'a> {
             let from = foreign.trailing_zeros();
             let size = (foreign >> from).trailing_ones();
             let to = from + size;
-            let before = (masks.letter.wrapping_shl(64 - from)).leading_ones() * u32::from(from > 0);
+            let before =
+                (masks.letter.wrapping_shl(64 - from)).leading_ones() * u32::from(from > 0);
             apart &= !from_bit((from - before) as usize) | from_bit(to as usize);
             if to >= 64 {
                 break;
             }
-            apart &= !((from_bit(to as usize)) & !from_bit((to + (masks.letter >> to).trailing_ones()) as usize));
+            apart &= !((from_bit(to as usize))
+                & !from_bit((to + (masks.letter >> to).trailing_ones()) as usize));
             foreign &= from_bit(to as usize);
         }
         // A word that goes on in the next block is read in its place, behind the others.
@@ -233,11 +240,12 @@ impl<'a> Lexer<'a> {
                 break;
             }
             let at = base + rest.trailing_zeros() as usize;
-            self.read_to = if class(self.text.as_bytes(), at) == FOREIGN && letter(self.text, at).is_none() {
-                at + char_size(self.text, at)
-            } else {
-                word(self.text, at, self.found)
-            };
+            self.read_to =
+                if class(self.text.as_bytes(), at) == FOREIGN && letter(self.text, at).is_none() {
+                    at + char_size(self.text, at)
+                } else {
+                    word(self.text, at, self.found)
+                };
         }
         if let Some(new) = self.found.hits.get_mut(hits..) {
             new.sort_unstable_by_key(|hit| hit.start);

@@ -219,7 +219,8 @@ impl Walk<'_> {
     fn may_open(&self, tokens: &[Token]) -> bool {
         let size = |at: usize| tokens.get(at).map_or(0, |token| token.len());
         let zero = tokens.first().is_some_and(|first| byte(self.bytes, first.start) == b'0');
-        zero && phone::is_formed(self.bytes, tokens) || is_formed([size(0), size(1), size(2), size(3)])
+        zero && phone::is_formed(self.bytes, tokens)
+            || is_formed([size(0), size(1), size(2), size(3)])
     }
 
     /// Adds the finding that begins at the first token and says how many tokens it takes; 0 for none.

@@ -57,9 +57,8 @@ pub(super) fn is_formed(bytes: &[u8], tokens: &[Token]) -> bool {
     };
     let zero = tokens.first().is_some_and(|first| byte(bytes, first.start) == b'0');
     let numbers = tokens.iter().take(5).all(|token| token.is_number());
-    let two = || {
-        sizes(2, 5, 1) && tokens.get(1).is_some_and(|token| (5..=8).contains(&token.len()))
-    };
+    let two =
+        || sizes(2, 5, 1) && tokens.get(1).is_some_and(|token| (5..=8).contains(&token.len()));
     !zero || !numbers || two() || sizes(2, 4, 3) || sizes(2, 2, 5)
 }
 

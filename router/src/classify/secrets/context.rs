@@ -66,7 +66,8 @@ pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
                 continue;
             }
             let start = at.checked_sub(*inside);
-            let told_here = |start: &usize| text.get(*start..).is_some_and(|rest| rest.starts_with(phrase));
+            let told_here =
+                |start: &usize| text.get(*start..).is_some_and(|rest| rest.starts_with(phrase));
             told.extend(start.filter(told_here).map(|start| (start, number)));
         }
     }
@@ -74,7 +75,9 @@ pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
     // Phrases do not overlap; of those that begin at the same place the first in the list counts.
     let mut done = 0;
     for (start, number) in told {
-        let Some((phrase, _, follows)) = PHRASES.get(number).filter(|_| start >= done) else { continue };
+        let Some((phrase, _, follows)) = PHRASES.get(number).filter(|_| start >= done) else {
+            continue;
+        };
         done = start + phrase.len();
         if let Some((start, value)) = value_after(text, start, done, *follows)
             && value.len() >= 3
