@@ -133,3 +133,21 @@ fn two_digits_are_seen_across_blocks() {
         }
     }
 }
+
+#[test]
+fn what_few_words_tell_is_marked_wherever_the_blocks_cut_it() {
+    for pad in 0..130 {
+        let before = format!("{}\n", " ".repeat(pad));
+        let armour = Candidates::of(&format!("{before}-----BEGIN X-----"));
+        let putty = Candidates::of(&format!("{before}PuTTY-User-Key-File-2: x"));
+        let segments = Candidates::of(&format!("{before}NM1*IL*1*\nPID|1|\n"));
+        let line = Candidates::of(&format!("{before}  ** CONFIDENTIAL **\nplain text here\n"));
+        let at = before.len();
+        assert_eq!((armour.begins, putty.putty), (vec![at], vec![at]), "{pad}");
+        assert_eq!(
+            (segments.segments, line.lines),
+            (vec![at, at + 10], vec![at..at + 20]),
+            "{pad}"
+        );
+    }
+}

@@ -156,3 +156,30 @@ fn word_at(text: &str, start: usize) -> Option<(usize, &str, bool)> {
         .unwrap_or(window.len());
     Some((start, window.get(..end)?, false))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phrase_is_marked_wherever_the_blocks_cut_it() {
+        for (phrase, inside, _) in PHRASES {
+            for pad in 0..130 {
+                let text = format!("{}{phrase}x", ".".repeat(pad));
+                let marks = Candidates::of(&text);
+                assert!(marks.phrases.contains(&(pad + inside)), "{phrase:?} behind {pad}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_phrases_in_one_another_the_first_introduces_the_value() {
+        let found = |text: &str| {
+            let mut out = Vec::new();
+            scan(text, &Candidates::of(text), &mut out);
+            out.iter().map(|one| text.get(one.span.clone()).unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(found("curl -u ana:q8Zr2vX5 --token 'k3Jd9wQ1' x"), ["q8Zr2vX5", "k3Jd9wQ1"]);
+        assert_eq!(found("user IDENTIFIED BY 'q8Zr2vX5'; identified by x"), ["q8Zr2vX5"]);
+    }
+}
