@@ -34,10 +34,20 @@ fn may_tell(text: &[u8], at: usize) -> bool {
         at.checked_sub(back).and_then(|from| text.get(from..from + length)).unwrap_or_default()
     };
     match text.get(at) {
-        Some(b'-') => matches!(near(0, 2), [_, b'u' | b'-' | b'p']),
+        // A flag has a name; `-u` and `-p` stand alone.
+        Some(b'-') => match near(0, 3) {
+            [_, b'-', b'a'..=b'z' | b'-'] | [_, b'u', b' '] => true,
+            [_, b'p', _] => near(8, 8) == b"sshpass ",
+            _ => false,
+        },
         Some(b'w' | b'W') => near(3, 7).eq_ignore_ascii_case(b"assword"),
         Some(b's' | b'S') => near(10, 11) == b"requirepass",
-        Some(b'i' | b'I') => matches!(near(2, 5), [b'e' | b't' | b'n' | b'y', b' ', _, b's', b' ']),
+        // Passphrase, passcode, secret, token, key.
+        Some(b'i' | b'I') => matches!(
+            near(3, 6),
+            [b's' | b'd', b'e', b' ', _, b's', b' ']
+                | [b'e', b't' | b'n' | b'y', b' ', _, b's', b' ']
+        ),
         Some(_) => matches!(near(2, 5), [b'd' | b'D', b' ', _, b'y' | b'Y', b' ']),
         None => false,
     }

@@ -165,7 +165,7 @@ mod tests {
     fn every_phrase_is_marked_wherever_the_blocks_cut_it() {
         for (phrase, inside, _) in PHRASES {
             for pad in 0..130 {
-                let text = format!("{}{phrase}x", ".".repeat(pad));
+                let text = format!("{}{phrase}xyz", ".".repeat(pad));
                 let marks = Candidates::of(&text);
                 assert!(marks.phrases.contains(&(pad + inside)), "{phrase:?} behind {pad}");
             }
