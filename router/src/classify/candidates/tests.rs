@@ -144,10 +144,8 @@ fn what_few_words_tell_is_marked_wherever_the_blocks_cut_it() {
         let line = Candidates::of(&format!("{before}  ** CONFIDENTIAL **\nplain text here\n"));
         let at = before.len();
         assert_eq!((armour.begins, putty.putty), (vec![at], vec![at]), "{pad}");
-        assert_eq!(
-            (segments.segments, line.lines),
-            (vec![at, at + 10], vec![at..at + 20]),
-            "{pad}"
-        );
+        assert_eq!(segments.segments, [at, at + 10], "{pad}");
+        assert_eq!(line.lines.first(), Some(&(at..at + 20)), "{pad}");
+        assert_eq!(line.lines.len(), 1, "{pad}");
     }
 }
