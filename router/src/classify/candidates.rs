@@ -1,7 +1,9 @@
 //! The first stage: one pass over the bytes that marks the places worth a second look.
 //!
 //! Here: runs of token characters, assignments whose left word is a cue, `@`, `://`, the beginnings of armoured blocks, single
-//! characters with spaces between them, stretches that are not ASCII, and what may hide a value. A mark is cheap and says nothing but "look here". Not here: what any of them means; each family decides that for itself.
+//! characters with spaces between them, stretches that are not ASCII, what may hide a value, what may tell a phrase before a password
+//! or a segment with names, and lines that may hold a marking. A mark is cheap and says nothing but "look here". Not here: what any of
+//! them means; each family decides that for itself.
 //!
 //! Invariant: work and memory are linear in the text, whatever it holds. Every mark lies in the text and on
 //! character boundaries, marks of a kind are sorted, and marks that are ranges do not overlap within their kind
