@@ -40,7 +40,10 @@ fn may_tell(text: &[u8], at: usize) -> bool {
             [_, b'p', _] => near(8, 8) == b"sshpass ",
             _ => false,
         },
-        Some(b'w' | b'W') => near(3, 7).eq_ignore_ascii_case(b"assword"),
+        Some(b'w' | b'W') => matches!(
+            near(3, 8),
+            [word @ .., b' ' | b'('] if word.eq_ignore_ascii_case(b"assword")
+        ),
         Some(b's' | b'S') => near(10, 11) == b"requirepass",
         // Passphrase, passcode, secret, token, key.
         Some(b'i' | b'I') => matches!(
