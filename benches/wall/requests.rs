@@ -20,6 +20,7 @@ use crate::setup::{SIZES, conversation, decide, engine, memory};
 pub(crate) fn run(criterion: &mut Criterion) -> anyhow::Result<()> {
     parse(criterion)?;
     texts(criterion)?;
+    long_texts(criterion)?;
     decisions(criterion)
 }
 
@@ -63,6 +64,35 @@ fn texts(criterion: &mut Criterion) -> anyhow::Result<()> {
         });
         group.finish();
     }
+    Ok(())
+}
+
+/// Texts of 64 KB: as agents send them, and of one piece over and over, which no detector may read more slowly than the rest.
+fn long_texts(criterion: &mut Criterion) -> anyhow::Result<()> {
+    const BYTES: usize = 64 << 10;
+    const PIECES: [(&str, &str); 10] = [
+        ("assignments", "password="),
+        ("short-numbers", "123 123 "),
+        ("long-numbers", "4111 1111 1111 1111 "),
+        ("capitals", "Ab "),
+        ("humps", "birthDate"),
+        ("names", "Anna Berg "),
+        ("phrases", "the token is "),
+        ("flags", " -- "),
+        ("letters-with-accents", "\u{e9}t\u{e9} "),
+        ("street-lines", "12 Elm Street, "),
+    ];
+    let engine = engine()?;
+    let mut group = criterion.benchmark_group("classify-64k");
+    let plain = [("prose", Author::new(3).prose(BYTES)), ("mixed", Author::new(3).mixed(BYTES))];
+    let pieces = PIECES.map(|(name, piece)| (name, piece.repeat(BYTES / piece.len())));
+    for (name, text) in plain.iter().chain(&pieces) {
+        group.throughput(Throughput::Bytes(u64::try_from(text.len())?));
+        group.bench_function(*name, |bencher| {
+            bencher.iter(|| engine.classifier().scan(black_box(text), Hint::Prose));
+        });
+    }
+    group.finish();
     Ok(())
 }
 

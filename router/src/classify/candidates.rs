@@ -1,7 +1,9 @@
 //! The first stage: one pass over the bytes that marks the places worth a second look.
 //!
 //! Here: runs of token characters, assignments whose left word is a cue, `@`, `://`, the beginnings of armoured blocks, single
-//! characters with spaces between them, stretches that are not ASCII, and what may hide a value. A mark is cheap and says nothing but "look here". Not here: what any of them means; each family decides that for itself.
+//! characters with spaces between them, stretches that are not ASCII, what may hide a value, what may tell a phrase before a password
+//! or a segment with names, and lines that may hold a marking. A mark is cheap and says nothing but "look here". Not here: what any of
+//! them means; each family decides that for itself.
 //!
 //! Invariant: work and memory are linear in the text, whatever it holds. Every mark lies in the text and on
 //! character boundaries, marks of a kind are sorted, and marks that are ranges do not overlap within their kind
@@ -11,17 +13,15 @@ mod assign;
 mod blocks;
 mod cues;
 mod hidden;
+mod telling;
 
-use std::{ops::Range, sync::LazyLock};
+use std::ops::Range;
 
-use memchr::memmem::Finder;
+use fearless_simd::{Level, Simd, dispatch};
 
 use super::masks::{self, BLOCK, Bits, Masks, from_bit};
 
 pub use assign::Assign;
-
-/// How armour begins.
-static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("-----BEGIN"));
 
 /// Shortest run of token characters that is marked.
 pub const TOKEN_MIN: usize = 16;
@@ -52,6 +52,16 @@ pub struct Candidates {
     pub joints: Vec<usize>,
     /// Operators behind the announcement of a second half: `second half:`, `part 2 =`.
     pub halves: Vec<usize>,
+    /// Where a phrase that introduces a password may be told: a byte inside of it.
+    pub(super) phrases: Vec<usize>,
+    /// Every beginning of a `PuTTY` key file.
+    pub(super) putty: Vec<usize>,
+    /// Every `NM1*` and `PID|`: segments of claims and of messages between hospitals.
+    pub(super) segments: Vec<usize>,
+    /// Lines that may hold a marking, without their ends.
+    pub(super) lines: Vec<Range<usize>>,
+    /// One bit per byte: whether it is a digit.
+    digits: Vec<u64>,
     /// One bit per byte: whether no letter or digit stands before it, so that a word may begin there.
     begins_word: Vec<u64>,
 }
@@ -60,22 +70,35 @@ impl Candidates {
     /// Marks `text`. Linear in its length.
     pub fn of(text: &str) -> Self {
         let mut marks = Self::default();
-        marks.read(text, |_, _| {});
+        dispatch!(Level::new(), simd => marks.read(simd, text, #[inline(always)] |_, _| {}));
         marks
     }
 
     /// Marks `text` in place of what was marked before, and hands the masks of each of its blocks to `also`.
-    #[inline]
-    pub(super) fn read(&mut self, text: &str, mut also: impl FnMut(usize, &Masks)) {
+    #[expect(
+        clippy::inline_always,
+        reason = "the vectors of the machine are known where it is called"
+    )]
+    #[inline(always)]
+    pub(super) fn read<S: Simd>(
+        &mut self,
+        simd: S,
+        text: &str,
+        mut also: impl FnMut(usize, &Masks),
+    ) {
         self.clear();
         let mut carry = blocks::Carry::default();
         let bytes = text.as_bytes();
-        masks::each(bytes, |base, masks| {
-            blocks::step(bytes, base, masks, &mut carry, self);
-            also(base, masks);
-        });
+        masks::each(
+            simd,
+            bytes,
+            #[inline(always)]
+            |base, masks| {
+                blocks::step(bytes, base, masks, &mut carry, self);
+                also(base, masks);
+            },
+        );
         blocks::end(bytes, &carry, self);
-        self.begins.extend(BEGIN.find_iter(bytes));
     }
 
     /// Forgets all marks and keeps their room.
@@ -91,6 +114,11 @@ impl Candidates {
             escapes,
             joints,
             halves,
+            phrases,
+            putty,
+            segments,
+            lines,
+            digits,
             begins_word,
         } = self;
         tokens.clear();
@@ -103,6 +131,11 @@ impl Candidates {
         escapes.clear();
         joints.clear();
         halves.clear();
+        phrases.clear();
+        putty.clear();
+        segments.clear();
+        lines.clear();
+        digits.clear();
         begins_word.clear();
     }
 
@@ -118,6 +151,11 @@ impl Candidates {
             + self.escapes.capacity()
             + self.joints.capacity()
             + self.halves.capacity()
+            + self.phrases.capacity()
+            + self.putty.capacity()
+            + self.segments.capacity()
+            + self.lines.capacity()
+            + self.digits.capacity()
             + self.begins_word.capacity()
     }
 
@@ -144,6 +182,23 @@ impl Candidates {
                 read(base + at);
             }
         }
+    }
+
+    /// Whether at least two digits stand in `span`.
+    #[inline]
+    pub(super) fn has_two_digits(&self, span: &Range<usize>) -> bool {
+        let first = span.start / BLOCK;
+        let words = self.digits.get(first..span.end.div_ceil(BLOCK)).unwrap_or_default();
+        let mut seen = false;
+        words.iter().zip(first..).any(|(word, number)| {
+            let base = number * BLOCK;
+            let inside = word
+                & from_bit(span.start.saturating_sub(base))
+                & !from_bit(span.end.saturating_sub(base));
+            let two = inside & inside.wrapping_sub(1) != 0 || seen && inside != 0;
+            seen = seen || inside != 0;
+            two
+        })
     }
 
     /// How many marks there are: the measure of the work that the next stage has.

@@ -57,7 +57,10 @@ fn source_path(text: &str, run: &Range<usize>) -> Option<Finding> {
         "proto", "py", "rb", "rs", "scala", "sh", "sql", "swift", "ts", "tsx",
     ];
     let whole = text.get(run.clone())?;
-    let start = whole.rfind('=').map_or(0, |at| at + 1);
+    let start = memchr::memrchr(b'=', whole.as_bytes()).map_or(0, |at| at + 1);
+    if !matches!(whole.as_bytes().get(start..), Some([b'/', b'h' | b'U', ..])) {
+        return None;
+    }
     let path = whole.get(start..)?.trim_end_matches('.');
     let below = path.strip_prefix("/home/").or_else(|| path.strip_prefix("/Users/"))?;
     let (folder, name) = below.rsplit_once('/')?;

@@ -42,7 +42,7 @@ fn views(text: &str, candidates: &Candidates, read: &mut impl FnMut(View)) {
 /// Adds what `read` finds in the views of `text`, at the places in `text` where it is hidden.
 pub(super) fn scan(
     marked: (&str, &Candidates),
-    read: &dyn Fn(&str, &mut Vec<Finding>) -> Reading,
+    read: &dyn Fn(&str, &mut Vec<Finding>) -> Box<Reading>,
     out: &mut Vec<Finding>,
 ) {
     let mut budget = budget(marked.0.len());
@@ -53,7 +53,7 @@ pub(super) fn scan(
 fn scan_deep(
     (text, candidates): (&str, &Candidates),
     (depth, budget): (usize, &mut usize),
-    read: &dyn Fn(&str, &mut Vec<Finding>) -> Reading,
+    read: &dyn Fn(&str, &mut Vec<Finding>) -> Box<Reading>,
     out: &mut Vec<Finding>,
 ) {
     if depth == 0 {

@@ -110,7 +110,7 @@ fn weigh(text: &str, candidates: &Candidates, floor: f32) -> Vec<Guess> {
     }
     let mut at = 0;
     for (number, run) in candidates.tokens.iter().enumerate() {
-        if !BARE.contains(&run.len()) {
+        if !BARE.contains(&run.len()) || !candidates.has_two_digits(run) {
             continue;
         }
         while values.get(at).is_some_and(|value| value.end <= run.start) {

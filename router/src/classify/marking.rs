@@ -5,13 +5,13 @@
 //! Invariant: linear time; only the beginning and the end of a line are read.
 
 use domain::Label;
-use memchr::memchr_iter;
 
 mod phrases;
 
 use super::{
     Finding,
     candidates::{Candidates, slice},
+    masks,
     names::lists::Words,
 };
 use phrases::{COMPANY, OPENINGS, WORDS};
@@ -19,81 +19,27 @@ use phrases::{COMPANY, OPENINGS, WORDS};
 /// So much of each end of a line is read.
 const END_BYTES_MAX: usize = 160;
 
+/// Shortest line that is read, without what decorates it.
+pub(super) const BYTES_MIN: usize = 6;
+
 /// Adds the markings of `text`.
-pub(crate) fn scan(text: &str, _candidates: &Candidates, out: &mut Vec<Finding>) {
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for end in memchr_iter(b'\n', bytes).chain([bytes.len()]) {
-        line(text, start, end, out);
-        start = end + 1;
+pub(crate) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+    for span in &candidates.lines {
+        line(text, span.start, span.end, out);
     }
 }
 
 /// Characters that decorate a line: comment signs, quotes, rules, brackets, list marks.
-const fn is_frame(c: char) -> bool {
-    matches!(
-        c,
-        ' ' | '\t'
-            | '\r'
-            | '#'
-            | '*'
-            | '/'
-            | '-'
-            | '='
-            | '<'
-            | '>'
-            | '!'
-            | ';'
-            | '%'
-            | '"'
-            | '\''
-            | '`'
-            | '|'
-            | '['
-            | ']'
-            | '('
-            | ')'
-            | '{'
-            | '}'
-            | '_'
-            | '~'
-            | '+'
-            | '.'
-            | '\u{2014}'
-            | '\u{2013}'
-            | '\u{2022}'
-            | '\u{b7}'
-            | '\u{feff}'
-    )
-}
-
-/// The same for ASCII bytes.
-static FRAME: [bool; 256] = frame();
-
-#[expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "runs in the compiler over all 128 ASCII values"
-)]
-const fn frame() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut at = 0;
-    while at < 128 {
-        table[at] = is_frame(at as u8 as char);
-        at += 1;
+fn is_frame(c: char) -> bool {
+    match u8::try_from(c) {
+        Ok(byte) if byte.is_ascii() => masks::is_frame(byte),
+        _ => matches!(c, '\u{2014}' | '\u{2013}' | '\u{2022}' | '\u{b7}' | '\u{feff}'),
     }
-    table
 }
 
+/// Whether what stands between the ASCII frames of a line may hold a marking. Decides for almost every line.
 #[inline]
-#[expect(clippy::indexing_slicing, reason = "the table has an entry for each value of a byte")]
-fn is_frame_byte(byte: u8) -> bool {
-    FRAME[usize::from(byte)]
-}
-
-/// Whether what stands between the frames of a line may hold a marking. Decides for almost every line.
-#[inline]
-fn may_mark(body: &[u8]) -> bool {
+pub(super) fn may_mark(body: &[u8]) -> bool {
     let ([first, second, ..], Some(last)) = (body, body.last()) else { return false };
     let tail = match last {
         b'A'..=b'Z' | 0x80.. => true,
@@ -106,33 +52,18 @@ fn may_mark(body: &[u8]) -> bool {
         b'a'..=b'z' | b'A'..=b'Z' => STARTERS.may_begin(*first, *second),
         _ => *first >= 0x80,
     };
-    body.len() >= 6 && (head && is_starter(body) || tail || *first >= 0x80)
+    body.len() >= BYTES_MIN && (head && is_starter(body) || tail || *first >= 0x80)
 }
 
 fn line(text: &str, start: usize, end: usize, out: &mut Vec<Finding>) {
-    let bytes = text.as_bytes().get(start..end).unwrap_or_default();
-    if bytes.len() < 6 {
-        return;
-    }
-    let Some(open) = bytes.iter().position(|byte| !is_frame_byte(*byte)) else { return };
-    let Some(last) = bytes.iter().rposition(|byte| !is_frame_byte(*byte)) else { return };
-    let Some(body) = bytes.get(open..=last) else { return };
-    if !may_mark(body) {
-        return;
-    }
-    let close = bytes.len() - last - 1;
     let Some(whole) = text.get(start..end) else { return };
+    let framed = |c: char| c.is_ascii() && is_frame(c);
+    let plain = whole.trim_matches(framed);
     // Frames that are not ASCII may stand between those that are.
-    let body = match whole.get(open..whole.len() - close) {
-        Some(body)
-            if !(body.starts_with(|c: char| !c.is_ascii())
-                || body.ends_with(|c: char| !c.is_ascii())) =>
-        {
-            body
-        }
-        _ => whole.trim_matches(is_frame),
-    };
-    if body.len() < 6 {
+    let foreign =
+        plain.starts_with(|c: char| !c.is_ascii()) || plain.ends_with(|c: char| !c.is_ascii());
+    let body = if foreign { whole.trim_matches(is_frame) } else { plain };
+    if body.len() < BYTES_MIN {
         return;
     }
     let from = body.as_ptr().addr() - text.as_ptr().addr();

@@ -1,14 +1,20 @@
 //! The pass over the bytes that feeds every family: 64 bytes become one bit mask per class of byte.
 //!
-//! The masks are made with vector instructions of the least that the target has, without a branch. Whoever looks for something
+//! The masks are made with the widest vector instructions that the machine has, without a branch. Whoever looks for something
 //! looks at set bits only. Not here: what the bits mean.
 
-use wide::u8x16;
+#![expect(
+    clippy::inline_always,
+    reason = "what is compiled for the vectors of each machine must stand in one function"
+)]
+
+use fearless_simd::{prelude::*, u8x64};
 
 /// Bytes per block: one bit of a `u64` each.
 pub(super) const BLOCK: usize = 64;
 
-/// The classes of 64 bytes, the lowest bit for the first byte.
+/// The classes of 64 bytes, the lowest bit for the first byte. Where a class asks for the byte before or behind, the first and the
+/// last byte of a block count as if it were right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Masks {
     /// ASCII letters.
@@ -19,101 +25,144 @@ pub(super) struct Masks {
     pub(super) digit: u64,
     /// Letters, digits and `_ - + / = . ~`.
     pub(super) token: u64,
-    /// `:`, `=`, `>`, `@`, and `,` behind a quote; the first byte of a block counts as behind one.
+    /// `:`, `=`, `>`, `@`, and `,` behind a quote.
     pub(super) event: u64,
     /// Blanks.
     pub(super) space: u64,
     /// `%`, `&`, `=` and backslashes.
     pub(super) escape: u64,
-    /// Backslashes, quotes before a blank or `+`, and `d` behind a blank or an opening bracket; the last byte of a block counts as
-    /// before, the first as behind one.
+    /// Backslashes, quotes before a blank or `+`, and `d` behind a blank or an opening bracket.
     pub(super) joint: u64,
     /// Bytes of characters that are not ASCII.
     pub(super) foreign: u64,
+    /// Line ends.
+    pub(super) newline: u64,
+    /// What decorates a line; see [`is_frame`]. Beyond the end of the text everything does.
+    pub(super) frame: u64,
+    /// Where a phrase that introduces a password may be told: `-` behind a blank, `w` behind `s`, `s` behind `s` and before a
+    /// blank, and the first letters of `is` and `by` behind a blank, whatever their case.
+    pub(super) phrase: u64,
+    /// Capitals, and the signs that may stand right before the number of a house.
+    pub(super) opener: u64,
+    /// Capitals behind `-`.
+    pub(super) title: u64,
+    /// `*` behind a digit, `|` behind a capital.
+    pub(super) field: u64,
 }
 
 impl Masks {
     /// Classifies 64 bytes.
-    #[inline]
-    pub(super) fn of(block: &[u8; BLOCK]) -> Self {
-        let mut masks = Self::default();
-        let mut sides = Sides::default();
-        for (at, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
-            masks.add(u8x16::new(*bytes), at * 16, &mut sides);
+    #[inline(always)]
+    pub(super) fn of<S: Simd>(simd: S, block: &[u8; BLOCK]) -> Self {
+        let bytes = u8x64::from_slice(simd, block);
+        let folded = bytes | 0x20;
+        let is = |byte: u8| bytes.simd_eq(byte);
+        let letter_is = |byte: u8| folded.simd_eq(byte).to_bitmask();
+        let within = |bytes: u8x64<S>, first: u8, count: u8| (bytes - first).simd_le(count - 1);
+        let (letters, capitals) = (within(folded, b'a', 26), within(bytes, b'A', 26));
+        let (digits, blanks, line_ends) = (within(bytes, b'0', 10), is(b' '), is(b'\n'));
+        let (equals, slashes, plus) = (is(b'='), is(b'\\'), is(b'+'));
+        // `-`, `.` and `/` stand side by side.
+        let dashes = within(bytes, b'-', 3);
+        let (comma, double, single) = (is(b','), is(b'"'), is(b'\''));
+        let (opening, star, pipe) = (is(b'('), is(b'*'), is(b'|'));
+        let joints = equals | plus | dashes | is(b'_');
+        let quotes = double | single | is(b'`');
+        let openings = opening | is(b'[') | is(b'{');
+        let (letter, upper) = (letters.to_bitmask(), capitals.to_bitmask());
+        let (digit, space) = (digits.to_bitmask(), blanks.to_bitmask());
+        let (quote, dash) = (quotes.to_bitmask(), is(b'-').to_bitmask());
+        let s = letter_is(b's');
+        let behind_space = space << 1 | 1;
+        let phrase = dash & behind_space
+            | letter_is(b'w') & (s << 1 | 1)
+            | s & (s << 1 | 1) & before(space)
+            | letter_is(b'i') & behind_space & before(s)
+            | letter_is(b'b') & behind_space & before(letter_is(b'y'));
+        let events = equals | is(b':') | is(b'>') | is(b'@');
+        // `!` to `#`, `'` to `+`, `;` to `>`, and `{` to `~`.
+        let frames = joints
+            | blanks
+            | within(bytes, b'!', 3)
+            | within(bytes, b'\'', 5)
+            | within(bytes, b';', 4)
+            | within(bytes, b'{', 4)
+            | is(b'%')
+            | is(b'[')
+            | is(b']')
+            | is(b'`')
+            | is(b'\t')
+            | is(b'\r');
+        let openers = capitals | blanks | line_ends | comma | double | single | opening;
+        Self {
+            letter,
+            upper,
+            digit,
+            token: letter | digit | (joints | is(b'~')).to_bitmask(),
+            event: events.to_bitmask() | comma.to_bitmask() & (quote << 1 | 1),
+            space,
+            escape: (equals | slashes | is(b'%') | is(b'&')).to_bitmask(),
+            joint: slashes.to_bitmask()
+                | quote & before((blanks | plus).to_bitmask())
+                | letter_is(b'd') & (openings.to_bitmask() << 1 | behind_space),
+            foreign: bytes.simd_ge(0x80).to_bitmask(),
+            newline: line_ends.to_bitmask(),
+            frame: frames.to_bitmask(),
+            phrase,
+            opener: (openers | is(b'\t') | is(b'#') | is(b'>')).to_bitmask(),
+            title: upper & (dash << 1 | 1),
+            field: star.to_bitmask() & (digit << 1 | 1) | pipe.to_bitmask() & (upper << 1 | 1),
         }
-        let before_sign = (masks.space | sides.plus) >> 1 | 1 << 63;
-        let behind_sign = (masks.space | sides.open) << 1 | 1;
-        masks.event |= sides.comma & (sides.quote << 1 | 1);
-        masks.joint |= sides.quote & before_sign | sides.d & behind_sign;
-        masks
-    }
-
-    /// Adds the classes of 16 bytes at bit `shift`.
-    #[inline]
-    fn add(&mut self, bytes: u8x16, shift: usize, sides: &mut Sides) {
-        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-        let bits = |mask: u8x16| u64::from(mask.to_bitmask()) << shift;
-        let lower = within(bytes | u8x16::splat(0x20), b'a', 26);
-        let digit = within(bytes, b'0', 10);
-        // '-' '.' '/'
-        let plus = is(b'+');
-        let joint = within(bytes, b'-', 3) | plus | is(b'_') | is(b'~');
-        let equals = is(b'=');
-        let slash = is(b'\\');
-        self.letter |= bits(lower);
-        self.upper |= bits(within(bytes, b'A', 26));
-        self.digit |= bits(digit);
-        self.token |= bits(lower | digit | joint | equals);
-        self.event |= bits(equals | is(b':') | is(b'>') | is(b'@'));
-        sides.comma |= bits(is(b','));
-        self.space |= bits(is(b' '));
-        self.escape |= bits(is(b'%') | is(b'&') | equals | slash);
-        self.joint |= bits(slash);
-        sides.plus |= bits(plus);
-        sides.quote |= bits(is(b'"') | is(b'\'') | is(b'`'));
-        sides.open |= bits(is(b'[') | is(b'(') | is(b'{'));
-        sides.d |= bits((bytes | u8x16::splat(0x20)).simd_eq(u8x16::splat(b'd')));
-        self.foreign |= bits(bytes);
     }
 }
 
-/// What stands beside a joint.
-#[derive(Clone, Copy, Default)]
-struct Sides {
-    plus: u64,
-    comma: u64,
-    quote: u64,
-    open: u64,
-    d: u64,
+/// The bytes before those of a class.
+#[inline(always)]
+fn before(class: u64) -> u64 {
+    class >> 1 | 1 << 63
 }
 
-/// The bytes from `first` on, `count` of them.
-#[inline]
-fn within(bytes: u8x16, first: u8, count: u8) -> u8x16 {
-    let above = bytes - u8x16::splat(first);
-    above.min(u8x16::splat(count - 1)).simd_eq(above)
+/// Whether an ASCII byte decorates a line: comment signs, quotes, rules, brackets, list marks.
+pub(super) const fn is_frame(byte: u8) -> bool {
+    matches!(
+        byte,
+        b' ' | b'\t'
+            | b'\r'
+            | b'!'..=b'#'
+            | b'%'
+            | b'\''..=b'+'
+            | b'-'..=b'/'
+            | b';'..=b'>'
+            | b'['
+            | b']'
+            | b'_'
+            | b'`'
+            | b'{'..=b'~'
+    )
 }
 
 /// Calls `read` with the offset and the masks of each block of `text`; the last is filled up with bytes of no class.
-#[inline]
-pub(super) fn each(text: &[u8], mut read: impl FnMut(usize, &Masks)) {
+#[inline(always)]
+pub(super) fn each<S: Simd>(simd: S, text: &[u8], mut read: impl FnMut(usize, &Masks)) {
     let (blocks, rest) = text.as_chunks::<BLOCK>();
     for (at, block) in blocks.iter().enumerate() {
-        read(at * BLOCK, &Masks::of(block));
+        read(at * BLOCK, &Masks::of(simd, block));
     }
     if let (false, Some(from)) = (rest.is_empty(), text.len().checked_sub(rest.len())) {
         let mut last = [0; BLOCK];
         for (to, byte) in last.iter_mut().zip(rest) {
             *to = *byte;
         }
-        read(from, &Masks::of(&last));
+        let mut masks = Masks::of(simd, &last);
+        masks.frame |= from_bit(rest.len());
+        read(from, &masks);
     }
 }
 
 /// The bits from `from` on; none when that is behind the block.
 #[inline]
 pub(super) fn from_bit(from: usize) -> u64 {
-    u32::try_from(from).ok().and_then(|from| u64::MAX.checked_shl(from)).unwrap_or_default()
+    if from < BLOCK { u64::MAX << from } else { 0 }
 }
 
 /// The positions of the set bits, from the lowest.
@@ -138,45 +187,65 @@ mod tests {
 
     use super::*;
 
+    /// Whether the byte beside is one of those.
+    type Beside<'a> = &'a dyn Fn(&[u8]) -> bool;
+
     /// The same byte by byte.
     fn naive(text: &[u8]) -> Masks {
-        let joint = text.iter().enumerate().filter(|(at, byte)| {
-            let before = at.checked_sub(1).map_or(b' ', |at| text[at]);
-            let after =
-                if *at == BLOCK - 1 { b' ' } else { text.get(at + 1).copied().unwrap_or(0) };
-            match byte {
-                b'\\' => true,
-                b'"' | b'\'' | b'`' => matches!(after, b' ' | b'+'),
-                b'd' | b'D' => matches!(before, b' ' | b'[' | b'(' | b'{'),
-                _ => false,
-            }
-        });
-        let event = text.iter().enumerate().filter(|(at, byte)| {
-            let quoted = at.checked_sub(1).is_none_or(|at| b"\"'`".contains(&text[at]));
-            b":=>@".contains(byte) || **byte == b',' && quoted
-        });
-        let event = event.map(|(at, _)| 1 << at).sum();
-        let joint = joint.map(|(at, _)| 1 << at).sum();
-        let bits = |test: fn(u8) -> bool| -> u64 {
-            text.iter().enumerate().map(|(at, byte)| u64::from(test(*byte)) << at).sum()
+        let at = |at: Option<usize>| at.and_then(|at| text.get(at)).copied();
+        // What stands beyond the block counts as right.
+        let bits = |test: &dyn Fn(u8, Beside<'_>, Beside<'_>) -> bool| {
+            let holds = |place: usize| {
+                let behind =
+                    |class: &[u8]| place == 0 || class.contains(&at(place.checked_sub(1)).unwrap());
+                let before = |class: &[u8]| {
+                    place == BLOCK - 1 || class.contains(&at(Some(place + 1)).unwrap_or(0))
+                };
+                test(text[place], &behind, &before)
+            };
+            (0..text.len()).map(|place| u64::from(holds(place)) << place).sum::<u64>()
         };
+        let capitals: Vec<u8> = (b'A'..=b'Z').collect();
         Masks {
-            letter: bits(|b| b.is_ascii_alphabetic()),
-            upper: bits(|b| b.is_ascii_uppercase()),
-            digit: bits(|b| b.is_ascii_digit()),
-            token: bits(|b| b.is_ascii_alphanumeric() || b"_-+/=.~".contains(&b)),
-            event,
-            space: bits(|b| b == b' '),
-            escape: bits(|b| b"%&=\\".contains(&b)),
-            joint,
-            foreign: bits(|b| b >= 0x80),
+            letter: bits(&|b, _, _| b.is_ascii_alphabetic()),
+            upper: bits(&|b, _, _| b.is_ascii_uppercase()),
+            digit: bits(&|b, _, _| b.is_ascii_digit()),
+            token: bits(&|b, _, _| b.is_ascii_alphanumeric() || b"_-+/=.~".contains(&b)),
+            event: bits(&|b, behind, _| b":=>@".contains(&b) || b == b',' && behind(b"\"'`")),
+            space: bits(&|b, _, _| b == b' '),
+            escape: bits(&|b, _, _| b"%&=\\".contains(&b)),
+            joint: bits(&|b, behind, before| match b {
+                b'\\' => true,
+                b'"' | b'\'' | b'`' => before(b" +"),
+                b'd' | b'D' => behind(b" [({"),
+                _ => false,
+            }),
+            foreign: bits(&|b, _, _| b >= 0x80),
+            newline: bits(&|b, _, _| b == b'\n'),
+            frame: bits(&|b, _, _| is_frame(b)) | from_bit(text.len()),
+            phrase: bits(&|b, behind, before| match b.to_ascii_lowercase() {
+                b'-' => behind(b" "),
+                b'w' => behind(b"sS"),
+                b's' => behind(b"sS") && before(b" "),
+                b'i' => behind(b" ") && before(b"sS"),
+                b'b' => behind(b" ") && before(b"yY"),
+                _ => false,
+            }),
+            opener: bits(&|b, _, _| b.is_ascii_uppercase() || b" \n\t\"',#(>".contains(&b)),
+            title: bits(&|b, behind, _| b.is_ascii_uppercase() && behind(b"-")),
+            field: bits(&|b, behind, _| {
+                b == b'*' && behind(b"0123456789") || b == b'|' && behind(&capitals)
+            }),
         }
     }
 
     #[test]
     fn every_byte_value_has_its_classes() {
         for byte in 0..=u8::MAX {
-            assert_eq!(Masks::of(&[byte; BLOCK]), naive(&[byte; BLOCK]), "{byte:#x}");
+            let block = [byte; BLOCK];
+            let level = fearless_simd::Level::new();
+            let masks = fearless_simd::dispatch!(level, simd => Masks::of(simd, &block));
+            assert_eq!(masks, naive(&block), "{byte:#x}");
         }
     }
 
@@ -186,7 +255,8 @@ mod tests {
         #[test]
         fn masks_say_what_reading_byte_by_byte_says(text in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut read = Vec::new();
-            each(&text, |base, masks| read.push((base, *masks)));
+            let level = fearless_simd::Level::new();
+            fearless_simd::dispatch!(level, simd => each(simd, &text, |base, masks| read.push((base, *masks))));
             let blocks = text.chunks(BLOCK).enumerate();
             let expected: Vec<_> = blocks.map(|(at, block)| (at * BLOCK, naive(block))).collect();
             prop_assert_eq!(read, expected);

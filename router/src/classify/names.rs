@@ -13,6 +13,7 @@ use domain::Label;
 
 use super::{
     Finding,
+    candidates::Candidates,
     pii::{lex::Lexed, near::Columns},
 };
 use context::{Context, Surroundings};
@@ -22,7 +23,12 @@ use run::{Run, Stretch, Word};
 pub(crate) const RUN_MAX: usize = 8;
 
 /// Adds the names in `text`. `known` is what was found already: mail addresses and identifiers support a name beside them.
-pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<Finding>) {
+pub(crate) fn scan(
+    text: &str,
+    (candidates, lexed): (&Candidates, &Lexed),
+    known: &[Finding],
+    out: &mut Vec<Finding>,
+) {
     let surroundings = Surroundings::new(text, lexed, known);
     let mut columns = Columns::default();
     let mut at = 0;
@@ -49,7 +55,7 @@ pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<F
             out.extend(found);
         }
     }
-    context::scan_claims(text, out);
+    context::scan_claims(text, candidates, out);
     context::scan_claimed(text, lexed, out);
 }
 
@@ -89,9 +95,22 @@ fn judge(
         Context::Speech if words == 1 && listed && !thing => return finding(name, 62, "context"),
         _ => {}
     }
-    if thing || surroundings.is_place(first.start, last.end) {
+    if thing {
         return None;
     }
+    let found = unannounced(stretch, context, (shouted, words), surroundings);
+    found.filter(|_| !surroundings.is_place(first.start, last.end))
+}
+
+/// The same for words that nothing around announces.
+fn unannounced(
+    stretch: &Stretch<'_>,
+    context: Context,
+    (shouted, words): (bool, usize),
+    surroundings: &Surroundings<'_>,
+) -> Option<Finding> {
+    let name = stretch.name;
+    let (first, last) = (name.first()?, name.last()?);
     if shouted {
         let sure = words >= 2
             && name.iter().all(|word| word.is_initial() || word.is_given() || word.is_family());

@@ -35,7 +35,7 @@ pub(crate) fn scan(
     let mut known = known;
     address::scan(text, lexed, &known, out);
     known.extend(out.drain(first..));
-    names::scan(text, lexed, &known, out);
+    names::scan(text, (candidates, lexed), &known, out);
     out.extend(known);
 }
 

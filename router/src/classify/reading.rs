@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use fearless_simd::{Level, Simd, dispatch};
+
 use super::{
     candidates::Candidates,
     pii::lex::{Lexed, Lexer},
@@ -22,21 +24,38 @@ const SPARE_MAX: usize = 4;
 const ROOM_MAX: usize = 64 * 1024;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Reading>> = const { RefCell::new(Vec::new()) };
+    #[expect(clippy::vec_box, reason = "a reading is hundreds of bytes and goes in and out with each text")]
+    static SPARE: RefCell<Vec<Box<Reading>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Reading {
     /// Reads `text`. Linear in its length.
-    pub(super) fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Box<Self> {
         let spare = SPARE.with(|spare| spare.try_borrow_mut().ok().and_then(|mut all| all.pop()));
         let mut reading = spare.unwrap_or_default();
-        let mut lexer = Lexer::new(text, &mut reading.lexed);
-        reading.candidates.read(text, |base, masks| lexer.block(base, masks));
+        dispatch!(Level::new(), simd => reading.read(simd, text));
         reading
     }
 
+    /// The same with the vectors that the machine has.
+    #[expect(
+        clippy::inline_always,
+        reason = "the vectors of the machine are known where it is called"
+    )]
+    #[inline(always)]
+    fn read<S: Simd>(&mut self, simd: S, text: &str) {
+        let mut lexer = Lexer::new(text, &mut self.lexed);
+        self.candidates.read(
+            simd,
+            text,
+            #[inline(always)]
+            |base, masks| lexer.block(base, masks),
+        );
+        lexer.end();
+    }
+
     /// Leaves the room to the next text.
-    pub(super) fn recycle(self) {
+    pub(super) fn recycle(self: Box<Self>) {
         if self.candidates.room() + self.lexed.room() > ROOM_MAX {
             return;
         }

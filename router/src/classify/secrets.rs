@@ -38,7 +38,6 @@ pub(super) struct Secrets {
     filter: Box<[u64]>,
     /// A filter over the first four bytes; rules with a literal of three take any fourth.
     four: Box<[u64]>,
-    context: context::Context,
 }
 
 /// Bits of the filter over three bytes.
@@ -67,18 +66,20 @@ impl Secrets {
             }
         }
         rules.sort_by_key(|(head, _)| *head);
-        Self { rules, filter, four, context: context::Context::new() }
+        Self { rules, filter, four }
     }
 
     /// Adds every credential that can be told by its shape or its surroundings.
     pub(super) fn scan(&self, text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
         for run in &candidates.tokens {
             self.scan_run(text, candidates, run, out);
-            named::scan_run(text, run, out);
+            if candidates.has_two_digits(run) {
+                named::scan_run(text, run, out);
+            }
         }
         armour::scan(text, candidates, out);
         url::scan(text, candidates, out);
-        self.context.scan(text, out);
+        context::scan(text, candidates, out);
         named::scan(text, candidates, out);
     }
 
@@ -163,8 +164,9 @@ impl Secrets {
 /// The place of three bytes in the filter.
 #[inline]
 fn spot(head: [u8; 3]) -> usize {
-    let [first, second, third] = head.map(usize::from);
-    (first * 0x9E5 + second * 0x6D + third * 0x1F3) % FILTER_BITS
+    let [first, second, third] = head;
+    let mixed = u32::from_le_bytes([first, second, third, 0]).wrapping_mul(0x9E37_79B1);
+    usize::try_from(mixed >> 17).unwrap_or_default()
 }
 
 /// The place of four bytes in their filter.

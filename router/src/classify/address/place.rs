@@ -224,6 +224,13 @@ fn touching(covered: &[Range<usize>], start: usize, end: usize) -> bool {
 /// Where the place that begins at `start` ends.
 fn place_end(text: &str, start: usize, end: usize) -> Option<usize> {
     let word = text.get(start..end)?;
+    if let ([first @ 0..0x80, second @ 0..0x80, ..], Some([third @ 0..0x80, last @ 0..0x80])) =
+        (word.as_bytes(), word.as_bytes().last_chunk::<2>())
+        && !(FIRSTS.may_begin(*first, *second) && FIRSTS.may_end(*third, *last))
+        && !(PLACES.may_begin(*first, *second) && PLACES.may_end(*third, *last))
+    {
+        return None;
+    }
     let folded = Folded::of(word)?;
     let compound = if FIRSTS.has(folded.as_bytes()) {
         let rest = slice(text, start..start.saturating_add(24));

@@ -225,6 +225,9 @@ fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
     {
         return None;
     }
+    if initial.is_ascii_lowercase() && !opens_street(rest) {
+        return None;
+    }
     let stops = |byte| is_stop(byte, AHEAD);
     let line = rest.get(..rest.bytes().position(stops).unwrap_or(rest.len()))?;
     let place = |word: &str| word.as_ptr().addr() - text.as_ptr().addr() + word.len();
@@ -256,6 +259,15 @@ fn forward(text: &str, at: usize, tail: usize) -> Option<(Range<usize>, u8)> {
         }
     }
     (prefix && names > 0).then_some((at..last?, 85))
+}
+
+/// Whether the first word of a text, which has no capital, opens the name of a street behind its number.
+fn opens_street(rest: &str) -> bool {
+    let ends = |byte: u8| byte == b' ' || is_stop(byte, AHEAD);
+    let size = rest.bytes().position(ends).unwrap_or(rest.len());
+    let mut short = [0; SHORT];
+    let lower = lower(rest.get(..size).unwrap_or_default(), &mut short);
+    opens(&lower) || matches!(&*lower, "bis" | "ter")
 }
 
 /// Whether a word opens the name of a street behind its number.
@@ -354,6 +366,10 @@ fn may_be_small(word: &[u8], last: bool, typed: bool, start: Option<usize>) -> b
 
 /// Whether a word ends as the names of streets do.
 fn has_ending(lower: &str) -> bool {
+    let may = lower.as_bytes().last_chunk::<2>();
+    if !may.is_some_and(|[first, last]| ENDINGS.may_end(*first, *last)) {
+        return false;
+    }
     let letters = lower.chars().count();
     letters >= 6
         && !is_ordinary(lower)

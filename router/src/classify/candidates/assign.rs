@@ -70,7 +70,7 @@ impl Solid {
 #[inline]
 pub(super) fn at(text: &[u8], op: usize, solid: &mut Solid) -> Option<Assign> {
     let before = *text.get(op.checked_sub(1)?)?;
-    if !is(before, KEY | BETWEEN) {
+    if !is(before, KEY | BETWEEN) || matches!(text.get(op..), Some([b':', b':', ..])) {
         return None;
     }
     let key = key_before(text, op)?;
@@ -123,9 +123,6 @@ fn value_after(text: &[u8], op: usize, solid: &mut Solid) -> Option<(Range<usize
     let rest = text.get(op..)?;
     let operator =
         rest.iter().take(4).take_while(|b| matches!(b, b':' | b'=' | b'>' | b',')).count();
-    if rest.starts_with(b"::") {
-        return None;
-    }
     let from = skip_gap(text, op + operator);
     let (value, quote) = value_at(text, from, solid)?;
     // `name: Type = value`: what follows the type is meant.

@@ -1,14 +1,21 @@
 //! What the masks of a block mark.
 
 #![expect(
+    clippy::inline_always,
+    reason = "what is compiled for the vectors of each machine must stand in one function"
+)]
+#![expect(
     clippy::indexing_slicing,
     reason = "offsets come from bit positions within blocks that lie in the text; walks check their bounds"
 )]
 
 use std::ops::Range;
 
-use super::{Candidates, TOKEN_MIN, assign, hidden};
-use crate::classify::masks::{Bits, Masks};
+use super::{Candidates, TOKEN_MIN, assign, hidden, telling};
+use crate::classify::{
+    marking,
+    masks::{Bits, Masks, from_bit},
+};
 
 /// ASCII bytes between two non-ASCII characters that still count as one stretch.
 const FOREIGN_GAP: usize = 16;
@@ -26,10 +33,19 @@ pub(super) struct Carry {
     word: u64,
     /// The last value without quotes that was read.
     solid: assign::Solid,
+    line: Line,
+}
+
+/// The line that is open.
+#[derive(Default)]
+struct Line {
+    start: usize,
+    /// The first and the last byte that do not decorate it, if there is one.
+    body: Option<(usize, usize)>,
 }
 
 /// Looks at the set bits of one block.
-#[inline]
+#[inline(always)]
 pub(super) fn step(
     text: &[u8],
     base: usize,
@@ -42,12 +58,55 @@ pub(super) fn step(
     spaced_runs(text, base, masks, out);
     hidden::step(text, base, masks, out);
     let word = masks.letter | masks.digit;
+    out.digits.push(masks.digit);
     out.begins_word.push(!(word << 1 | carry.word));
     carry.word = word >> 63;
     for at in Bits(masks.event) {
         event(text, base + at, &mut carry.solid, out);
     }
+    if masks.phrase | masks.title | masks.field != 0 {
+        telling::step(text, base, masks, out);
+    }
+    lines(text, base, masks, &mut carry.line, out);
     carry.token = masks.token;
+}
+
+/// Closes the lines that end in the block.
+#[inline(always)]
+fn lines(text: &[u8], base: usize, masks: &Masks, line: &mut Line, out: &mut Candidates) {
+    let mut body = !(masks.frame | masks.newline);
+    for end in Bits(masks.newline) {
+        let inside = body & !from_bit(end);
+        body ^= inside;
+        line.grow(base, inside);
+        line.close(text, base + end, out);
+        *line = Line { start: base + end + 1, body: None };
+    }
+    line.grow(base, body);
+}
+
+impl Line {
+    /// Adds the bytes of a block that do not decorate the line.
+    #[inline(always)]
+    fn grow(&mut self, base: usize, inside: u64) {
+        if inside != 0 {
+            let last = base + inside.ilog2() as usize;
+            let first =
+                self.body.map_or(base + inside.trailing_zeros() as usize, |(first, _)| first);
+            self.body = Some((first, last));
+        }
+    }
+
+    /// Marks the line, which ends at `end`, when it may hold a marking.
+    #[inline(always)]
+    fn close(&self, text: &[u8], end: usize, out: &mut Candidates) {
+        if let Some((first, last)) = self.body
+            && last - first + 1 >= marking::BYTES_MIN
+            && text.get(first..=last).is_some_and(marking::may_mark)
+        {
+            out.lines.push(self.start..end);
+        }
+    }
 }
 
 /// Closes what is open at the end of the text.
@@ -55,10 +114,11 @@ pub(super) fn end(text: &[u8], carry: &Carry, out: &mut Candidates) {
     if carry.long {
         out.tokens.push(carry.token_start..text.len());
     }
+    carry.line.close(text, text.len(), out);
 }
 
 /// Opens and closes runs of at least `TOKEN_MIN` token characters.
-#[inline]
+#[inline(always)]
 fn token_runs(base: usize, masks: &Masks, carry: &mut Carry, out: &mut Candidates) {
     // A bit of `full` says: this and the 15 bits before are all set.
     let wide = (u128::from(masks.token) << 64) | u128::from(carry.token);
@@ -88,7 +148,7 @@ fn upper_half(wide: u128) -> u64 {
 }
 
 /// Stretches that are not ASCII.
-#[inline]
+#[inline(always)]
 fn foreign_runs(base: usize, masks: &Masks, out: &mut Candidates) {
     if masks.foreign == 0 {
         return;
@@ -110,7 +170,7 @@ fn foreign_runs(base: usize, masks: &Masks, out: &mut Candidates) {
 }
 
 /// Single characters between single spaces: six spaces, each two bytes after the one before, start the look.
-#[inline]
+#[inline(always)]
 fn spaced_runs(text: &[u8], base: usize, masks: &Masks, out: &mut Candidates) {
     let lone = masks.space & (masks.space >> 2) & !(masks.space >> 1) & !(masks.space << 1);
     let six = lone & (lone >> 2) & (lone >> 4) & (lone >> 8);
@@ -154,7 +214,7 @@ fn event(text: &[u8], at: usize, solid: &mut assign::Solid, out: &mut Candidates
             }
         }
         b',' if !matches!(before, b'"' | b'\'' | b'`') => {}
-        b':' if text[at..].starts_with(b"://") => out.schemes.push(at),
+        b':' if matches!(text[at..], [_, b'/', b'/', ..]) => out.schemes.push(at),
         _ => {
             if matches!(before, b'f' | b't' | b'2' | b'o') && announces_half(&text[..at]) {
                 out.halves.push(at);

@@ -121,3 +121,31 @@ fn lookups_find_what_touches_a_span() {
     assert_eq!(within(&[1, 5, 9], &(2..9)), [5]);
     assert_eq!(slice("añb", 1..2), "");
 }
+
+#[test]
+fn two_digits_are_seen_across_blocks() {
+    let text = "a1".repeat(2) + &"b".repeat(62) + "2" + &"c".repeat(70) + "3";
+    let marks = Candidates::of(&text);
+    for start in 0..text.len() {
+        for end in start..=text.len() {
+            let count = text[start..end].bytes().filter(u8::is_ascii_digit).count();
+            assert_eq!(marks.has_two_digits(&(start..end)), count > 1, "{start}..{end}");
+        }
+    }
+}
+
+#[test]
+fn what_few_words_tell_is_marked_wherever_the_blocks_cut_it() {
+    for pad in 0..130 {
+        let before = format!("{}\n", " ".repeat(pad));
+        let armour = Candidates::of(&format!("{before}-----BEGIN X-----"));
+        let putty = Candidates::of(&format!("{before}PuTTY-User-Key-File-2: x"));
+        let segments = Candidates::of(&format!("{before}NM1*IL*1*\nPID|1|\n"));
+        let line = Candidates::of(&format!("{before}  ** CONFIDENTIAL **\nplain text here\n"));
+        let at = before.len();
+        assert_eq!((armour.begins, putty.putty), (vec![at], vec![at]), "{pad}");
+        assert_eq!(segments.segments, [at, at + 10], "{pad}");
+        assert_eq!(line.lines.first(), Some(&(at..at + 20)), "{pad}");
+        assert_eq!(line.lines.len(), 1, "{pad}");
+    }
+}

@@ -1,16 +1,12 @@
 //! What stands around a possible name: a key, a column, a greeting, a mail address, a record.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
 use super::{
     lists::{Folded, GIVEN, Words},
     run::Word,
 };
 use crate::classify::{
     Finding,
-    candidates::slice,
+    candidates::{Candidates, slice},
     pii::{
         cue::Cue,
         group::{byte, byte_before},
@@ -104,6 +100,12 @@ impl<'a> Surroundings<'a> {
         }
         if matches!(before, b' ' | b'\n' | b'"' | b'*' | b'\'') && self.is_triggered(start) {
             return Context::Trigger;
+        }
+        // One word that no list knows is no name on a line of its own, and nobody who speaks.
+        if let [word] = name
+            && !word.is_listed()
+        {
+            return Context::None;
         }
         let end = name.last().map_or(start, |word| word.end);
         if self.is_line(start, end) {
@@ -240,16 +242,18 @@ impl<'a> Surroundings<'a> {
         if start > 0 && before != b'\n' && before != b' ' {
             return false;
         }
-        let head = slice(self.text, start.saturating_sub(3)..start);
+        let behind = byte_before(self.text.as_bytes(), start.saturating_sub(1));
+        let opens = start == 0 || before == b'\n' || behind == b'\n';
+        if !opens {
+            return false;
+        }
         let tail = slice(self.text, end..end.saturating_add(4));
-        let opens = start == 0 || head.ends_with('\n') || head.ends_with("\n ");
-        let closes = tail.is_empty()
+        tail.is_empty()
             || tail.starts_with('\n')
             || tail
                 .strip_prefix([',', '.', '!'])
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('\n'))
-            || tail.starts_with(" -\n");
-        opens && closes
+            || tail.starts_with(" -\n")
     }
 
     /// Whether the words belong to a place: `San Diego`, `Fort Collins`, `594 Hegedus Gyula`, `Jana Nerudy 894`.
@@ -412,12 +416,11 @@ fn is_key_gap(gap: &str) -> bool {
     short && parted && (lines == 0 || lines <= 2 && gap.contains('"'))
 }
 
-/// How the segments begin that hold names.
-static CLAIM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("NM1*"));
-static PATIENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("PID|"));
-
 /// Adds names in medical claims (`NM1*IL*1*Last*First`, X12 837) and in HL7 segments (`PID|…|Last^First`).
-pub(crate) fn scan_claims(text: &str, out: &mut Vec<Finding>) {
+pub(crate) fn scan_claims(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+    if candidates.segments.is_empty() {
+        return;
+    }
     let mut push = |part: &str| {
         if part.chars().next().is_some_and(char::is_alphabetic) && part.len() <= 60 {
             let start = part.as_ptr().addr() - text.as_ptr().addr();
@@ -431,14 +434,16 @@ pub(crate) fn scan_claims(text: &str, out: &mut Vec<Finding>) {
             });
         }
     };
-    for at in CLAIM.find_iter(text.as_bytes()) {
+    let (claims, patients): (Vec<usize>, Vec<usize>) =
+        candidates.segments.iter().partition(|at| text.as_bytes().get(**at) == Some(&b'N'));
+    for at in claims {
         let segment = slice(text, at..at.saturating_add(120));
         let mut fields = segment.split(['~', '\n']).next().unwrap_or_default().split('*').skip(2);
         if fields.next() == Some("1") {
             fields.take(2).for_each(&mut push);
         }
     }
-    for at in PATIENT.find_iter(text.as_bytes()) {
+    for at in patients {
         let segment = slice(text, at..at.saturating_add(200));
         let name = segment.split(['\r', '\n']).next().unwrap_or_default().split('|').nth(5);
         name.into_iter().flat_map(|name| name.split('^').take(2)).for_each(&mut push);

@@ -2,7 +2,7 @@
 
 use super::{
     RUN_MAX,
-    lists::{self, COMMON, FAMILY, Folded, GIVEN, Kind, Short, THINGS, TITLES, WEAK, Words},
+    lists::{self, COMMON, FAMILY, Folded, GIVEN, Short, THINGS, TITLES, WEAK, Words},
 };
 use crate::classify::pii::lex::{Cap, Lexed};
 
@@ -20,14 +20,15 @@ pub(crate) struct Word {
     hyphen: bool,
 }
 
-const GIVEN_NAME: u16 = 1;
-const WEAK_NAME: u16 = 2;
-const FAMILY_NAME: u16 = 4;
-const COMMON_WORD: u16 = 8;
-const UPPER: u16 = 16;
-const INITIAL: u16 = 32;
-const TITLE: u16 = 64;
-const THING: u16 = 128;
+// The lists have the bits of their kinds.
+const GIVEN_NAME: u16 = GIVEN.0 as u16;
+const WEAK_NAME: u16 = WEAK.0 as u16;
+const FAMILY_NAME: u16 = FAMILY.0 as u16;
+const THING: u16 = THINGS.0 as u16;
+const COMMON_WORD: u16 = COMMON.0 as u16;
+const TITLE: u16 = TITLES.0 as u16;
+const UPPER: u16 = 64;
+const INITIAL: u16 = 128;
 const ENDING: u16 = 256;
 const HUMP: u16 = 512;
 
@@ -64,16 +65,10 @@ impl Word {
         let Some((folded, kinds)) = known else { return word };
         word.folded = folded;
         let bytes = folded.as_bytes();
-        let mut set = |flag: u16, holds: bool| word.flags |= if holds { flag } else { 0 };
-        let mut list = |flag: u16, kind: Kind| set(flag, kinds & kind.0 != 0);
-        list(GIVEN_NAME, GIVEN);
-        list(WEAK_NAME, WEAK);
-        list(FAMILY_NAME, FAMILY);
-        list(COMMON_WORD, COMMON);
-        list(THING, THINGS);
-        list(TITLE, TITLES);
-        set(HUMP, form.has_hump(raw));
-        set(ENDING, bytes.len() >= 6 && has_ending(bytes));
+        let flag = |flag: u16, holds: bool| if holds { flag } else { 0 };
+        word.flags |= u16::from(kinds)
+            | flag(HUMP, form.has_hump(raw))
+            | flag(ENDING, bytes.len() >= 6 && has_ending(bytes));
         word
     }
 

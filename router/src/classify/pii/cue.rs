@@ -1,5 +1,10 @@
 //! The words that say what a value is, in the languages whose identifiers we know, and a quick test for them.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is compiled for the vectors of each machine must stand in one function"
+)]
+
 mod words;
 
 use words::{RUNS, WORDS};
@@ -174,15 +179,16 @@ const fn table() -> [u16; SLOTS] {
 /// Bits of the filter, a power of two.
 const FILTER_BITS: usize = 1 << 15;
 
-/// One bit per word, by its first two and last two letters and its length: so few that hardly any other word meets one.
+/// One bit per word, by its first eight letters: so few that hardly any other word meets one.
 static FILTER: [u64; FILTER_BITS / 64] = filter();
 
-/// The bit of a word.
-#[inline]
-const fn bit(first: [u8; 2], last: [u8; 2], length: usize) -> usize {
-    let first = (u16::from_le_bytes(first) & 0x1F1F) as usize;
-    let last = (u16::from_le_bytes(last) & 0x1F1F) as usize;
-    ((first | last << 16) ^ length << 5).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 49
+/// What is left of a letter when its case does not count.
+const FOLD: u64 = 0x1F1F_1F1F_1F1F_1F1F;
+
+/// The bit of a word whose first letters are `head`, the first lowest, zeros behind the last.
+#[inline(always)]
+const fn bit(head: u64) -> usize {
+    ((head & FOLD).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 49) as usize
 }
 
 #[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
@@ -191,22 +197,30 @@ const fn filter() -> [u64; FILTER_BITS / 64] {
     let mut at = 0;
     while at < WORDS.len() {
         let word = WORDS[at].0.as_bytes();
-        let last = [word[word.len() - 2], word[word.len() - 1]];
-        let bit = bit([word[0], word[1]], last, word.len());
-        bits[bit / 64] |= 1 << (bit % 64);
+        let (mut head, mut letter) = (0, 0);
+        while letter < word.len() && letter < 8 {
+            head |= (word[letter] as u64) << (8 * letter);
+            letter += 1;
+        }
+        bits[bit(head) / 64] |= 1 << (bit(head) % 64);
         at += 1;
     }
     bits
 }
 
-/// Whether `word` is worth a look-up: cheap, and never wrong about a cue.
-#[inline]
-pub(crate) fn may_be(word: &[u8]) -> bool {
-    let (Some(first), Some(last)) = (word.first_chunk::<2>(), word.last_chunk::<2>()) else {
-        return false;
+/// Whether the word from `start` to `end` is worth a look-up: cheap, and never wrong about a cue. It has two letters or more.
+#[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "fifteen bits number all bits of the filter")]
+pub(crate) fn may_be(text: &[u8], start: usize, end: usize) -> bool {
+    let rest = text.get(start..).unwrap_or_default();
+    let letters = if let Some(chunk) = rest.first_chunk::<8>() {
+        u64::from_le_bytes(*chunk)
+    } else {
+        rest.iter().rev().fold(0, |letters, byte| letters << 8 | u64::from(*byte))
     };
-    let bit = bit(*first, *last, word.len());
-    FILTER.get(bit / 64).is_some_and(|bits| bits >> (bit % 64) & 1 == 1) || first[0] >= 0xC3
+    let length = end.saturating_sub(start).min(8);
+    let bit = bit(letters & (u64::MAX >> (64 - 8 * length.max(1))));
+    FILTER[bit / 64] >> (bit % 64) & 1 == 1 || letters & 0xFF >= 0xC3
 }
 
 /// The slot where the search for `word` begins.
@@ -287,7 +301,7 @@ mod tests {
         }
         for (word, cue) in WORDS {
             for form in [(*word).to_owned(), word.to_ascii_uppercase()] {
-                assert!(may_be(form.as_bytes()), "{form}");
+                assert!(may_be(form.as_bytes(), 0, form.len()), "{form}");
                 assert_eq!(find(form.as_bytes()), Some(*cue), "{form}");
             }
         }

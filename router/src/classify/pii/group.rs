@@ -25,10 +25,12 @@ pub(crate) struct Token {
 
 impl Token {
     /// Bytes in it.
+    #[inline]
     pub(crate) fn len(self) -> usize {
         self.end.saturating_sub(self.start)
     }
     /// Whether it holds digits only.
+    #[inline]
     pub(crate) fn is_number(self) -> bool {
         self.digits == self.len()
     }
@@ -42,11 +44,13 @@ pub(crate) struct Group {
 }
 
 /// The byte at `at`, or a blank outside of the text.
+#[inline]
 pub(crate) fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).copied().unwrap_or(b' ')
 }
 
 /// The byte before `at`, or a blank at the beginning.
+#[inline]
 pub(crate) fn byte_before(bytes: &[u8], at: usize) -> u8 {
     at.checked_sub(1).map_or(b' ', |at| byte(bytes, at))
 }
@@ -100,6 +104,7 @@ pub(crate) fn rest_of_token(bytes: &[u8], done: usize) -> Option<usize> {
 }
 
 /// Where the next token of a group would begin, behind the separator at `at`.
+#[inline]
 fn behind_separator(bytes: &[u8], at: usize) -> Option<usize> {
     let joint = |byte: u8| matches!(byte, b' ' | b'-' | b'.' | b'/');
     match [byte(bytes, at), byte(bytes, at + 1)] {
@@ -109,6 +114,14 @@ fn behind_separator(bytes: &[u8], at: usize) -> Option<usize> {
         [first, next] if joint(first) && next.is_ascii_alphanumeric() => Some(at + 1),
         _ => None,
     }
+}
+
+/// Whether no other token of a group stands behind the separator at `at`, but at most a word in lower case.
+pub(crate) fn is_before_word(bytes: &[u8], at: usize) -> bool {
+    let Some(next) = behind_separator(bytes, at) else { return true };
+    let word = bytes.get(next..).unwrap_or_default();
+    let mut word = word.iter().take_while(|byte| byte.is_ascii_alphanumeric());
+    word.next().is_some_and(u8::is_ascii_lowercase) && !word.any(u8::is_ascii_digit)
 }
 
 /// Whether the group that begins with `first` has no other token.
@@ -141,6 +154,7 @@ impl Group {
         }
     }
 
+    #[inline]
     fn push(&mut self, token: Token) {
         if let Some(slot) = self.tokens.get_mut(self.count) {
             *slot = token;
@@ -149,6 +163,7 @@ impl Group {
     }
 
     /// The tokens, in order.
+    #[inline]
     pub(crate) fn tokens(&self) -> &[Token] {
         self.tokens.get(..self.count).unwrap_or_default()
     }
@@ -174,6 +189,7 @@ impl Group {
 
 /// Capitals that belong to the token at `start`: two with one blank behind them (`RZ 07 91 98 D`), or up to four with a dash
 /// (`MR-4471-882`).
+#[inline]
 fn lead(bytes: &[u8], start: usize, floor: usize) -> Option<Token> {
     let joint = byte_before(bytes, start);
     if !matches!(joint, b' ' | b'-')

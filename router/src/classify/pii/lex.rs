@@ -4,6 +4,11 @@
 //! instead of searching the text again. `camelCase` and `snake_case` names are taken apart: `birthDate` holds `birth`.
 //! Invariant: linear time, and the marks of each kind are in ascending order.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is compiled for the vectors of each machine must stand in one function"
+)]
+
 use std::cell::Cell;
 
 use super::{
@@ -96,125 +101,184 @@ pub(crate) struct Lexer<'a> {
     tokens_to: usize,
     /// Whether the byte before the block is a digit, in the lowest bit.
     digit: u64,
+    /// The word that goes on in this block, if there is one.
+    open: Option<Open>,
+}
+
+/// A word of ASCII letters that goes on in the next block.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    start: usize,
+    /// Whether its first letter is a capital.
+    capital: bool,
+    /// Whether its last letter is lower case.
+    lower: bool,
+    /// Whether a capital stands behind a letter in lower case.
+    humped: bool,
 }
 
 impl<'a> Lexer<'a> {
     /// Begins to read `text`; what is found takes the place of what was found before.
     pub(crate) fn new(text: &'a str, found: &'a mut Lexed) -> Self {
         found.clear();
-        Self { text, found, read_to: 0, tokens_to: 0, digit: 0 }
+        Self { text, found, read_to: 0, tokens_to: 0, digit: 0, open: None }
     }
 
     /// Reads the block at `base`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn block(&mut self, base: usize, masks: &Masks) {
         if masks.digit != 0 {
             self.numbers(base, masks);
         }
         self.digit = masks.digit >> 63;
+        if let Some(open) = self.open {
+            self.close(open, base, masks);
+        }
         if masks.foreign == 0 {
-            self.words(base, masks);
+            let letters = masks.letter & from_bit(self.read_to.saturating_sub(base));
+            self.words(base, letters, masks.upper);
         } else {
             self.foreign_words(base, masks);
         }
     }
 
-    /// Reads the words of a block that is ASCII.
-    fn words(&mut self, base: usize, masks: &Masks) {
+    /// Reads what is left at the end of the text.
+    #[inline(always)]
+    pub(crate) fn end(mut self) {
+        if let Some(open) = self.open.take() {
+            word(self.text, open.start, self.found);
+        }
+    }
+
+    /// Reads the word that goes on in a block.
+    #[inline(always)]
+    fn close(&mut self, open: Open, base: usize, masks: &Masks) {
+        let run = masks.letter.trailing_ones() as usize;
+        let inside = masks.letter & !from_bit(run);
+        let lower = inside & !masks.upper;
+        let humps = masks.upper & inside & (lower << 1 | u64::from(open.lower));
+        self.open = None;
+        if masks.foreign != 0 || run >= BLOCK || open.humped || humps != 0 {
+            self.read_to = word(self.text, open.start, self.found);
+            return;
+        }
+        let (bytes, start, end) = (self.text.as_bytes(), open.start, base + run);
+        self.read_to = end;
+        hint(bytes, start, end, self.found);
+        if open.capital && end - start <= CAP_BYTES_MAX && is_loose(bytes, start, end) {
+            self.found.caps.push(Cap { start, end });
+        }
+    }
+
+    /// Reads the words of a block of which only `letters` are given; none of them stands beside a byte that is not ASCII.
+    #[inline(always)]
+    fn words(&mut self, base: usize, letters: u64, upper: u64) {
         let bytes = self.text.as_bytes();
-        let letters = masks.letter & from_bit(self.read_to.saturating_sub(base));
-        let humps = masks.upper & (letters & !masks.upper) << 1;
-        let (mut starts, mut ends) = (letters & !(letters << 1), !letters & letters << 1);
-        while starts != 0 {
-            let (first, behind) = (lowest(starts), lowest(ends));
-            let start = base + first.trailing_zeros() as usize;
-            if behind == 0 {
-                self.read_to = word(self.text, start, self.found);
-                return;
-            }
-            (starts, ends) = (starts ^ first, ends ^ behind);
-            let end = base + behind.trailing_zeros() as usize;
-            let run = behind.wrapping_sub(first);
-            if humps & run != 0 {
-                self.humped(base, (start, end), (humps & run, masks.upper & run));
-                continue;
-            }
-            if first << 1 != behind {
-                hint(bytes, start, end, self.found);
-            }
-            if masks.upper & first != 0
+        let (mut starts, ends) = (letters & !(letters << 1), !letters & letters << 1);
+        // The last word goes on in the next block.
+        let open = if letters >> 63 == 1 { 1 << starts.ilog2() } else { 0 };
+        starts ^= open;
+        let humps = upper & (letters & !upper) << 1 & !open.wrapping_neg();
+        let (mut heads, mut tails) = (starts | humps, ends | humps);
+        let single = heads & tails >> 1;
+        (heads, tails) = (heads ^ single, tails ^ single << 1);
+        while heads != 0 {
+            let start = base + heads.trailing_zeros() as usize;
+            let end = base + tails.trailing_zeros() as usize;
+            (heads, tails) = (heads & (heads - 1), tails & tails.wrapping_sub(1));
+            hint(bytes, start, end, self.found);
+        }
+        for at in Bits(starts & upper) {
+            let behind = lowest(ends & from_bit(at));
+            let (start, end) = (base + at, base + behind.trailing_zeros() as usize);
+            let inner = humps & behind.wrapping_sub(1 << at);
+            if inner & inner.wrapping_sub(1) == 0
                 && end - start <= CAP_BYTES_MAX
                 && is_loose(bytes, start, end)
             {
                 self.found.caps.push(Cap { start, end });
             }
         }
-    }
-
-    /// Reads a word inside a block, of which the masks say where the humps and the capitals are.
-    fn humped(&mut self, base: usize, (start, end): (usize, usize), (humps, upper): (u64, u64)) {
-        let bytes = self.text.as_bytes();
-        let mut part = start;
-        for hump in Bits(humps) {
-            hint(bytes, part, base + hump, self.found);
-            part = base + hump;
-        }
-        hint(bytes, part, end, self.found);
-        if upper >> (start - base) & 1 == 1
-            && humps & humps.wrapping_sub(1) == 0
-            && end - start <= CAP_BYTES_MAX
-            && is_loose(bytes, start, end)
-        {
-            self.found.caps.push(Cap { start, end });
+        if open != 0 {
+            let tail = open.wrapping_neg();
+            self.open = Some(Open {
+                start: base + open.trailing_zeros() as usize,
+                capital: upper & open != 0,
+                lower: upper >> 63 == 0,
+                humped: upper & tail & (letters & tail & !upper) << 1 != 0,
+            });
         }
     }
 
-    /// Reads the words of a block that is not all ASCII.
+    /// Reads the words of a block that is not all ASCII: those that touch no other byte at once, the others one by one.
     fn foreign_words(&mut self, base: usize, masks: &Masks) {
-        let all = masks.letter | masks.foreign;
-        let humps = masks.upper & ((masks.letter & !masks.upper) << 1);
+        let (hits, caps) = (self.found.hits.len(), self.found.caps.len());
+        let rest = from_bit(self.read_to.saturating_sub(base));
+        let mut apart = masks.letter & rest;
+        let mut foreign = masks.foreign;
+        while foreign != 0 {
+            let from = foreign.trailing_zeros();
+            let size = (foreign >> from).trailing_ones();
+            let to = from + size;
+            let before =
+                (masks.letter.wrapping_shl(64 - from)).leading_ones() * u32::from(from > 0);
+            apart &= !from_bit((from - before) as usize) | from_bit(to as usize);
+            if to >= 64 {
+                break;
+            }
+            apart &= !((from_bit(to as usize))
+                & !from_bit((to + (masks.letter >> to).trailing_ones()) as usize));
+            foreign &= from_bit(to as usize);
+        }
+        // A word that goes on in the next block is read in its place, behind the others.
+        let open = if apart >> 63 == 1 { !(u64::MAX >> apart.leading_ones()) } else { 0 };
+        self.words(base, apart & !open, masks.upper);
+        let all = (masks.letter | masks.foreign) & !(apart & !open);
         loop {
             let rest = all & from_bit(self.read_to.saturating_sub(base));
             if rest == 0 {
-                return;
+                break;
             }
-            let start = rest.trailing_zeros();
-            let at = base + start as usize;
-            if masks.foreign >> start & 1 == 1 && letter(self.text, at).is_none() {
-                self.read_to = at + char_size(self.text, at);
-                continue;
-            }
-            let length = ((masks.letter & rest) >> start).trailing_ones();
-            let end = start + length;
-            if end >= 64 || length == 0 || masks.foreign >> end & 1 == 1 {
-                self.read_to = word(self.text, at, self.found);
-                continue;
-            }
-            let run = ((1 << length) - 1) << start;
-            self.read_to = base + end as usize;
-            self.humped(base, (at, self.read_to), (humps & run & (run << 1), masks.upper & run));
+            let at = base + rest.trailing_zeros() as usize;
+            self.read_to =
+                if class(self.text.as_bytes(), at) == FOREIGN && letter(self.text, at).is_none() {
+                    at + char_size(self.text, at)
+                } else {
+                    word(self.text, at, self.found)
+                };
+        }
+        if let Some(new) = self.found.hits.get_mut(hits..) {
+            new.sort_unstable_by_key(|hit| hit.start);
+        }
+        if let Some(new) = self.found.caps.get_mut(caps..) {
+            new.sort_unstable_by_key(|cap| cap.start);
         }
     }
 
     /// Reads the numbers of a block.
+    #[inline(always)]
     fn numbers(&mut self, base: usize, masks: &Masks) {
         let bytes = self.text.as_bytes();
         let solid = masks.letter | masks.digit;
         // Behind a letter in lower case stands no number of a house.
         let joined = (masks.letter & !masks.upper) << 1;
-        for at in Bits(masks.digit & !(masks.digit << 1 | self.digit)) {
+        let runs = masks.digit & !(masks.digit << 1 | self.digit);
+        for at in Bits(runs & (masks.opener << 1 | 1) & !joined) {
             let digits = (masks.digit >> at).trailing_ones() as usize;
             let start = base + at;
             let end = if at + digits < BLOCK { start + digits } else { digits_end(bytes, start) };
-            if joined >> at & 1 == 0 && address::is_candidate(bytes, start, end) {
+            if address::is_candidate(bytes, start, end) {
                 self.found.houses.push(start);
             }
-            if start < self.tokens_to {
-                continue;
-            }
+        }
+        let mut runs = runs & from_bit(self.tokens_to.saturating_sub(base));
+        while runs != 0 {
+            let at = runs.trailing_zeros() as usize;
+            let start = base + at;
             let token = token_in(solid, masks.digit, at, base)
                 .unwrap_or_else(|| group::token(bytes, start, 0));
             self.tokens_to = token.end;
+            runs &= from_bit(token.end - base);
             if token.len() > group::TOKEN_BYTES_MAX && numbers::may_be_coin(bytes, token)
                 || token.len() <= group::TOKEN_BYTES_MAX && !numbers::is_dull(bytes, token)
             {
@@ -313,9 +377,9 @@ fn parts(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) -> usize {
 }
 
 /// Marks the word when it is a cue; it has no humps.
-#[inline]
+#[inline(always)]
 fn hint(bytes: &[u8], start: usize, end: usize, found: &mut Lexed) -> usize {
-    if cue::may_be(bytes.get(start..end).unwrap_or_default()) {
+    if end - start > 1 && cue::may_be(bytes, start, end) {
         confirm(bytes, start, end, found);
     }
     0
@@ -394,6 +458,7 @@ impl Lexed {
     }
 
     /// The cues that end at or before `at` and not more than `reach` bytes before it, nearest first.
+    #[inline]
     pub(crate) fn before(&self, at: usize, reach: usize) -> impl Iterator<Item = &Hit> {
         let to = self.count_to(at);
         let floor = at.saturating_sub(reach);
@@ -401,6 +466,7 @@ impl Lexed {
     }
 
     /// How many cues end at or before `at`. Whoever reads a text asks for places in order, so the search begins at the last answer.
+    #[inline]
     fn count_to(&self, at: usize) -> usize {
         let ends = |hit: &Hit| hit.end <= at;
         let last = self.last.get().min(self.hits.len());

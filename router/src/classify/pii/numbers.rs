@@ -76,6 +76,14 @@ fn number(
 /// numbers of code without looking around.
 #[inline]
 pub(crate) fn is_dull(bytes: &[u8], token: Token) -> bool {
+    let letters = token.len() - token.digits;
+    let short = token.digits < 4 || token.len() < 6;
+    if !(short
+        || byte(bytes, token.end) == b'_'
+        || token.len() < 26 && letters > 12 && token.digits < 8)
+    {
+        return false;
+    }
     let next = byte(bytes, token.end);
     let joined = matches!(next, b' ' | b'-' | b'.' | b'/' | b':' | b')' | 0xC2) && {
         let behind = byte(bytes, token.end + 1);
@@ -83,14 +91,15 @@ pub(crate) fn is_dull(bytes: &[u8], token: Token) -> bool {
     };
     let lead = byte_before(bytes, token.start) == b' '
         && byte(bytes, token.start.saturating_sub(2)).is_ascii_uppercase();
-    if joined || lead {
-        return false;
+    if !(joined || lead) {
+        return true;
     }
-    let letters = token.len() - token.digits;
+    // Few digits with a word behind them, as in `5 apples`: no group holds enough digits. With `:`, and with `-` behind two, it may
+    // be an address of a machine.
     token.digits < 4
-        || token.len() < 6
-        || next == b'_'
-        || token.len() < 26 && letters > 12 && token.digits < 8
+        && token.len() < 6
+        && (matches!(next, b' ' | b'.' | b'/') || next == b'-' && token.len() != 2)
+        && group::is_before_word(bytes, token.end)
 }
 
 /// What the lengths of the tokens must be for a number without a cue to be tried at all.
@@ -134,6 +143,7 @@ fn is_formed(sizes: [usize; 4]) -> bool {
 }
 
 /// The four bits of a token in the mask of a value: its length, at most 15.
+#[inline]
 fn mask_of(token: Token) -> u64 {
     u64::from(u8::try_from(token.len().min(15)).unwrap_or(15))
 }
@@ -156,6 +166,10 @@ impl Walk<'_> {
         self.numbers = tokens.iter().all(|token| token.is_number());
         let mut from = 0;
         while let Some(rest @ [first, ..]) = tokens.get(from..) {
+            if !self.numbers && self.is_plain(*first) {
+                from += 1;
+                continue;
+            }
             if self.quiet && group.span().end - first.start < UNANNOUNCED_BYTES_MIN {
                 break;
             }
@@ -163,6 +177,17 @@ impl Walk<'_> {
             let date = rest.get(..3).is_some_and(|part| self.is_date(part) && !self.goes_on(part));
             from += if date { 3 } else { self.take(rest, out).max(1) };
         }
+    }
+
+    /// Whether no value begins with a token because a letter in lower case is in it, and nothing announces one.
+    fn is_plain(&self, token: Token) -> bool {
+        let before = byte_before(self.bytes, token.start);
+        token.digits < token.len()
+            && byte(self.bytes, token.start) != b'0'
+            && !matches!(before, b'+' | b'(')
+            && self.has_lower(token)
+            && !self.is_cell(token.start)
+            && !self.is_cued(token, matches!(before, b'"' | b'\''))
     }
 
     /// Whether a token that stands alone is nothing: no cue stands before it, and it has no form that is known without one.
@@ -194,7 +219,8 @@ impl Walk<'_> {
     fn may_open(&self, tokens: &[Token]) -> bool {
         let size = |at: usize| tokens.get(at).map_or(0, |token| token.len());
         let zero = tokens.first().is_some_and(|first| byte(self.bytes, first.start) == b'0');
-        zero && size(1) > 0 || is_formed([size(0), size(1), size(2), size(3)])
+        zero && phone::is_formed(self.bytes, tokens)
+            || is_formed([size(0), size(1), size(2), size(3)])
     }
 
     /// Adds the finding that begins at the first token and says how many tokens it takes; 0 for none.
@@ -383,12 +409,14 @@ impl Walk<'_> {
         government::unannounced(value, joint, near).or_else(|| health::unannounced(value, joint))
     }
 
+    #[inline]
     fn has_lower(&self, token: Token) -> bool {
         let letters = self.bytes.get(token.start..token.end).unwrap_or_default();
         letters.iter().any(u8::is_ascii_lowercase)
     }
 
     /// The separator between the tokens: 0 for a single token, 1 for a mixture.
+    #[inline]
     fn joint(&self, part: &[Token]) -> u8 {
         let mut joints = part.iter().rev().skip(1).map(|token| byte(self.bytes, token.end));
         let Some(first) = joints.next() else { return 0 };
@@ -451,12 +479,14 @@ impl Walk<'_> {
     }
 
     /// Whether the separator behind the tokens is the one between them and another digit follows.
+    #[inline]
     fn goes_on(&self, part: &[Token]) -> bool {
         let end = part.last().map_or(0, |token| token.end);
         byte(self.bytes, end) == self.joint(part) && byte(self.bytes, end + 1).is_ascii_digit()
     }
 
     /// A calendar date is no identity, whatever stands before it.
+    #[inline]
     fn is_date(&self, part: &[Token]) -> bool {
         let mut lengths = part.iter().map(|token| if token.is_number() { token.len() } else { 0 });
         let shape = [lengths.next(), lengths.next(), lengths.next(), lengths.next()];
@@ -469,6 +499,7 @@ impl Walk<'_> {
     }
 
     /// Whether the value begins a cell of a row, quoted or not, with a sign or not.
+    #[inline]
     fn is_cell(&self, start: usize) -> bool {
         let mut at = start;
         while at > start.saturating_sub(3)

@@ -39,11 +39,27 @@ pub(crate) fn find(bytes: &[u8], tokens: &[Token], near: &Near) -> Option<Phone>
     if !announced && (tokens.len() == 1 || !opens()) || !is_part(bytes, *first) {
         return None;
     }
+    if !announced && !is_formed(bytes, tokens) {
+        return None;
+    }
     let most = tokens.iter().take_while(|token| is_part(bytes, **token)).count().min(7);
     (1..=most).rev().find_map(|count| {
         let part = tokens.get(..count)?;
         try_window(bytes, part, near)
     })
+}
+
+/// Whether numbers that nothing announces and that begin with a zero may have one of the forms that [`judge`] knows.
+pub(super) fn is_formed(bytes: &[u8], tokens: &[Token]) -> bool {
+    let sizes = |least: usize, most: usize, count: usize| {
+        let part = tokens.get(..count);
+        part.is_some_and(|part| part.iter().all(|token| (least..=most).contains(&token.len())))
+    };
+    let zero = tokens.first().is_some_and(|first| byte(bytes, first.start) == b'0');
+    let numbers = tokens.iter().take(5).all(|token| token.is_number());
+    let two =
+        || sizes(2, 5, 1) && tokens.get(1).is_some_and(|token| (5..=8).contains(&token.len()));
+    !zero || !numbers || two() || sizes(2, 4, 3) || sizes(2, 2, 5)
 }
 
 /// Digits only, or digits with an extension (`3560x4587`).

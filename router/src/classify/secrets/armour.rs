@@ -1,8 +1,6 @@
 //! Private keys in their armour: PEM, OpenSSH, PGP and `PuTTY`, with or without line ends, escaped or quoted.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
+use memchr::memmem;
 
 use super::finding;
 use crate::classify::{
@@ -27,8 +25,8 @@ pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
         done = begin + length;
         out.push(finding("credential/private-key", begin..done, 99, "prefix"));
     }
-    if let Some(found) = putty(text) {
-        out.push(found);
+    if let Some(start) = candidates.putty.first() {
+        out.extend(putty(text, *start));
     }
 }
 
@@ -40,7 +38,7 @@ fn key_length(window: &str) -> Option<usize> {
     if !name.to_ascii_uppercase().contains("PRIVATE") {
         return None;
     }
-    let (body, end) = if let Some(at) = rest.find("-----END") {
+    let (body, end) = if let Some(at) = memmem::find(rest.as_bytes(), b"-----END") {
         (rest.get(..at)?, at + closing(rest.get(at..)?))
     } else {
         // The rest of the key is missing: what stands there is still key material.
@@ -74,12 +72,8 @@ fn longest_word(body: &str) -> &str {
     longest.get(..80).unwrap_or(longest)
 }
 
-/// How a `PuTTY` key file begins.
-static PUTTY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("PuTTY-User-Key-File-"));
-
-/// A `PuTTY` key file: from its first line to the end of its private lines.
-fn putty(text: &str) -> Option<Finding> {
-    let start = PUTTY.find(text.as_bytes())?;
+/// The `PuTTY` key file at `start`: from its first line to the end of its private lines.
+fn putty(text: &str, start: usize) -> Option<Finding> {
     let lines = start + text.get(start..)?.find("Private-Lines:")?;
     let mac = text.get(lines..)?.find("Private-MAC:").map_or(text.len(), |at| lines + at);
     let end = text.floor_char_boundary(mac.min(start + KEY_MAX));

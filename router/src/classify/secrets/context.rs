@@ -4,9 +4,8 @@
 use super::{finding, is_dummy};
 use crate::classify::{
     Finding,
-    candidates::slice,
+    candidates::{Candidates, slice},
     generic::{is_wordy, placeholder},
-    scan_phrases::Phrases,
 };
 
 /// How the value follows the phrase.
@@ -26,61 +25,67 @@ enum Follows {
     Sentence,
 }
 
-/// Phrases, case as written.
-const PHRASES: [(&str, Follows); 24] = [
-    ("identified by ", Follows::Quoted),
-    ("IDENTIFIED BY ", Follows::Quoted),
-    ("dentified with mysql_native_password by ", Follows::Quoted),
-    ("curl -u ", Follows::Pair),
-    (" -u ", Follows::Pair),
-    (" --user ", Follows::Pair),
-    (" --", Follows::Flag),
-    ("sshpass -p ", Follows::Word),
-    ("sshpass -p", Follows::Word),
-    (" password ", Follows::AfterLogin),
-    ("password is ", Follows::Sentence),
-    ("Password is ", Follows::Sentence),
-    ("assword to ", Follows::Sentence),
-    ("passphrase is ", Follows::Sentence),
-    ("passcode is ", Follows::Sentence),
-    ("secret is ", Follows::Sentence),
-    ("token is ", Follows::Sentence),
-    ("API key is ", Follows::Sentence),
-    ("api key is ", Follows::Sentence),
-    ("WITH PASSWORD ", Follows::Quoted),
-    ("with password ", Follows::Quoted),
-    ("ENCRYPTED PASSWORD ", Follows::Quoted),
-    ("PASSWORD(", Follows::Quoted),
-    ("requirepass ", Follows::Word),
+/// Phrases, case as written, each with the place of the byte that is marked in it.
+const PHRASES: [(&str, usize, Follows); 24] = [
+    ("identified by ", 11, Follows::Quoted),
+    ("IDENTIFIED BY ", 11, Follows::Quoted),
+    ("dentified with mysql_native_password by ", 37, Follows::Quoted),
+    ("curl -u ", 5, Follows::Pair),
+    (" -u ", 1, Follows::Pair),
+    (" --user ", 1, Follows::Pair),
+    (" --", 1, Follows::Flag),
+    ("sshpass -p ", 8, Follows::Word),
+    ("sshpass -p", 8, Follows::Word),
+    (" password ", 5, Follows::AfterLogin),
+    ("password is ", 4, Follows::Sentence),
+    ("Password is ", 4, Follows::Sentence),
+    ("assword to ", 3, Follows::Sentence),
+    ("passphrase is ", 11, Follows::Sentence),
+    ("passcode is ", 9, Follows::Sentence),
+    ("secret is ", 7, Follows::Sentence),
+    ("token is ", 6, Follows::Sentence),
+    ("API key is ", 8, Follows::Sentence),
+    ("api key is ", 8, Follows::Sentence),
+    ("WITH PASSWORD ", 9, Follows::Quoted),
+    ("with password ", 9, Follows::Quoted),
+    ("ENCRYPTED PASSWORD ", 14, Follows::Quoted),
+    ("PASSWORD(", 4, Follows::Quoted),
+    ("requirepass ", 10, Follows::Word),
 ];
 
 /// Longest value.
 const VALUE_MAX: usize = 128;
 
-/// The phrases, compiled.
-#[derive(Debug)]
-pub(super) struct Context {
-    phrases: Phrases,
-}
-
-impl Context {
-    /// Compiles the phrases.
-    pub(super) fn new() -> Self {
-        Self { phrases: Phrases::new(&PHRASES.map(|(phrase, _)| phrase)) }
-    }
-
-    /// Adds the password after every phrase.
-    pub(super) fn scan(&self, text: &str, out: &mut Vec<Finding>) {
-        self.phrases.each(text, |phrase, place| {
-            let Some((_, follows)) = PHRASES.get(phrase) else { return };
-            if let Some((start, value)) = value_after(text, place.start, place.end, *follows)
-                && value.len() >= 3
-                && !placeholder(value)
-                && !is_dummy(value.as_bytes())
-            {
-                out.push(finding("credential/password", start..start + value.len(), 75, "context"));
+/// Adds the password after every phrase.
+pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) {
+    let mut told: Vec<(usize, usize)> = Vec::new();
+    for &at in &candidates.phrases {
+        let marked = text.as_bytes().get(at);
+        for (number, (phrase, inside, _)) in PHRASES.iter().enumerate() {
+            if phrase.as_bytes().get(*inside) != marked {
+                continue;
             }
-        });
+            let start = at.checked_sub(*inside);
+            let told_here =
+                |start: &usize| text.get(*start..).is_some_and(|rest| rest.starts_with(phrase));
+            told.extend(start.filter(told_here).map(|start| (start, number)));
+        }
+    }
+    told.sort_unstable();
+    // Phrases do not overlap; of those that begin at the same place the first in the list counts.
+    let mut done = 0;
+    for (start, number) in told {
+        let Some((phrase, _, follows)) = PHRASES.get(number).filter(|_| start >= done) else {
+            continue;
+        };
+        done = start + phrase.len();
+        if let Some((start, value)) = value_after(text, start, done, *follows)
+            && value.len() >= 3
+            && !placeholder(value)
+            && !is_dummy(value.as_bytes())
+        {
+            out.push(finding("credential/password", start..start + value.len(), 75, "context"));
+        }
     }
 }
 
@@ -150,4 +155,31 @@ fn word_at(text: &str, start: usize) -> Option<(usize, &str, bool)> {
         })
         .unwrap_or(window.len());
     Some((start, window.get(..end)?, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phrase_is_marked_wherever_the_blocks_cut_it() {
+        for (phrase, inside, _) in PHRASES {
+            for pad in 0..130 {
+                let text = format!("{}{phrase}xyz", ".".repeat(pad));
+                let marks = Candidates::of(&text);
+                assert!(marks.phrases.contains(&(pad + inside)), "{phrase:?} behind {pad}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_phrases_in_one_another_the_first_introduces_the_value() {
+        let found = |text: &str| {
+            let mut out = Vec::new();
+            scan(text, &Candidates::of(text), &mut out);
+            out.iter().map(|one| text.get(one.span.clone()).unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(found("curl -u ana:q8Zr2vX5 --token 'k3Jd9wQ1' x"), ["q8Zr2vX5", "k3Jd9wQ1"]);
+        assert_eq!(found("user IDENTIFIED BY 'q8Zr2vX5'; identified by x"), ["q8Zr2vX5"]);
+    }
 }

@@ -9,7 +9,7 @@ use super::{distinct, finding, looks_random};
 use crate::classify::{
     Finding,
     candidates::{Candidates, slice},
-    scan_words::Words,
+    scan_words::{Lists, Words},
 };
 
 /// How the name of a client of Google ends.
@@ -256,7 +256,8 @@ const NAMED: [Named; 62] = [
 /// The names alone.
 const NAMES: [&str; NAMED.len()] = names();
 /// The names, as words to look for.
-static PROVIDERS: Words = Words::new(&NAMES);
+static PROVIDERS: Lists = Lists::new(&PROVIDER_WORDS);
+static PROVIDER_WORDS: [Words; 1] = [Words::new(&NAMES)];
 
 #[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
 const fn names() -> [&'static str; NAMED.len()] {
@@ -277,7 +278,7 @@ pub(super) fn scan(text: &str, candidates: &Candidates, out: &mut Vec<Finding>) 
             continue;
         }
         let near = slice(text, assign.key.start.saturating_sub(NEAR)..assign.key.end).as_bytes();
-        if !PROVIDERS.in_text(near) {
+        if PROVIDERS.in_text(near) == 0 {
             continue;
         }
         if let Some(label) = provider(near, value) {

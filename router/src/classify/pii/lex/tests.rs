@@ -7,7 +7,9 @@ use crate::classify::masks;
 fn lex(text: &str) -> Lexed {
     let mut found = Lexed::default();
     let mut lexer = Lexer::new(text, &mut found);
-    masks::each(text.as_bytes(), |base, masks| lexer.block(base, masks));
+    let level = fearless_simd::Level::new();
+    fearless_simd::dispatch!(level, simd => masks::each(simd, text.as_bytes(), |base, masks| lexer.block(base, masks)));
+    lexer.end();
     found
 }
 
