@@ -94,6 +94,12 @@ pub(crate) struct RunArgs {
     /// Also take HTTP/2 without TLS on plain listeners (not for exposed ones)
     #[arg(long)]
     pub(crate) h2c: bool,
+    /// Folder of what outlives the process: what budgets have been spent on, and the key of names and placeholders
+    #[arg(long, value_name = "DIR", env = "OPENSHELL_ROUTER_STATE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Key that sandboxes prove themselves with; made where there is none
+    #[arg(long, value_name = "FILE", env = "OPENSHELL_SANDBOX_KEY")]
+    pub(crate) sandbox_key: Option<PathBuf>,
     /// Worker threads; default one per processor
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,

@@ -54,11 +54,24 @@ impl Tenant {
         Self(key.into())
     }
 
+    /// The tenant that is a sandbox of this name.
+    pub fn of_sandbox(name: &str) -> Self {
+        Self(format!("{SANDBOX}{name}").into())
+    }
+
     /// The key.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of the sandbox, if it is one.
+    pub fn sandbox(&self) -> Option<&str> {
+        self.0.strip_prefix(SANDBOX)
+    }
 }
+
+/// What the keys of sandboxes begin with; no fingerprint does.
+const SANDBOX: &str = "sandbox/";
 
 fn check(text: &str, allowed: impl Fn(char) -> bool) -> Result<Arc<str>, NameError> {
     if text.is_empty() {

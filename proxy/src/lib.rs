@@ -37,11 +37,15 @@ mod pool;
 mod probe;
 mod reject;
 mod reload;
+mod sandbox_token;
 pub mod server;
 mod service;
 mod snapshot;
 pub mod spans;
+mod state;
 mod tasks;
 mod tenant;
 mod until;
 mod upstream;
+
+pub use sandbox_token::{SANDBOX_TOKEN_HEADER, SandboxKey, TokenError};

@@ -8,13 +8,15 @@ use std::{borrow::Cow, time::Duration};
 
 use router::{decide::Refusal, wire::ReadError};
 
-use crate::{body::BodyError, head::HeadError};
+use crate::{body::BodyError, head::HeadError, sandbox_token::TokenError};
 
 /// Why a call gets no answer of a model.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Its head is not believed.
     Head(HeadError),
+    /// The token of its sandbox is not believed.
+    Token(TokenError),
     /// Nothing is at this path.
     Path,
     /// Something is at this path, but not for this method.
@@ -114,6 +116,7 @@ impl<'a> Rejection<'a> {
 pub(crate) fn rejection(failure: &Failure) -> Rejection<'_> {
     match failure {
         Failure::Head(error) => head(*error),
+        Failure::Token(error) => Rejection::new(401, "sandbox_token", error.to_string()),
         Failure::Path => Rejection::new(404, "not_found", "nothing is at this path"),
         Failure::Method { allow } => Rejection {
             allow: Some(allow),
@@ -138,13 +141,14 @@ pub(crate) fn rejection(failure: &Failure) -> Rejection<'_> {
             ..Rejection::new(*status, "provider_error", message.as_str())
         },
         Failure::Busy { after } => {
-            let seconds = after.map_or(1, |after| after.as_secs().max(1));
+            // Rounded up: who asks again too early only makes it worse.
+            let millis = after.map_or(1, |after| crate::call::millis(after).max(1));
             Rejection::new(
                 429,
                 "backends_busy",
                 "every backend that may answer has too much to do; try again later",
             )
-            .retry(seconds)
+            .retry(millis.div_ceil(1000))
         }
         Failure::Backends => Rejection::new(
             502,
@@ -241,7 +245,8 @@ mod tests {
             (Failure::Read(ReadError::NotObject), 400, "invalid_type", None),
             (no_backend, 403, "ceiling", None),
             (provider, 400, "context_length_exceeded", None),
-            (busy, 429, "backends_busy", Some(2)),
+            (busy, 429, "backends_busy", Some(3)),
+            (Failure::Token(TokenError::Expired), 401, "sandbox_token", None),
             (Failure::Backends, 502, "backends_failed", Some(1)),
             (Failure::Timeout, 504, "backends_timeout", None),
             (Failure::Credential, 502, "backend_credential", None),

@@ -31,8 +31,10 @@ use crate::{
     audit::Sink,
     listen::{self, Bound, Gate},
     pool, probe, reload,
+    sandbox_token::SandboxKey,
     service::Router,
     spans::Spans,
+    state::{self, State},
     tasks::Tasks,
 };
 pub use crate::{
@@ -71,6 +73,10 @@ pub struct Options {
     pub spans: Option<SpanOptions>,
     /// Where credentials are read from.
     pub environment: Environment,
+    /// The key that tokens of sandboxes are checked with; `None` believes nobody to be one.
+    pub sandbox_key: Option<PathBuf>,
+    /// The folder of what outlives the process; `None` forgets everything.
+    pub state: Option<PathBuf>,
 }
 
 impl Options {
@@ -87,6 +93,8 @@ impl Options {
             audit: None,
             spans: None,
             environment: Environment::process(),
+            sandbox_key: None,
+            state: None,
         }
     }
 }
@@ -118,6 +126,18 @@ pub enum StartError {
     /// The audit file cannot be opened.
     #[error("cannot open the audit file")]
     Audit(#[source] io::Error),
+    /// The key of sandbox tokens cannot be used.
+    #[error("cannot use the key of sandbox tokens")]
+    SandboxKey(#[source] io::Error),
+    /// The folder of what outlives the process cannot be used.
+    #[error("cannot use the state folder {path}")]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Spans cannot be sent anywhere.
     #[error("cannot export spans")]
     Spans(#[source] SpanError),
@@ -271,6 +291,7 @@ fn told(tell: &std::sync::mpsc::SyncSender<Started>, started: Started) {
 /// A service that listens.
 struct Server {
     router: Arc<Router>,
+    state: Option<Arc<State>>,
     tasks: Tasks,
     listeners: Tasks,
     shutdown: watch::Sender<bool>,
@@ -282,7 +303,8 @@ struct Server {
 impl Server {
     /// Builds everything and lets it run. Needs to be inside a runtime.
     fn start(options: &Options) -> Result<Self, StartError> {
-        let router = router(options)?;
+        let state = options.state.as_deref().map(open_state).transpose()?;
+        let router = router(options, state.as_deref())?;
         let tls = options.tls.as_ref();
         if let Some(files) = tls {
             listen::tls(files).map_err(StartError::Tls)?;
@@ -309,8 +331,11 @@ impl Server {
         tasks.spawn("reload", reload::run(Arc::clone(&router), path, Arc::clone(&reload)));
         tasks.spawn("probe", probe::run(Arc::clone(&router)));
         tasks.spawn("idle connections", pool::run(Arc::clone(&router)));
+        if let Some(state) = &state {
+            tasks.spawn("books", state::run(Arc::clone(&router), Arc::clone(state)));
+        }
         let grace = options.grace;
-        Ok(Self { router, tasks, listeners, shutdown, reload, addresses, grace })
+        Ok(Self { router, state, tasks, listeners, shutdown, reload, addresses, grace })
     }
 
     /// Stops: first nothing new, then what is under way ends or is cut.
@@ -341,8 +366,9 @@ impl Server {
                 tracing::debug!(path = %path.display(), error = %error, "the socket was gone");
             }
         }
-        let router = Arc::clone(&self.router);
+        let (router, state) = (Arc::clone(&self.router), self.state.take());
         let finish = move || {
+            let _saved = state.is_none_or(|state| state::save(&router, &state));
             router.audit.finish();
             router.spans.as_ref().inspect(|spans| spans.finish());
         };
@@ -364,13 +390,24 @@ fn runtime(threads: usize) -> Result<Runtime, StartError> {
         .map_err(|source| StartError::System { what: "runtime", source })
 }
 
-fn router(options: &Options) -> Result<Arc<Router>, StartError> {
+fn open_state(path: &Path) -> Result<Arc<State>, StartError> {
+    let unusable = |source| StartError::State { path: path.to_owned(), source };
+    State::open(path).map(Arc::new).map_err(unusable)
+}
+
+/// The service with what `state` remembers.
+fn router(options: &Options, state: Option<&State>) -> Result<Arc<Router>, StartError> {
     let unusable = |source| StartError::Configuration { path: options.config.clone(), source };
     let text = std::fs::read_to_string(&options.config)
         .map_err(|source| unusable(SnapshotError::Read(source)))?;
     let mut key = [0; 32];
-    getrandom::fill(&mut key)
-        .map_err(|error| StartError::System { what: "randomness", source: error.into() })?;
+    match state {
+        Some(state) => key = state.key,
+        None => getrandom::fill(&mut key)
+            .map_err(|error| StartError::System { what: "randomness", source: error.into() })?,
+    }
+    let sandboxes = options.sandbox_key.as_deref().map(SandboxKey::open).transpose();
+    let sandboxes = sandboxes.map_err(StartError::SandboxKey)?;
     let audit = match &options.audit {
         Some(audit) => audit.clone(),
         None => audit_of(&text),
@@ -380,9 +417,13 @@ fn router(options: &Options) -> Result<Arc<Router>, StartError> {
     let spans = options.spans.as_ref();
     let spans = spans.map(|spans| Spans::start(spans, &environment)).transpose();
     let spans = spans.map_err(StartError::Spans)?;
-    Router::new(&text, environment, (sink, spans), &key, options.h2c)
-        .map(Arc::new)
-        .map_err(unusable)
+    let router = Router::new(&text, environment, (sink, spans), (&key, sandboxes), options.h2c)
+        .map_err(unusable)?;
+    if let Some(state) = state {
+        let unreadable = |source| StartError::State { path: state.folder().to_owned(), source };
+        router.memory.ledger.restore(state.books().map_err(unreadable)?);
+    }
+    Ok(Arc::new(router))
 }
 
 /// What the file says about audit; a file with faults is reported elsewhere.

@@ -20,6 +20,7 @@ use crate::{
     flight::Flights,
     health::{Condition, Health},
     metrics::{Gauges, Metrics},
+    sandbox_token::SandboxKey,
     snapshot::{Snapshot, SnapshotError},
     spans::{SpanCounts, Spans},
     tenant::Naming,
@@ -50,6 +51,8 @@ pub(crate) struct Router {
     pub(crate) metrics: Metrics,
     /// Names of callers.
     pub(crate) naming: Naming,
+    /// What the tokens of sandboxes are checked with; without it nobody is believed to be one.
+    pub(crate) sandboxes: Option<SandboxKey>,
     /// Calls under way.
     pub(crate) flights: Flights,
     /// Places for large prompts that are decided on at the same time, each on a thread of its own.
@@ -75,7 +78,7 @@ impl Router {
         text: &str,
         environment: Environment,
         (audit, spans): (Sink, Option<Spans>),
-        key: &[u8; 32],
+        (key, sandboxes): (&[u8; 32], Option<SandboxKey>),
         h2c: bool,
     ) -> Result<Self, SnapshotError> {
         let pools = Pools::default();
@@ -94,6 +97,7 @@ impl Router {
             spans,
             metrics: Metrics::default(),
             naming: Naming::new(key),
+            sandboxes,
             flights: Flights::default(),
             deciding: Arc::new(Semaphore::new(places)),
             bodies: Semaphore::new(crate::body::ROOM_KIB),

@@ -1,7 +1,8 @@
-//! Who is asking, as a name that reveals nothing: a keyed hash of the caller's credential, else of its address.
+//! Who is asking: the sandbox that a token names, else a name that reveals nothing, a keyed hash of the caller's
+//! credential or of its address.
 //!
-//! The key belongs to this process: names of two runs cannot be compared, and nobody can test a guessed credential
-//! against a name in the audit. Invariant: two callers with different credentials have different names.
+//! The key belongs to this process, or to its state folder: nobody else can compare names, or test a guessed credential
+//! against one in the audit. Invariant: two callers with different credentials have different names.
 
 use std::net::IpAddr;
 
@@ -12,9 +13,6 @@ use sha2::Sha256;
 /// The key of this process for names of callers.
 #[derive(Clone)]
 pub(crate) struct Naming(Hmac<Sha256>);
-
-/// Digits of names.
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// What is known of a caller.
 #[derive(Clone, Copy, Debug)]
@@ -51,15 +49,8 @@ impl Naming {
             Caller::Local => return Tenant::new("local"),
         };
         let digest = mac.finalize().into_bytes();
-        let mut name = String::with_capacity(kind.len().saturating_add(33));
-        name.push_str(kind);
-        name.push('-');
-        for byte in digest.iter().take(16) {
-            for nibble in [byte >> 4, byte & 15] {
-                name.push(HEX.get(usize::from(nibble)).copied().map_or('0', char::from));
-            }
-        }
-        Tenant::new(&name)
+        let name = digest.get(..16).map(hex::encode).unwrap_or_default();
+        Tenant::new(&format!("{kind}-{name}"))
     }
 }
 

@@ -1,8 +1,12 @@
 //! Budgets: money is reserved before a request is sent and settled afterwards, exactly once.
 //!
-//! Not here: persistence, and clocks; the day and month are computed from the time given.
+//! Not here: where books are kept ([`Ledger::books`] gives them), and clocks; the day and month are computed from the
+//! time given.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use domain::{BackendName, Cost, Tenant};
 use parking_lot::Mutex;
@@ -94,6 +98,20 @@ struct Account {
 #[derive(Debug, Default)]
 pub struct Ledger {
     spent: Mutex<HashMap<Account, Cost>>,
+    changes: AtomicU64,
+}
+
+/// One line of the books: what has been spent on an account, with what is reserved at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booked {
+    /// Whose spending.
+    pub scope: Scope,
+    /// The sandbox, workspace or backend; `None` where there is only one.
+    pub owner: Option<Box<str>>,
+    /// The day since 1970, or minus the month since year 0.
+    pub period: i64,
+    /// How much.
+    pub spent: Cost,
 }
 
 /// Accounts of past periods are swept when there are more than this.
@@ -103,6 +121,34 @@ const ACCOUNTS_MAX: usize = 100_000;
 const WORKSPACE: &str = "default";
 
 impl Ledger {
+    /// Everything that is booked for periods that have not passed, in no order. What is reserved counts as spent: after a
+    /// crash nobody can say what of it was used.
+    pub fn books(&self, now_ms: u64) -> Vec<Booked> {
+        let current = [Period::Day, Period::Month].map(|period| number(period, now_ms));
+        let spent = self.spent.lock();
+        let current = spent.iter().filter(|(account, _)| current.contains(&account.period));
+        let book = |(account, spent): (&Account, &Cost)| Booked {
+            scope: account.scope,
+            owner: account.owner.clone(),
+            period: account.period,
+            spent: *spent,
+        };
+        current.map(book).collect()
+    }
+
+    /// Books of an earlier life, added to what is booked already.
+    pub fn restore(&self, books: impl IntoIterator<Item = Booked>) {
+        let mut all = self.spent.lock();
+        for Booked { scope, owner, period, spent } in books {
+            add(&mut all, Account { scope, owner, period }, spent);
+        }
+    }
+
+    /// A number that grows whenever the books change.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
     /// What `payer` may still spend at `now_ms` (Unix time).
     pub fn allowance(&self, budgets: &[Budget], payer: Payer<'_>, now_ms: u64) -> Allowance {
         if budgets.is_empty() {
@@ -137,6 +183,7 @@ impl Ledger {
         for account in &accounts {
             add(&mut spent, account.clone(), amount);
         }
+        self.changes.fetch_add(1, Ordering::Relaxed);
         Some(Reservation { accounts, amount })
     }
 
@@ -149,6 +196,7 @@ impl Ledger {
         now_ms: u64,
     ) {
         let Reservation { accounts: reserved, amount } = reservation;
+        self.changes.fetch_add(1, Ordering::Relaxed);
         let mut spent = self.spent.lock();
         for account in reserved {
             let used = spent.entry(account).or_default();
@@ -210,7 +258,11 @@ fn accounts<'b>(
             Scope::Backend => Some(payer.backend.as_str()),
             Scope::Total => None,
         };
-        if budget.name.is_some() && budget.name.as_deref() != owner {
+        let named = |name: &str| match budget.scope {
+            Scope::Sandbox => payer.tenant.sandbox() == Some(name) || owner == Some(name),
+            Scope::Workspace | Scope::Backend | Scope::Total => owner == Some(name),
+        };
+        if !budget.name.as_deref().is_none_or(named) {
             return None;
         }
         let owner = owner.map(Box::from);
@@ -334,6 +386,22 @@ mod tests {
             |backend: &str| ledger.allowance(&budgets, Names::new("me", backend).payer(), 0);
         assert_eq!(allowance("laptop"), Allowance::Unlimited);
         assert_eq!(allowance("cloud"), Allowance::Left(Cost(100)));
+    }
+
+    #[test]
+    fn books_are_taken_up_again_where_they_were_left() {
+        let (before, me) = (Ledger::default(), Names::new("me", "cloud"));
+        let budgets = budget(Scope::Sandbox, OnExceed::Downgrade);
+        let held = before.reserve(&budgets, me.payer(), Cost(60), 0).unwrap();
+        before.settle(held, &budgets, Some((me.payer(), Cost(10))), 0);
+        let changes = before.changes();
+        let _held = before.reserve(&budgets, me.payer(), Cost(30), 0).unwrap();
+        assert!(before.changes() > changes);
+
+        let after = Ledger::default();
+        after.restore(before.books(0));
+        assert_eq!(after.allowance(&budgets, me.payer(), 0), Allowance::Left(Cost(60)));
+        assert_eq!(before.books(DAY_MS), []);
     }
 
     #[test]

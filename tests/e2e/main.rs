@@ -24,12 +24,15 @@ mod demo;
 mod dialects;
 mod encodings;
 mod failover;
+mod lab;
 mod late_system;
 mod limits;
 mod own_authorities;
 mod policy;
 mod reload;
+mod sandbox_tokens;
 mod spans;
+mod state;
 mod tls_h2;
 mod translation;
 

@@ -24,6 +24,7 @@ pub mod environment;
 pub mod foreign;
 pub mod hostile;
 pub mod http;
+pub mod lab;
 pub mod process;
 pub mod script;
 pub mod text;

@@ -70,6 +70,17 @@ pub struct TlsFront {
 impl TlsFront {
     /// Starts one in front of `inner`, for which `authority` vouches under the name `name`.
     pub fn start(authority: &Authority, name: &str, inner: SocketAddr) -> Self {
+        let outer = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        Self::on(outer.expect("loopback has a free port"), authority, name, inner)
+    }
+
+    /// The same on a listener that is there already.
+    pub fn on(
+        listener: std::net::TcpListener,
+        authority: &Authority,
+        name: &str,
+        inner: SocketAddr,
+    ) -> Self {
         let key = KeyPair::generate().expect("a key can be made");
         let params = CertificateParams::new([name.to_owned()]).expect("it is a name");
         let leaf = params.signed_by(&key, &authority.issuer).expect("an authority signs");
@@ -82,8 +93,9 @@ impl TlsFront {
             .enable_all()
             .build()
             .expect("a runtime can be made");
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let listener = listener.expect("loopback has a free port");
+        listener.set_nonblocking(true).expect("it can be waited for");
+        let listener = runtime.block_on(async { TcpListener::from_std(listener) });
+        let listener = listener.expect("the runtime takes it");
         let address = listener.local_addr().expect("a listener has an address");
         drop(runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -77,6 +77,14 @@ impl ScriptedUpstream {
     pub fn start(respond: impl Fn(&Seen, usize) -> Script + Send + Sync + 'static) -> Self {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        Self::on(listener, respond)
+    }
+
+    /// The same on a listener that is there already.
+    pub fn on(
+        listener: TcpListener,
+        respond: impl Fn(&Seen, usize) -> Script + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("a listener has an address");
         let shared = Arc::new(Shared {
             respond: Box::new(respond),

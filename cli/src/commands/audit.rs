@@ -38,7 +38,8 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
 fn wanted(args: &AuditArgs, event: &Event) -> bool {
     let is =
         |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
-    is(&args.sandbox, event.tenant()) && is(&args.kind, event.text("/status_detail"))
+    let of = |sandbox: &String| event.is_of(sandbox);
+    args.sandbox.as_ref().is_none_or(of) && is(&args.kind, event.text("/status_detail"))
 }
 
 fn show(format: Format, events: &[Event]) -> Result<(), Failure> {

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &CostArgs) -> Result<ExitCode, Failure> {
     let mut sums: BTreeMap<[String; 4], Sum> = BTreeMap::new();
     let mut total = Sum::default();
     events::each(&path, |event| {
-        let other = args.sandbox.as_ref().is_some_and(|sandbox| sandbox != event.tenant());
+        let other = args.sandbox.as_ref().is_some_and(|sandbox| !event.is_of(sandbox));
         if other || event.time_ms() < since || event.own("backend").is_empty() {
             return;
         }

@@ -58,6 +58,12 @@ impl Event {
         self.text("/actor/user/uid")
     }
 
+    /// Whether it is about the sandbox of this name, or the caller of this key.
+    pub(crate) fn is_of(&self, sandbox: &str) -> bool {
+        let tenant = self.tenant();
+        tenant == sandbox || tenant.strip_prefix("sandbox/") == Some(sandbox)
+    }
+
     /// When, in milliseconds since 1970.
     pub(crate) fn time_ms(&self) -> u64 {
         self.integer("/time")

@@ -30,6 +30,8 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         spans: (args.otel || args.otel_endpoint.is_some())
             .then_some(SpanOptions { endpoint: args.otel_endpoint }),
         environment: Environment::process(),
+        sandbox_key: args.sandbox_key,
+        state: args.state,
     };
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     server::run(&options, |addresses| announce(addresses, scheme)).map_err(|error| {
