@@ -34,6 +34,11 @@ pub enum MaskError {
     TooManyTyped,
 }
 
+/// What a value with this label is called where it is hidden: 2 to 8 capital letters, such as `EMAIL`.
+pub fn kind(label: &Label) -> &'static str {
+    kind::of(label)
+}
+
 /// Most placeholder-like texts of a request that are told apart: 4 MB of memory. Honest requests have none.
 const TYPED_MAX: usize = 1 << 16;
 
