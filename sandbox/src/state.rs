@@ -224,10 +224,18 @@ impl Folder {
     /// `WouldBlock` when another process has it.
     pub fn lock(&self) -> io::Result<File> {
         let path = self.0.join("lock");
-        let file =
+        let mut file =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        file.set_len(0)?;
+        file.write_all(std::process::id().to_string().as_bytes())?;
         Ok(file)
+    }
+
+    /// The process that holds this sandbox.
+    pub fn attendant(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.0.join("lock")).ok()?;
+        text.parse().ok().filter(|_| self.is_attended())
     }
 
     /// Removes the folder with everything in it, whatever modes an agent has left there.
@@ -328,6 +336,7 @@ mod tests {
         let lock = folder.lock().unwrap();
         assert_eq!(folder.state().unwrap().phase, Phase::Ready);
         assert!(folder.lock().is_err());
+        assert_eq!(folder.attendant(), Some(std::process::id()));
         drop(lock);
         assert_eq!(folder.state().unwrap().phase, Phase::Error);
     }

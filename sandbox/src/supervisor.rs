@@ -11,6 +11,7 @@ mod descriptor;
 mod keeper;
 mod log;
 mod network;
+mod record;
 mod serve;
 mod session;
 
@@ -20,10 +21,12 @@ use std::{
     io::{self, Write as _},
     os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
 use policy::PolicyFile;
+use proxy::egress::Authority;
 use rustix::{
     fs::{Gid, Uid},
     process::{geteuid, setsid},
@@ -34,7 +37,12 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use self::{keeper::Kept, network::Network, serve::Shared};
+use self::{
+    keeper::Kept,
+    network::{Means, Network},
+    record::Decisions,
+    serve::Shared,
+};
 use crate::{
     Sandbox, Setting, Spec, StartError,
     accounts::{self, Rights},
@@ -109,6 +117,7 @@ struct Made {
     policies: Policies,
     policy: PolicyFile,
     version: u64,
+    authority: Arc<Authority>,
 }
 
 /// Everything that is done with one thread.
@@ -121,17 +130,23 @@ fn make(folder: &Folder) -> Result<Made, Failed> {
     let record = folder.record().map_err(damaged)?;
     let mut policies = Policies::open(folder).map_err(damaged)?;
     let (version, policy) = policies.newest_good()?;
+    // The first process of the sandbox has a copy of this key in its memory, out of reach of programs; it vouches for
+    // nothing but what the sandbox itself trusts.
+    let authority = Authority::new(&record.name).map_err(|error| {
+        Failed::new(format!("cannot make the sandbox's own authority: {error}"), "")
+    })?;
     let setting = Setting {
         name: record.name.clone(),
         workspace: folder.files(),
         hidden: folder.home().map(Path::to_owned).into_iter().collect(),
-        ca_pem: None,
+        ca_pem: Some(authority.certificate_pem().to_owned()),
         environment: record.environment.clone(),
     };
     let spec = Spec::of_policy(&policy, setting);
     give_files(folder, &spec)?;
     let sandbox = Sandbox::start(&spec).map_err(|error| failed(&error))?;
-    Ok(Made { sandbox, record, policies, policy, version })
+    let authority = Arc::new(authority);
+    Ok(Made { sandbox, record, policies, policy, version, authority })
 }
 
 /// Gives the sandbox's own files to the agent's user. An ordinary user is that user already.
@@ -164,7 +179,14 @@ impl Made {
 
     async fn attend(mut self, folder: &Folder, main: Main) -> Result<(), Failed> {
         let broken = |error: io::Error| Failed::new(format!("cannot serve: {error}"), "");
-        let network = Network::start(self.sandbox.take_sockets());
+        let (decisions, writer) = Decisions::open(&folder.audit()).map_err(broken)?;
+        let means = Means {
+            record: &self.record,
+            authority: self.authority,
+            policy: (self.policy, self.version),
+            decisions: Arc::new(decisions),
+        };
+        let network = Network::start(&mut self.sandbox, means).await?;
         let state = State {
             phase: Phase::Ready,
             notes: self.sandbox.notes().to_vec(),
@@ -172,7 +194,6 @@ impl Made {
             started: Some(now()),
             ..State::default()
         };
-        drop(self.policy);
         if self.version > 0 {
             self.policies.loaded(self.version).map_err(broken)?;
         }
@@ -182,17 +203,22 @@ impl Made {
         let shared =
             Shared::new((folder.clone(), self.record), keeper, (self.policies, network), state);
         shared.keep_state().map_err(broken)?;
-        if main == Main::AtOnce && shared.has_main() {
-            shared.launch(None, serve::Attach::No).await?;
-        }
         tracing::info!(policy = self.version, "sandbox ready");
-        announce(&Reply::Done);
+        let serve = async {
+            if main == Main::AtOnce && shared.has_main() {
+                shared.launch(None, serve::Attach::No).await?;
+            }
+            announce(&Reply::Done);
+            serve::accept(&listener, &shared).await;
+            Ok(())
+        };
         let ended = tokio::select! {
             biased;
             error = kept.serve() => Err(failed(&error)),
             () = shared.stopped() => Ok(()),
             () = async { terminate.recv().await; shared.stop(GRACE).await } => Ok(()),
-            () = serve::accept(&listener, &shared) => Ok(()),
+            ended = serve => ended,
+            () = writer.run() => Err(Failed::new("decisions are no longer on record", "")),
         };
         // Nobody finds it any more while it ends.
         std::fs::remove_file(folder.path().join(SOCKET)).ok();

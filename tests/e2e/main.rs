@@ -31,6 +31,7 @@ mod own_authorities;
 mod policy;
 mod reload;
 mod sandbox_tokens;
+mod sandboxes;
 mod spans;
 mod state;
 mod tls_h2;

@@ -26,6 +26,7 @@ pub mod hostile;
 pub mod http;
 pub mod lab;
 pub mod process;
+pub mod sandboxes;
 pub mod script;
 pub mod text;
 pub mod tls;

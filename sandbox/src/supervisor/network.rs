@@ -1,26 +1,96 @@
-//! The network of the sandbox: whoever holds its sockets. Nothing is attached to them yet, so every connection is refused.
+//! The network of the sandbox: its sockets in the hands of the egress proxy, which asks who is calling and decides.
+//!
+//! Not here: decisions (`policy`), connections (`proxy`), callers (`identity`). Invariant: without the proxy the sockets are
+//! closed, and every connection is refused.
 
-use policy::PolicyFile;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use http::HeaderValue;
+use policy::{Policy, PolicyFile};
+use proxy::egress::{Authority, Egress, Ends, InferenceTarget, RouterAddress, Settings};
 use serde_json::Value;
 
-use crate::Sockets;
+use super::record::Decisions;
+use crate::{CallerCheck, Callers, Sandbox, control::Failed, state::Record};
 
 /// What the sandbox reaches.
-#[derive(Debug, Default)]
-pub(super) struct Network;
+#[derive(Debug)]
+pub(super) struct Network {
+    egress: Egress,
+    decisions: Arc<Decisions>,
+}
+
+/// What a network is made of beside its sandbox.
+pub(super) struct Means<'a> {
+    /// What was asked for.
+    pub(super) record: &'a Record,
+    /// The sandbox's own authority, which it trusts already.
+    pub(super) authority: Arc<Authority>,
+    /// What it may reach, and which version of that it is.
+    pub(super) policy: (PolicyFile, u64),
+    /// Where decisions go.
+    pub(super) decisions: Arc<Decisions>,
+}
 
 impl Network {
-    /// Closes the sockets, which refuses every connection at once.
-    pub(super) fn start(sockets: Option<Sockets>) -> Self {
-        drop(sockets);
-        Self
+    /// Hands the sockets of the sandbox to a proxy of its own, on the current runtime.
+    pub(super) async fn start(sandbox: &mut Sandbox, means: Means<'_>) -> Result<Self, Failed> {
+        let Means { record, authority, policy: (policy, version), decisions } = means;
+        let sockets = sandbox
+            .take_sockets()
+            .ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
+        let watch = sandbox.take_watch();
+        let callers =
+            Callers::new(sockets.diagnosis, watch, sandbox.process(), CallerCheck::default())
+                .map_err(|error| {
+                    let hint = "its process must be shown in /proc of the supervisor";
+                    Failed::new(format!("callers cannot be known: {error}"), hint)
+                })?;
+        let policy = Arc::new(Policy::new(policy));
+        let record_to: Arc<Decisions> = Arc::clone(&decisions);
+        let mut settings =
+            Settings::new(&record.name, policy, Arc::new(callers), authority, record_to);
+        settings.revision = version;
+        settings.inference = record.router.as_deref().map(|at| target(at, record)).transpose()?;
+        let ends = Ends {
+            proxy: sockets.proxy,
+            captured: sockets.captured,
+            dns: sockets.dns,
+            dns_tcp: sockets.dns_tcp,
+        };
+        let egress = Egress::start(ends, settings).await.map_err(|error| {
+            Failed::new(format!("the proxy cannot start: {error}"), "see the sandbox's log")
+        })?;
+        Ok(Self { egress, decisions })
     }
 
-    /// Puts another policy in force for every connection from now on.
-    pub(super) fn replace_policy(&self, _policy: PolicyFile, _version: u64) {}
+    /// Puts another policy in force for every connection, open ones too.
+    pub(super) fn replace_policy(&self, policy: PolicyFile, version: u64) {
+        self.egress.replace_policy(Arc::new(Policy::new(policy)), version);
+    }
 
     /// What was refused lately.
     pub(super) fn denials(&self) -> Vec<Value> {
-        Vec::new()
+        self.decisions.denials()
     }
+}
+
+/// The router at this address, which knows the sandbox by its name.
+fn target(at: &str, record: &Record) -> Result<InferenceTarget, Failed> {
+    let wrong = |why: String| {
+        Failed::new(
+            format!("the router cannot be at {at:?}: {why}"),
+            "write it as IP:PORT or unix:PATH, as `openshell router run --listen` does",
+        )
+    };
+    let address = match at.strip_prefix("unix:") {
+        Some(path) => RouterAddress::Unix(PathBuf::from(path)),
+        None => {
+            let at = at.strip_prefix("http://").unwrap_or(at).trim_end_matches('/');
+            let address: SocketAddr = at.parse().map_err(|error| wrong(format!("{error}")))?;
+            RouterAddress::Tcp(address)
+        }
+    };
+    let token = HeaderValue::from_str(&record.id).map_err(|error| wrong(error.to_string()))?;
+    Ok(InferenceTarget::new(address, token))
 }

@@ -1,12 +1,14 @@
 //! Stopping, starting and deleting.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
+use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{
     Main,
     control::client::{ControlError, Supervisor},
     state::Folder,
 };
+use tokio::time::timeout;
 
 use super::{block_on, find, heard, home, spawn};
 use crate::{
@@ -15,6 +17,9 @@ use crate::{
     failure::Failure,
     output,
 };
+
+/// How long a supervisor may take to end when nothing is left to wait for.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// `openshell sandbox stop`
 pub(super) fn stop(args: &StopArgs) -> Result<ExitCode, Failure> {
@@ -65,8 +70,8 @@ pub(super) fn delete(args: DeleteArgs) -> Result<ExitCode, Failure> {
 /// Ends a sandbox and removes everything of it.
 pub(super) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
     forward::stop_all(name)?;
-    if folder.is_attended() {
-        end(name, folder, 0)?;
+    if folder.is_attended() && end(name, folder, 0).is_err() {
+        kill(folder);
     }
     folder.remove().map_err(|error| {
         let path = folder.path().display();
@@ -82,8 +87,24 @@ pub(super) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Ends a supervisor that does not answer, and with it everything in its sandbox.
+fn kill(folder: &Folder) {
+    let process = folder.attendant().and_then(|number| i32::try_from(number).ok());
+    if let Some(process) = process.and_then(Pid::from_raw) {
+        // One that has ended meanwhile is what was wanted.
+        kill_process(process, Signal::KILL).ok();
+    }
+}
+
 fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
-    let stopped = block_on(async { Ok(Supervisor::of(folder).stop(grace_ms).await) })?;
+    let limit = Duration::from_millis(grace_ms).saturating_add(ANSWER_MAX);
+    let stopped = block_on(async {
+        let supervisor = Supervisor::of(folder);
+        timeout(limit, supervisor.stop(grace_ms)).await.map_err(|_| {
+            Failure::new(format!("the supervisor of sandbox {name} does not answer"))
+                .hint(format!("`openshell sandbox delete {name}` ends it by force"))
+        })
+    })?;
     match stopped {
         // It went by itself meanwhile.
         Err(ControlError::NotRunning) if !folder.is_attended() => Ok(()),

@@ -1,0 +1,351 @@
+//! Sandboxes from the command line: made, used, found again, and gone without a trace. Each story as root and as somebody
+//! without rights.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::symlink,
+    path::Path,
+};
+
+use openshell_tests::{
+    process::Running,
+    sandboxes::Person,
+    wait::{self, LONG},
+};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
+
+fn for_everybody(story: impl Fn(&Person)) {
+    for person in Person::all() {
+        story(&person);
+    }
+}
+
+/// A sandbox without a main command.
+fn plain(person: &Person, name: &str) {
+    drop(person.run(&["sandbox", "create", "--name", name, "--detach"]).expect(0));
+}
+
+fn shell(person: &Person, sandbox: &str, script: &str) -> String {
+    person.run(&["sandbox", "exec", "-n", sandbox, "--", "sh", "-c", script]).expect(0).stdout
+}
+
+fn get(person: &Person, sandbox: &str) -> Value {
+    let text = person.run(&["sandbox", "get", sandbox, "-o", "json"]).expect(0).stdout;
+    serde_json::from_str(&text).expect("it is JSON")
+}
+
+#[test]
+fn a_command_runs_inside_and_its_exit_code_is_ours() {
+    for_everybody(|person| {
+        let script = "pwd; echo $OPENAI_BASE_URL $GREETING; echo oops >&2; touch here; exit 7";
+        let ended = person
+            .run(&["sandbox", "create", "--name", "one", "--env", "GREETING=hi", "--", "sh", "-c", script])
+            .expect(7);
+        assert_eq!(ended.stdout, "/sandbox\nhttps://inference.local/v1 hi\n", "{}", person.name());
+        assert!(ended.stderr.contains("oops") && ended.stderr.contains("✓ Created sandbox one"));
+        let shown = get(person, "one");
+        assert_eq!((&shown["phase"], &shown["exit_code"]), (&"Ready".into(), &7.into()), "{shown}");
+        assert_eq!(shell(person, "one", "ls"), "here\n", "its files stay");
+        let again = person.run(&["sandbox", "create", "--name", "one", "--detach"]).expect(1);
+        assert!(again.stderr.contains("sandbox one exists already"), "{}", again.stderr);
+    });
+}
+
+#[test]
+fn a_sandbox_that_is_not_kept_is_gone_with_its_command() {
+    for_everybody(|person| {
+        let args = ["sandbox", "create", "--name", "brief", "--no-keep", "--", "sh", "-c", "exit 3"];
+        drop(person.run(&args).expect(3));
+        let list = person.run(&["sandbox", "list"]).expect(0).stdout;
+        assert_eq!(list, "No sandboxes found.\n");
+    });
+}
+
+#[test]
+fn programs_have_their_own_streams_codes_and_signals() {
+    for_everybody(|person| {
+        plain(person, "p");
+        let exec = |input: &[u8], words: &[&str]| {
+            person.run_with(input, &[&["sandbox", "exec", "-n", "p"], words].concat())
+        };
+        let large = vec![b'x'; 3 << 20];
+        let echoed = exec(&large, &["--", "sh", "-c", "tee /dev/stderr"]).expect(0);
+        assert_eq!((echoed.stdout.len(), echoed.stderr.len()), (large.len(), large.len()));
+        assert_eq!(exec(b"", &["--", "sh", "-c", "kill -9 $$"]).code, Some(137));
+        assert_eq!(exec(b"", &["--", "/etc/passwd"]).code, Some(126));
+        let missing = exec(b"", &["--", "no-such-program"]).expect(127);
+        assert!(missing.stderr.contains("no-such-program"), "{}", missing.stderr);
+        assert_eq!(exec(b"", &["--workdir", "/tmp", "--env", "A=b", "--", "sh", "-c", "pwd; echo $A"]).stdout, "/tmp\nb\n");
+        let late = exec(b"", &["--timeout", "1", "--", "sleep", "100"]).expect(124);
+        assert!(late.stderr.contains("longer than 1 s"), "{}", late.stderr);
+        wait::until("the sleeper to end", LONG, || {
+            (!shell(person, "p", "cat /proc/[0-9]*/comm").contains("sleep")).then_some(())
+        });
+        // Who leaves a program takes it along.
+        let watcher = person.start(&["sandbox", "exec", "-n", "p", "--", "sleep", "1000"]);
+        wait::until("the sleeper", LONG, || {
+            shell(person, "p", "cat /proc/[0-9]*/comm").contains("sleep").then_some(())
+        });
+        drop(watcher);
+        wait::until("the sleeper to end", LONG, || {
+            (!shell(person, "p", "cat /proc/[0-9]*/comm").contains("sleep")).then_some(())
+        });
+    });
+}
+
+#[test]
+fn a_terminal_is_the_sandboxes_own() {
+    for_everybody(|person| {
+        plain(person, "t");
+        let args = ["sandbox", "exec", "-n", "t", "--tty", "--", "sh", "-c", "tty; stty size; read x; echo got $x"];
+        let ended = person.run_with(b"word\n", &args).expect(0);
+        assert!(ended.stdout.contains("/dev/pts/0\r\n24 80\r\n"), "{:?}", ended.stdout);
+        assert!(ended.stdout.ends_with("got word\r\n"), "{:?}", ended.stdout);
+    });
+}
+
+#[test]
+fn a_main_command_lives_on_and_is_attached_to_again() {
+    for_everybody(|person| {
+        let script = "echo begun; while ! [ -e go ]; do sleep 0.05; done; echo going; exit 5";
+        let create = ["sandbox", "create", "--name", "m", "--detach", "--", "sh", "-c", script];
+        drop(person.run(&create).expect(0));
+        let watcher = person.start(&["sandbox", "attach", "m"]);
+        wait::until("what was said before", LONG, || watcher.stdout().contains("begun").then_some(()));
+        drop(watcher);
+        assert_eq!(get(person, "m")["running"], true, "nobody who leaves takes it along");
+        let mut watcher = person.start(&["sandbox", "attach", "m"]);
+        wait::until("what was said before", LONG, || watcher.stdout().contains("begun").then_some(()));
+        shell(person, "m", "touch go");
+        let ended = watcher.wait(LONG).expect(5);
+        assert_eq!(ended.stdout, "begun\ngoing\n");
+        assert_eq!(get(person, "m")["exit_code"], 5);
+    });
+}
+
+#[test]
+fn files_go_in_and_come_out_and_never_elsewhere() {
+    for_everybody(|person| {
+        for (name, text) in [
+            ("tree/.gitignore", "*.log\n"),
+            ("tree/a/kept", "kept"),
+            ("tree/x.log", "ignored"),
+        ] {
+            person.write(name, text);
+        }
+        symlink("/etc/passwd", person.path().join("tree/out")).unwrap();
+        let create = ["sandbox", "create", "--name", "f", "--detach", "--upload", "tree"];
+        let created = person.run(&create).expect(0);
+        assert!(created.stderr.contains("out is a link that leads out"), "{}", created.stderr);
+        assert_eq!(shell(person, "f", "find . -type f | sort"), "./.gitignore\n./a/kept\n");
+        drop(person.run(&["sandbox", "upload", "f", "tree/x.log", "logs/"]).expect(0));
+        assert_eq!(shell(person, "f", "cat logs/x.log"), "ignored");
+        // A link of the agent's leads the upload nowhere, and the download neither.
+        shell(person, "f", "ln -s /tmp bent; ln -s ../../../state secret; echo new > a/new");
+        let bent = person.run(&["sandbox", "upload", "f", "tree/a", "bent/a"]).expect(0);
+        assert_eq!(shell(person, "f", "ls /tmp/a"), "kept\n", "inside, links are the agent's own: {}", bent.stderr);
+        let over = person.run(&["sandbox", "upload", "f", "tree/x.log", "/usr/x.log"]).expect(1);
+        assert!(over.stderr.contains("Read-only file system"), "{}", over.stderr);
+        let got = person.run(&["sandbox", "download", "f", ".", "got"]).expect(0);
+        assert!(got.stderr.contains("secret is a link that leads out"), "{}", got.stderr);
+        let at = |name: &str| person.path().join("got").join(name);
+        assert_eq!(fs::read_to_string(at("a/new")).unwrap(), "new\n");
+        assert!(fs::symlink_metadata(at("secret")).is_err() && fs::symlink_metadata(at("bent")).is_err());
+        drop(person.run(&["sandbox", "download", "f", "a/new", "single"]).expect(0));
+        assert_eq!(fs::read_to_string(person.path().join("single")).unwrap(), "new\n");
+        let missing = person.run(&["sandbox", "download", "f", "/nope", "x"]).expect(1);
+        assert!(missing.stderr.contains("cannot find /nope"), "{}", missing.stderr);
+    });
+}
+
+#[test]
+fn a_stopped_sandbox_starts_again_with_its_files_and_its_command() {
+    for_everybody(|person| {
+        let script = "echo x >> runs; trap 'exit 9' TERM; while :; do sleep 0.05; done";
+        drop(person.run(&["sandbox", "create", "--name", "s", "--detach", "--", "sh", "-c", script]).expect(0));
+        wait::until("the first run", LONG, || (shell(person, "s", "cat runs 2>/dev/null; true") == "x\n").then_some(()));
+        drop(person.run(&["sandbox", "stop", "s"]).expect(0));
+        let shown = get(person, "s");
+        assert_eq!((&shown["phase"], &shown["exit_code"]), (&"Stopped".into(), &9.into()), "{shown}");
+        let refused = person.run(&["sandbox", "exec", "-n", "s", "--", "true"]).expect(1);
+        assert!(refused.stderr.contains("sandbox s is not running"), "{}", refused.stderr);
+        drop(person.run(&["sandbox", "start", "s"]).expect(0));
+        wait::until("the second run", LONG, || (shell(person, "s", "cat runs") == "x\nx\n").then_some(()));
+        assert!(person.run(&["sandbox", "start", "s"]).expect(0).stdout.contains("is running"));
+        drop(person.run(&["sandbox", "delete", "s"]).expect(0));
+        assert!(!person.home().join("sandboxes/s").exists());
+        let unknown = person.run(&["sandbox", "get", "s"]).expect(1);
+        assert!(unknown.stderr.contains("there is no sandbox s"), "{}", unknown.stderr);
+    });
+}
+
+#[test]
+fn a_supervisor_outlives_whoever_started_it_and_is_found_again() {
+    for_everybody(|person| {
+        // The shell and everything in its group is killed as soon as the sandbox stands.
+        let script = format!("{} sandbox create --name orphan -- sleep 1000", person.binary().display());
+        let mut command = person.program("sh");
+        command.args(["-c", &script]);
+        let creator = Running::start("creator", &mut command);
+        wait::until("the main command", LONG, || {
+            let shown = person.run(&["sandbox", "get", "orphan", "-o", "json"]).stdout;
+            shown.contains("\"running\": true").then_some(())
+        });
+        drop(creator);
+        assert_eq!(shell(person, "orphan", "echo there"), "there\n");
+        assert_eq!(get(person, "orphan")["running"], true);
+    });
+}
+
+/// Processes of the host in this network namespace, whoever may see them.
+fn in_namespace(namespace: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        if fs::read_link(entry.path().join("ns/net")).is_ok_and(|known| known == namespace) {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
+fn child_of(parent: Pid) -> Option<Pid> {
+    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1);
+        let is_child = fields.next()?.parse() == Ok(parent.as_raw_nonzero().get());
+        is_child.then(|| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)).flatten()
+    })
+}
+
+#[test]
+fn killing_the_supervisor_leaves_nothing_behind() {
+    for_everybody(|person| {
+        let create = ["sandbox", "create", "--name", "k", "--detach", "--", "sleep", "1000"];
+        drop(person.run(&create).expect(0));
+        let supervisor = person.supervisor("k").unwrap();
+        let init = child_of(supervisor).unwrap();
+        let namespace = fs::read_link(format!("/proc/{init}/ns/net")).ok();
+        kill_process(supervisor, Signal::KILL).unwrap();
+        wait::until("everything to end", LONG, || {
+            let left = namespace.as_deref().map(in_namespace).unwrap_or_default();
+            (left.is_empty() && test_kill_process(init).is_err()).then_some(())
+        });
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(&person.home().display().to_string()), "{mounts}");
+        let shown = get(person, "k");
+        assert_eq!(shown["phase"], "Error", "{shown}");
+        drop(person.run(&["sandbox", "start", "k"]).expect(0));
+        assert_eq!(get(person, "k")["running"], true);
+    });
+}
+
+#[test]
+fn a_port_of_the_sandbox_is_reached_from_here() {
+    const SERVER: &str = "import socket\ns = socket.create_server(('127.0.0.1', int(__import__('sys').argv[1])))\nprint('up', flush=True)\nwhile True:\n c, _ = s.accept()\n c.sendall(c.recv(100).upper())\n c.close()\n";
+    for_everybody(|person| {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let number = port.to_string();
+        drop(person.run(&["sandbox", "create", "--name", "w", "--detach", "--", "python3", "-c", SERVER, &number]).expect(0));
+        let watcher = person.start(&["sandbox", "attach", "w"]);
+        wait::until("the server", LONG, || watcher.stdout().contains("up").then_some(()));
+        let started = person.run(&["forward", "start", "-d", &number, "w"]).expect(0);
+        assert!(started.stdout.contains("✓ Forwarding"), "{}", started.said());
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(b"hello").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "HELLO");
+        let list = person.run(&["forward", "list", "-o", "json"]).expect(0).stdout;
+        assert!(list.contains(&number) && list.contains("\"w\""), "{list}");
+        drop(person.run(&["forward", "stop", &number]).expect(0));
+        wait::until("the forward to end", LONG, || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(()));
+        assert_eq!(person.run(&["forward", "list"]).expect(0).stdout, "No active forwards.\n");
+        let none = person.run(&["forward", "stop", "8080"]).expect(0).stdout;
+        assert_eq!(none, "! No active forward found for port 8080\n");
+    });
+}
+
+#[test]
+fn a_policy_is_set_while_the_sandbox_runs_and_a_bad_one_changes_nothing() {
+    for_everybody(|person| {
+        plain(person, "pol");
+        let policy = |host: &str| {
+            format!("version: 1\nfilesystem_policy: {{include_workdir: true, read_only: [/usr, /lib, /proc, /dev/urandom, /app, /etc, /var/log], read_write: [/sandbox, /tmp, /dev/null]}}\nnetwork_policies:\n  a: {{endpoints: [{{host: {host}, port: 443}}], binaries: [{{path: /usr/bin/curl}}]}}\n")
+        };
+        person.write("good.yaml", &policy("a.example.com"));
+        let set = person.run(&["policy", "set", "pol", "--policy", "good.yaml", "--wait"]).expect(0).stdout;
+        assert!(set.contains("✓ Policy version 2 submitted (hash: "), "{set}");
+        assert!(set.ends_with("✓ Policy version 2 loaded (active version: 2)\n"), "{set}");
+        let again = person.run(&["policy", "set", "--policy", "good.yaml"]).expect(0).stdout;
+        assert!(again.starts_with("· Policy unchanged (version 2, hash: "), "{again}");
+        person.write("bad.yaml", "version: 1\nnetwork: {}\n");
+        drop(person.run(&["policy", "set", "pol", "--policy", "bad.yaml"]).expect(1));
+        person.write("fixed.yaml", &format!("{}landlock: {{compatibility: hard_requirement}}\n", policy("b.example.com")));
+        let fixed = person.run(&["policy", "set", "pol", "--policy", "fixed.yaml"]).expect(1).stderr;
+        assert!(fixed.contains("landlock policy cannot be changed on a live sandbox"), "{fixed}");
+        let list = person.run(&["policy", "list", "pol"]).expect(0).stdout;
+        let lines: Vec<&str> = list.lines().collect();
+        assert_eq!(lines.len(), 3, "{list}");
+        assert!(lines[1].starts_with("2 ") && lines[1].contains("loaded"), "{list}");
+        assert!(lines[2].starts_with("1 ") && lines[2].contains("superseded"), "{list}");
+        let got = person.run(&["policy", "get", "pol", "--full"]).expect(0).stdout;
+        assert!(got.contains("Active: true") && got.contains("a.example.com"), "{got}");
+        let log = person.run(&["logs", "pol"]).expect(0).stdout;
+        assert!(log.contains("[INFO ]") && log.contains("policy loaded version=2"), "{log}");
+    });
+}
+
+#[test]
+fn the_state_of_sandboxes_is_out_of_their_reach() {
+    for_everybody(|person| {
+        let home = person.path().display().to_string();
+        person.write("wide.yaml", &format!("version: 1\nfilesystem_policy: {{read_only: [/usr, {home}]}}\n"));
+        person.write("note", "readable");
+        let create = ["sandbox", "create", "--name", "wide", "--detach", "--policy", "wide.yaml"];
+        drop(person.run(&create).expect(0));
+        let seen = shell(person, "wide", &format!("cat {home}/note; ls -A {home}/state"));
+        assert_eq!(seen, "readable");
+        let inner = format!("version: 1\nfilesystem_policy: {{read_only: [/usr, {home}/state/sandboxes]}}\n");
+        person.write("inner.yaml", &inner);
+        let refused = person.run(&["sandbox", "create", "--detach", "--policy", "inner.yaml"]).expect(1);
+        assert!(refused.stderr.contains("is not for sandboxes"), "{}", refused.stderr);
+        assert_eq!(person.run(&["sandbox", "list", "--names"]).expect(0).stdout, "wide\n");
+    });
+}
+
+#[test]
+fn what_a_sandbox_opens_is_decided_and_on_record() {
+    for_everybody(|person| {
+        plain(person, "net");
+        let asked = shell(person, "net", "curl -s -o body -w '%{http_connect} %{http_code}' https://denied.example.com/; true; echo; curl -s http://denied.example.com/");
+        assert!(asked.starts_with("403 000\n"), "{}: {asked}", person.name());
+        assert!(asked.contains("policy_denied"), "{asked}");
+        let audit = person.home().join("sandboxes/net/audit.jsonl");
+        let line = wait::until("the record", LONG, || {
+            let text = fs::read_to_string(&audit).ok()?;
+            text.lines().find(|line| line.contains("denied.example.com")).map(str::to_owned)
+        });
+        assert!(line.contains("curl"), "{line}");
+    });
+}
+
+#[test]
+fn names_and_questions_that_make_no_sense_are_told() {
+    let person = Person::all().remove(0);
+    let none = person.run(&["sandbox", "exec", "--", "true"]).expect(1).stderr;
+    assert!(none.contains("no sandbox is named") && none.contains("hint: "), "{none}");
+    for name in ["Upper", "../x", "a b", "-a", ""] {
+        let argument = format!("--name={name}");
+        let refused = person.run(&["sandbox", "create", &argument, "--detach"]).expect(2);
+        assert!(refused.stderr.contains("cannot be called"), "{}", refused.stderr);
+    }
+    let path = person.run(&["sandbox", "get", "../../etc"]).expect(2).stderr;
+    assert!(path.contains("is no name of a sandbox"), "{path}");
+    let missing = person.run(&["sandbox", "create", "--upload", "nowhere"]).expect(1).stderr;
+    assert!(missing.contains("nowhere does not exist"), "{missing}");
+    drop(person.run(&["sandbox", "create", "--env", "novalue"]).expect(2));
+    assert_eq!(person.run(&["sandbox", "list", "-o", "json"]).expect(0).stdout, "[]\n");
+}
