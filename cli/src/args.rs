@@ -410,13 +410,17 @@ pub(crate) struct AuditArgs {
     /// Only this sandbox (or caller)
     #[arg(long, value_name = "NAME")]
     pub(crate) sandbox: Option<String>,
-    /// Only events that ended this way
+    /// Only events of this kind
     #[arg(
         long,
         value_name = "KIND",
-        help = "Only events that ended this way: done, or the code of a failure such as content_blocked"
+        help = "Only events of this kind: api, net, http, dns or finding; allowed, denied or observed; or how they ended: done, \
+                or a code such as content_blocked or endpoint_not_allowed"
     )]
     pub(crate) kind: Option<String>,
+    /// One short line an event, as logs have it
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) short: bool,
     /// Output format; json writes the events as they are, one a line
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,

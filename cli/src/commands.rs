@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod forward;
 mod logs;
+mod network_events;
 mod policy;
 mod run;
 mod sandbox;

@@ -3,8 +3,11 @@
 //! Not here: the decisions (`connect`, `request`). Invariant: what matches here is what matches in the
 //! [`PolicyFile`] entry by entry; a property test holds the two against each other.
 
+use domain::Host;
+
 use crate::{
     binaries::Binaries,
+    inference,
     model::{Block, Endpoint, PolicyFile, Protocol},
     question::Connect,
     trie::{Entry, Trie},
@@ -70,6 +73,12 @@ impl Policy {
     /// The policy as it was written.
     pub fn file(&self) -> &PolicyFile {
         &self.file
+    }
+
+    /// Whether some caller may reach the host at some port. Says nothing about known model APIs; for these there is
+    /// [`inference::is_model_api_host`].
+    pub fn could_reach(&self, host: &Host) -> bool {
+        host.name() == Some(inference::INFERENCE_HOST) || self.hosts.holds(host)
     }
 
     /// Calls `found` with each entry that is about the destination and whose block lists the caller, in no order;

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use domain::Destination;
+use domain::{Destination, Host};
 
 use crate::{
     host_pattern::HostPattern,
@@ -37,6 +37,11 @@ fn lines() -> impl Iterator<Item = &'static str> {
 /// Whether the destination is the router itself.
 pub fn is_router(to: &Destination) -> bool {
     to.host.name() == Some(INFERENCE_HOST)
+}
+
+/// Whether the host is that of a known model API.
+pub fn is_model_api_host(host: &Host) -> bool {
+    KNOWN.holds(host)
 }
 
 /// Whether the destination is a known model API.
@@ -72,6 +77,8 @@ mod tests {
         for (to, expected) in cases {
             assert_eq!(is_model_api(&to.parse().unwrap()), expected, "{to}");
         }
+        assert!(is_model_api_host(&"api.openai.com".parse().unwrap()));
+        assert!(!is_model_api_host(&"openai.com".parse().unwrap()));
         assert!(is_router(&"Inference.Local:8080".parse().unwrap()));
         assert!(!is_router(&"x.inference.local:443".parse().unwrap()));
     }

@@ -79,34 +79,44 @@ impl Trie {
     /// Calls `found` with entries that are about the destination, in pieces that are in order.
     pub(crate) fn each<'t>(&'t self, to: &Destination, mut found: impl FnMut(&'t [Entry])) {
         let port = to.port();
-        give(&self.anywhere, port, &mut found);
-        match &to.host {
-            host if host.address().is_some() => {
-                let bucket = host.address().and_then(|address| self.addresses.get(&address));
-                if let Some(bucket) = bucket {
-                    give(bucket, port, &mut found);
+        self.buckets(&to.host, &mut |bucket| give(bucket, port, &mut found));
+    }
+
+    /// Whether any entry is about the host, at whatever port.
+    pub(crate) fn holds(&self, host: &Host) -> bool {
+        let mut holds = false;
+        self.buckets(host, &mut |bucket| holds |= !bucket.is_empty());
+        holds
+    }
+
+    fn buckets<'t>(&'t self, host: &Host, found: &mut impl FnMut(&'t Bucket)) {
+        found(&self.anywhere);
+        match host.address() {
+            Some(address) => {
+                if let Some(bucket) = self.addresses.get(&address) {
+                    found(bucket);
                 }
             }
-            host => self.name(host, port, &mut found),
+            None => self.name(host, found),
         }
     }
 
-    fn name<'t>(&'t self, host: &Host, port: u16, found: &mut impl FnMut(&'t [Entry])) {
+    fn name<'t>(&'t self, host: &Host, found: &mut impl FnMut(&'t Bucket)) {
         let mut rest = host.name().unwrap_or_default();
         let mut node = &self.root;
         loop {
             if rest.is_empty() {
-                give(&node.exact, port, found);
+                found(&node.exact);
                 return;
             }
-            give(&node.many, port, found);
+            found(&node.many);
             let (before, label) = rest.rsplit_once('.').unwrap_or(("", rest));
             if before.is_empty() {
-                give(&node.one, port, found);
+                found(&node.one);
                 prefix::each(&node.partial, label, |begin, ends| {
                     for (end, bucket) in ends.iter().filter(|(end, _)| between(label, begin, end)) {
                         debug_assert!(label.len() >= begin.len() + end.len());
-                        give(bucket, port, found);
+                        found(bucket);
                     }
                 });
             }

@@ -2,7 +2,7 @@
 #![cfg(test)]
 #![expect(clippy::format_push_string, reason = "a test counts no allocation")]
 
-use domain::Destination;
+use domain::{Destination, Host};
 use policy::{
     Caller, CanonicalPath, Connect, EncodedSlash, Glob, Grant, Operation, Policy, PolicyFile,
     Query, Request, RequestVerdict, Verdict,
@@ -267,6 +267,16 @@ proptest! {
                 None => prop_assert!(said.starts_with("deny "), "{}", said),
             }
         }
+    }
+
+    #[test]
+    fn a_host_could_be_reached_if_an_endpoint_with_a_port_is_about_it(blocks in blocks(), host in select(&ASKED[..])) {
+        let file = PolicyFile::parse(&yaml(&blocks)).unwrap().0;
+        let host: Host = host.parse().unwrap();
+        let endpoints = file.network.values().flat_map(|block| &block.endpoints);
+        let mut open = endpoints.filter(|endpoint| !endpoint.ports.is_empty());
+        let expected = open.any(|endpoint| endpoint.host.as_ref().is_none_or(|one| one.matches(&host)));
+        prop_assert_eq!(Policy::new(file).could_reach(&host), expected);
     }
 
     #[test]

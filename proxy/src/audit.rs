@@ -1,9 +1,13 @@
-//! What was decided and what came of it: one line per call, with evidence and without content.
+//! What was decided and what came of it: one line per model call, and one per decision about a sandbox's network, with
+//! evidence and without content.
 //!
-//! `record` is what is known, `line` has the shape of a line (OCSF 1.6, class API Activity), `sink` writes it. The call only fills a record and
-//! puts it into a bounded queue; a thread of its own renders and writes.
+//! `record` is what is known of a call, `line` has the shape of its line (OCSF 1.6, class API Activity); `event` and
+//! `event_line` are the same for the network of a sandbox; `sink` writes both. Who decides only fills a record and puts it
+//! into a bounded queue; a thread of its own renders and writes.
 //! Invariant: a record has no field that could hold content, a header or a credential.
 
+mod event;
+mod event_line;
 mod line;
 pub(crate) mod record;
 pub(crate) mod sink;
@@ -23,5 +27,6 @@ pub struct AuditOptions {
     pub stdout: bool,
 }
 
+pub use event::{Activity, Engine, Event, Outcome};
 pub(crate) use record::{AttemptRecord, DroppedRecord, FoundRecord, Record};
-pub(crate) use sink::Sink;
+pub use sink::{Entry, Sink};

@@ -18,7 +18,7 @@ use router::{
 };
 
 use crate::{
-    audit::Record,
+    audit::{Entry, Record},
     mask::Needle,
     metrics::{CallFigures, CallLabels},
     service::{Router, now_ms},
@@ -219,7 +219,7 @@ impl Call {
         spans::operation(record.dialect).map(|_| spans)
     }
 
-    fn record(&self, record: impl Into<Arc<Record>>) {
+    fn record(&self, record: impl Into<Entry>) {
         if self.recorded && self.router.audit.is_open() {
             self.router.record(record);
         }

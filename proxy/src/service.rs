@@ -15,7 +15,7 @@ use pingora::apps::HttpServerOptions;
 use tokio::sync::Semaphore;
 
 use crate::{
-    audit::{Record, Sink},
+    audit::{Entry, Sink},
     credentials::Environment,
     flight::Flights,
     health::{Condition, Health},
@@ -125,9 +125,9 @@ impl Router {
         self.snapshot.load().configuration.server.connections_max
     }
 
-    /// Writes a record; one that finds no room is counted.
-    pub(crate) fn record(&self, record: impl Into<Arc<Record>>) {
-        if !self.audit.send(record) {
+    /// Writes an entry; one that finds no room is counted.
+    pub(crate) fn record(&self, entry: impl Into<Entry>) {
+        if !self.audit.send(entry) {
             self.metrics.audit_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

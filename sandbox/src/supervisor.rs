@@ -11,7 +11,6 @@ mod descriptor;
 mod keeper;
 mod log;
 mod network;
-mod record;
 mod serve;
 mod session;
 
@@ -26,7 +25,10 @@ use std::{
 };
 
 use policy::PolicyFile;
-use proxy::egress::Authority;
+use proxy::{
+    audit::{AuditOptions, Sink},
+    egress::Authority,
+};
 use rustix::{
     fs::{Gid, Uid},
     process::{geteuid, setsid},
@@ -40,7 +42,6 @@ use tokio::{
 use self::{
     keeper::Kept,
     network::{Means, Network},
-    record::Decisions,
     serve::Shared,
 };
 use crate::{
@@ -179,7 +180,8 @@ impl Made {
 
     async fn attend(mut self, folder: &Folder, main: Main) -> Result<(), Failed> {
         let broken = |error: io::Error| Failed::new(format!("cannot serve: {error}"), "");
-        let (decisions, writer) = Decisions::open(&folder.audit()).map_err(broken)?;
+        let options = AuditOptions { file: Some(folder.audit()), ..AuditOptions::default() };
+        let decisions = Sink::open(&options).map_err(broken)?;
         let means = Means {
             record: &self.record,
             authority: self.authority,
@@ -218,7 +220,6 @@ impl Made {
             () = shared.stopped() => Ok(()),
             () = async { terminate.recv().await; shared.stop(GRACE).await } => Ok(()),
             ended = serve => ended,
-            () = writer.run() => Err(Failed::new("decisions are no longer on record", "")),
         };
         // Nobody finds it any more while it ends.
         std::fs::remove_file(folder.path().join(SOCKET)).ok();

@@ -253,6 +253,29 @@ fn cost_and_audit_read_what_the_router_wrote() {
     assert!(cost.to_string().contains("only"), "{cost}");
 }
 
+/// What a sandbox's proxy writes about a connection, in the parts that `audit` shows.
+const REFUSED_CONNECTION: &str = r#"{"class_uid":4001,"activity_name":"Open","time":1764000000000,"severity_id":3,"action":"Denied","disposition":"Blocked","status_detail":"endpoint_not_allowed","actor":{"process":{"pid":64,"file":{"path":"/usr/bin/curl"}}},"dst_endpoint":{"hostname":"httpbin.org","port":443},"firewall_rule":{"name":"-","type":"policy"},"unmapped":{"openshell":{"sandbox":"dev"}}}"#;
+const CALL: &str = r#"{"class_uid":6003,"activity_name":"Create","time":1764000000001,"status_detail":"done","actor":{"user":{"uid":"key-1"}}}"#;
+
+#[test]
+fn audit_shows_calls_and_the_network_of_sandboxes() {
+    let desk = desk(&config());
+    let file = desk.write("both.jsonl", &format!("{REFUSED_CONNECTION}\n{CALL}\n"));
+    let file = file.to_str().unwrap();
+    let audit =
+        |more: &[&str]| desk.run(&[&["audit", "--file", file], more].concat()).expect(0).stdout;
+    let table = audit(&[]);
+    let row = ["dev", "NET:OPEN", "DENIED", "/usr/bin/curl(64)", "httpbin.org:443"];
+    assert!(table.lines().any(|line| row.iter().all(|cell| line.contains(cell))), "{table}");
+    assert!(table.contains("key-1"), "{table}");
+    let short = "OCSF NET:OPEN [MED] DENIED /usr/bin/curl(64) -> httpbin.org:443 \
+                 [policy:- engine:policy] [reason:endpoint_not_allowed]\n";
+    for filter in [["--sandbox", "dev"], ["--kind", "net"], ["--kind", "denied"]] {
+        assert_eq!(audit(&[&filter[..], &["--short"]].concat()), short, "{filter:?}");
+    }
+    assert_eq!(audit(&["--kind", "dns", "--short"]), "");
+}
+
 #[test]
 fn output_has_no_colour_when_nobody_looks() {
     let desk = desk(&config());

@@ -1,4 +1,4 @@
-//! `openshell audit`: the record of decisions.
+//! `openshell audit`: the record of decisions, about model calls and about the network of sandboxes.
 
 use std::{
     fs::File,
@@ -9,7 +9,10 @@ use std::{
 
 use crate::{
     args::AuditArgs,
-    commands::events::{self, Event},
+    commands::{
+        events::{self, Event},
+        network_events as network,
+    },
     failure::Failure,
     output::{self, Format, columns},
     settings,
@@ -28,7 +31,11 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
             kept.push(event);
         }
     })?;
-    show(args.output, &kept)?;
+    if args.short {
+        kept.iter().try_for_each(|event| output::line(&network::short(event)))?;
+    } else {
+        show(args.output, &kept)?;
+    }
     if args.tail {
         follow(args, &path, seen)?;
     }
@@ -36,17 +43,29 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
 }
 
 fn wanted(args: &AuditArgs, event: &Event) -> bool {
-    let is =
-        |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
-    let of = |sandbox: &String| event.is_of(sandbox);
-    args.sandbox.as_ref().is_none_or(of) && is(&args.kind, event.text("/status_detail"))
+    let is_one_of = |wanted: &Option<String>, values: &[&str]| {
+        wanted.as_ref().is_none_or(|wanted| values.contains(&wanted.as_str()))
+    };
+    let action = event.text("/action").to_ascii_lowercase();
+    let of = |name: &String| event.is_of(name) || event.own("sandbox") == name;
+    args.sandbox.as_ref().is_none_or(of)
+        && is_one_of(&args.kind, &[event.text("/status_detail"), network::class(event), &action])
 }
 
 fn show(format: Format, events: &[Event]) -> Result<(), Failure> {
     match format {
         Format::Table => {
-            let rows: Vec<Vec<String>> = events.iter().map(row).collect();
-            output::line(&columns(&HEAD, &rows))
+            let (about_network, calls): (Vec<&Event>, Vec<&Event>) =
+                events.iter().partition(|event| network::is_network(event));
+            let rows: Vec<Vec<String>> = calls.into_iter().map(row).collect();
+            if about_network.is_empty() {
+                return output::line(&columns(&HEAD, &rows));
+            }
+            if !rows.is_empty() {
+                output::line(&format!("{}\n", columns(&HEAD, &rows)))?;
+            }
+            let rows: Vec<Vec<String>> = about_network.into_iter().map(row).collect();
+            output::line(&columns(&network::HEAD, &rows))
         }
         Format::Json => {
             for event in events {
@@ -65,10 +84,10 @@ const HEAD: [&str; 8] =
     ["TIME", "REQUEST", "CALLER", "STATUS", "LEVEL", "ROUTE", "LABELS", "ENDED"];
 
 fn row(event: &Event) -> Vec<String> {
-    let time = i64::try_from(event.time_ms())
-        .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-        .map_or_else(String::new, |time| time.strftime("%F %T").to_string());
+    let time = time(event);
+    if network::is_network(event) {
+        return network::row(event, time);
+    }
     let route = match (event.own("backend"), event.own("model")) {
         ("", _) => "-".to_owned(),
         (backend, model) => format!("{backend}/{model}"),
@@ -91,6 +110,13 @@ fn row(event: &Event) -> Vec<String> {
         labels,
         event.text("/status_detail").to_owned(),
     ]
+}
+
+fn time(event: &Event) -> String {
+    i64::try_from(event.time_ms())
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .map_or_else(String::new, |time| time.strftime("%F %T").to_string())
 }
 
 /// Reads what is appended, for ever; a file that was rotated away is opened anew.
@@ -116,6 +142,7 @@ fn follow(args: &AuditArgs, path: &std::path::Path, mut at: u64) -> Result<(), F
         at = length;
         for event in fresh {
             match args.output {
+                _ if args.short => output::line(&network::short(&event))?,
                 Format::Table => output::line(&row(&event).join("  "))?,
                 Format::Json => output::line(&event.json.to_string())?,
                 // JSON is YAML, and one more entry of the list before.

@@ -147,7 +147,7 @@ fn add_endpoint(
 ) -> Result<(), MergeError> {
     let has = |block: &Block| block.endpoints.iter().any(|one| is_at(one, &spec.host, spec.port));
     let there = policy.network.iter().find(|(_, block)| has(block)).map(|(key, _)| key.clone());
-    let key = key.map(str::to_owned).or(there).unwrap_or_else(|| named_after(spec));
+    let key = key.map(str::to_owned).or(there).unwrap_or_else(|| spec.rule_name());
     let block = policy.network.entry(key).or_default();
     let at = block.endpoints.iter().position(|one| is_at(one, &spec.host, spec.port));
     let fresh =
@@ -172,13 +172,6 @@ fn add_endpoint(
         }
     }
     Ok(())
-}
-
-/// `allow_<host>_<port>`, the name that proposals have always had.
-fn named_after(spec: &EndpointSpec) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let host: String = spec.host.to_string().chars().map(plain).collect();
-    format!("allow_{}_{}", host.trim_matches('_'), spec.port)
 }
 
 fn remove_endpoint(
@@ -289,6 +282,15 @@ fn word<T: Copy>(
     match words.iter().find(|(word, _)| *word == text) {
         Some((_, value)) => Ok(Some(*value)),
         None => Err(SpecError::Word { word: text.to_owned(), known }),
+    }
+}
+
+impl EndpointSpec {
+    /// The key of a policy that is made for the endpoint alone: `allow_<host>_<port>`, as proposals have always had it.
+    pub fn rule_name(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let host: String = self.host.to_string().chars().map(plain).collect();
+        format!("allow_{}_{}", host.trim_matches('_'), self.port)
     }
 }
 

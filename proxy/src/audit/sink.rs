@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -19,7 +19,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{AuditOptions, Record};
+use super::{AuditOptions, Event, Record};
 
 /// Records that wait to be written.
 const QUEUE_MAX: usize = 8_192;
@@ -33,13 +33,60 @@ const GATHER: Duration = Duration::from_millis(20);
 const ROTATE_BYTES_DEFAULT: u64 = 64 << 20;
 const KEEP_DEFAULT: usize = 8;
 
+/// What is written as one line: a model call, or a decision about a sandbox's network.
+#[derive(Debug)]
+pub struct Entry(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Call(Arc<Record>),
+    Event(Box<Event>),
+}
+
+impl Entry {
+    /// Whether it is about something that was refused or failed.
+    fn matters(&self) -> bool {
+        match &self.0 {
+            Kind::Call(record) => record.matters(),
+            Kind::Event(event) => event.matters(),
+        }
+    }
+
+    fn render_into(&self, out: &mut Vec<u8>) {
+        match &self.0 {
+            Kind::Call(record) => record.render_into(out),
+            Kind::Event(event) => event.render_into(out),
+        }
+    }
+}
+
+impl From<Arc<Record>> for Entry {
+    fn from(record: Arc<Record>) -> Self {
+        Self(Kind::Call(record))
+    }
+}
+
+impl From<Record> for Entry {
+    fn from(record: Record) -> Self {
+        Self(Kind::Call(Arc::new(record)))
+    }
+}
+
+impl From<Event> for Entry {
+    fn from(event: Event) -> Self {
+        Self(Kind::Event(Box::new(event)))
+    }
+}
+
 /// The sending side. Dropping it, or [`Sink::finish`], writes what waits and ends the thread.
 #[derive(Debug)]
-pub(crate) struct Sink {
+pub struct Sink {
     open: bool,
     /// Gone after the end.
-    queue: Mutex<Option<SyncSender<Arc<Record>>>>,
+    queue: Mutex<Option<SyncSender<Entry>>>,
     waiting: Arc<AtomicUsize>,
+    /// Entries that found no room.
+    lost: AtomicU64,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -48,12 +95,13 @@ impl Sink {
     ///
     /// # Errors
     /// When the file cannot be opened or the thread cannot be started.
-    pub(crate) fn open(options: &AuditOptions) -> io::Result<Self> {
+    pub fn open(options: &AuditOptions) -> io::Result<Self> {
         if options.file.is_none() && !options.stdout {
             return Ok(Self {
                 open: false,
                 queue: Mutex::default(),
                 waiting: Arc::default(),
+                lost: AtomicU64::new(0),
                 writer: Mutex::default(),
             });
         }
@@ -69,6 +117,7 @@ impl Sink {
             open: true,
             queue: Mutex::new(Some(queue)),
             waiting,
+            lost: AtomicU64::new(0),
             writer: Mutex::new(Some(writer)),
         })
     }
@@ -78,21 +127,27 @@ impl Sink {
         self.open
     }
 
-    /// Puts a record into the queue; false if there was no room.
-    pub(crate) fn send(&self, record: impl Into<Arc<Record>>) -> bool {
+    /// Puts an entry into the queue; false if there was no room, and counted in [`Sink::lost`].
+    pub fn send(&self, entry: impl Into<Entry>) -> bool {
         let queue = self.queue.lock();
         let Some(queue) = &*queue else { return true };
-        let record = record.into();
-        let room = if record.matters() { QUEUE_MAX } else { QUEUE_MAX.saturating_sub(RESERVED) };
-        if self.waiting.fetch_add(1, Ordering::AcqRel) < room && queue.try_send(record).is_ok() {
+        let entry = entry.into();
+        let room = if entry.matters() { QUEUE_MAX } else { QUEUE_MAX.saturating_sub(RESERVED) };
+        if self.waiting.fetch_add(1, Ordering::AcqRel) < room && queue.try_send(entry).is_ok() {
             return true;
         }
         self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.lost.fetch_add(1, Ordering::Relaxed);
         false
     }
 
+    /// How many entries found no room so far.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// Writes what waits and ends the thread. Blocks for as long as the disk takes.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         drop(self.queue.lock().take());
         let writer = self.writer.lock().take();
         if let Some(writer) = writer
@@ -137,15 +192,15 @@ impl Output {
     }
 }
 
-fn write_all(mut output: Output, records: &Receiver<Arc<Record>>, waiting: &AtomicUsize) {
+fn write_all(mut output: Output, entries: &Receiver<Entry>, waiting: &AtomicUsize) {
     let mut lines = Vec::new();
-    while let Ok(first) = records.recv() {
+    while let Ok(first) = entries.recv() {
         // Others are let come: one turn of this thread writes them all, and a busy router does not wake it each time.
         std::thread::park_timeout(GATHER);
-        for record in std::iter::once(first).chain(records.try_iter()) {
+        for entry in std::iter::once(first).chain(entries.try_iter()) {
             waiting.fetch_sub(1, Ordering::AcqRel);
             lines.clear();
-            record.render_into(&mut lines);
+            entry.render_into(&mut lines);
             lines.push(b'\n');
             report(output.write(&lines));
         }
@@ -222,6 +277,7 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{Activity, Outcome};
 
     #[test]
     fn lines_are_written_at_the_end_and_large_files_are_moved_aside() {
@@ -240,6 +296,29 @@ mod tests {
         assert!(read("audit.jsonl.1").len() <= 2_500);
         assert!(folder.path().join("audit.jsonl.2").exists());
         assert!(!folder.path().join("audit.jsonl.3").exists());
+    }
+
+    #[test]
+    fn calls_and_events_share_a_file_and_what_finds_no_room_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let options = AuditOptions { file: Some(path.clone()), ..AuditOptions::default() };
+        let sink = Sink::open(&options).unwrap();
+        let event = |outcome| Event::new("dev".into(), 1, Activity::Open, outcome);
+        assert!(sink.send(Record::default()));
+        assert!(sink.send(event(Outcome::Denied)));
+        // As if a slow disk had let the queue fill up to what is reserved for refusals.
+        sink.waiting.fetch_add(QUEUE_MAX - RESERVED, Ordering::AcqRel);
+        assert!(!sink.send(event(Outcome::Allowed)));
+        assert!(sink.send(event(Outcome::Denied)));
+        assert_eq!(sink.lost(), 1);
+        sink.finish();
+        let text = std::fs::read_to_string(path).unwrap();
+        let class = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["class_uid"].as_u64().unwrap()
+        };
+        assert_eq!(text.lines().map(class).collect::<Vec<_>>(), [6003, 4001, 4001]);
     }
 
     #[test]

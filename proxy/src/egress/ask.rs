@@ -11,13 +11,14 @@ use policy::{
 };
 
 use super::{
-    event::{Engine, Event, Outcome},
+    denials::What,
     inspect::{self, authority_of},
     link::{About, Link},
     refusal::{Asked, Refusal},
     service::Snapshot,
     upstream::Upstream,
 };
+use crate::audit::{Activity, Engine, Event, Outcome};
 
 /// A request.
 #[derive(Debug)]
@@ -52,7 +53,8 @@ impl Ask {
             None => (target, None),
         };
         let websocket = upgrade(&head.headers);
-        let about = About { method: Some(head.method.as_str()), path: None };
+        let about =
+            About::Request { scheme: upstream.scheme(), method: head.method.as_str(), path: "" };
         let checked = check(&link.to, head, target, websocket, upstream);
         if let Err(refusal) = checked {
             link.refused(&refusal, about);
@@ -161,7 +163,8 @@ pub(super) async fn judge(
     if upstream.is_router() {
         return to_router(link, upstream, ask, &snapshot);
     }
-    let about = About { method: Some(method.as_str()), path: None };
+    let (scheme, method) = (upstream.scheme(), method.as_str());
+    let about = About::Request { scheme, method, path: "" };
     let Some(grant) = link.grant(&snapshot) else {
         return Err(match link.admit(&snapshot, about) {
             Err(refusal) => refusal,
@@ -169,7 +172,7 @@ pub(super) async fn judge(
         });
     };
     let judged = ask.answer(&grant, |path, verdict| {
-        let about = About { method: about.method, path: Some(path.as_str()) };
+        let about = About::Request { scheme, method, path: path.as_str() };
         let mut event = link.event(snapshot.revision, about);
         event.engine = Engine::Request;
         let mut refusal = put(&mut event, verdict, &link.asked(about));
@@ -179,12 +182,21 @@ pub(super) async fn judge(
             let told = Refusal::new(403, "policy_denied", "websocket_not_permitted", detail);
             event.outcome = Outcome::Denied;
             event.reason = Some(told.reason);
-            event.status = Some(told.status);
             refusal = Some(told);
+        }
+        if let (Some(refusal), Activity::Request { status, .. }) = (&refusal, &mut event.activity) {
+            *status = Some(refusal.status);
         }
         link.shared.record.record(event);
         match refusal {
-            Some(refusal) => Err(refusal),
+            Some(refusal) => {
+                let what = match refusal.reason {
+                    "no_rule" => What::Request { method, path: path.as_str() },
+                    _ => What::Other,
+                };
+                link.denied(refusal.reason, None, what);
+                Err(refusal)
+            }
             None => Ok(Judged { path: ask.target(path), websocket }),
         }
     });
@@ -204,7 +216,7 @@ fn to_router(
     ask: &Ask,
     snapshot: &Snapshot,
 ) -> Result<Judged, Refusal> {
-    let about = About { method: Some(ask.method.as_str()), path: None };
+    let about = About::Request { scheme: upstream.scheme(), method: ask.method.as_str(), path: "" };
     if !inspect::stands(link, upstream, snapshot) {
         let refused = link.admit(snapshot, about).err();
         let other = || Refusal::new(403, "policy_denied", "policy_changed", String::new());
@@ -269,7 +281,6 @@ fn put(event: &mut Event, verdict: &RequestVerdict<'_>, asked: &Asked<'_>) -> Op
     if outcome == Outcome::Audited {
         return None;
     }
-    event.status = Some(403);
     Some(Refusal::request(refusal, asked))
 }
 

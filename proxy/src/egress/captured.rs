@@ -13,6 +13,7 @@ use super::{
     explicit::unread,
     head::Head,
     link::{About, Admitted, Link},
+    names::Names,
     refusal::Refusal,
     service::Shared,
     sniff::Spoken,
@@ -47,15 +48,16 @@ pub(super) async fn serve(
         return;
     };
     let connection = Connection { from, to };
-    let name = shared.name(to.ip());
-    let host = match name {
+    let host = match shared.names.name(to.ip()) {
         Some(host) => host,
+        // It stands for a name that is no longer known, or never was: nobody can say what was meant.
+        None if Names::is_synthetic(to.ip()) => to.ip().into(),
         None => said(&mut client).await.unwrap_or_else(|| to.ip().into()),
     };
     let Some(to) = Destination::new(host, to.port()) else { return };
     let link = Arc::new(Link::open(Arc::clone(&shared), connection, to).await);
     let snapshot = shared.snapshot.load_full();
-    let grant = match link.admit(&snapshot, About::CAPTURED) {
+    let grant = match link.admit(&snapshot, About::Open) {
         Ok(Admitted::Server(grant)) => grant,
         Ok(Admitted::Router) => return tunnel::to_router(Arc::clone(&link), client).await,
         Err(refusal) => return tunnel::tell(client, &refusal).await,
@@ -63,11 +65,11 @@ pub(super) async fn serve(
     let server = match shared.dial.dial(&grant, &link.to).await {
         Ok(server) => server,
         Err(error) => {
-            let refusal = link.unreachable(snapshot.revision, &error, About::CAPTURED);
+            let refusal = link.unreachable(snapshot.revision, &error, About::Open);
             return tunnel::tell(client, &refusal).await;
         }
     };
-    link.allowed(&snapshot, &grant, About::CAPTURED);
+    link.allowed(&snapshot, &grant, About::Open);
     tunnel::to_server(Arc::clone(&link), client, server).await;
 }
 

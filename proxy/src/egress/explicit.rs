@@ -7,7 +7,6 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 
 use super::{
     caller::Connection,
-    event::{Engine, Event, Outcome},
     head::{self, Head, HeadError, Length},
     inspect,
     link::{About, Admitted, Link},
@@ -15,6 +14,7 @@ use super::{
     service::Shared,
     tunnel::{self, Client},
 };
+use crate::audit::{Activity, Engine, Event, Outcome};
 
 /// How long a caller may take for its first head.
 const HEAD: Duration = Duration::from_secs(10);
@@ -64,7 +64,7 @@ pub(super) async fn serve(
 async fn connect(link: Link, mut client: Client) {
     let link = Arc::new(link);
     let snapshot = link.shared.snapshot.load_full();
-    let grant = match link.admit(&snapshot, About::CONNECT) {
+    let grant = match link.admit(&snapshot, About::Open) {
         Ok(Admitted::Server(grant)) => grant,
         Ok(Admitted::Router) => {
             if client.stream.write_all(ESTABLISHED).await.is_ok() {
@@ -77,11 +77,11 @@ async fn connect(link: Link, mut client: Client) {
     let server = match link.shared.dial.dial(&grant, &link.to).await {
         Ok(server) => server,
         Err(error) => {
-            let refusal = link.unreachable(snapshot.revision, &error, About::CONNECT);
+            let refusal = link.unreachable(snapshot.revision, &error, About::Open);
             return client.refuse(&refusal).await;
         }
     };
-    link.allowed(&snapshot, &grant, About::CONNECT);
+    link.allowed(&snapshot, &grant, About::Open);
     if client.stream.write_all(ESTABLISHED).await.is_ok() {
         tunnel::to_server(Arc::clone(&link), client, server).await;
     }
@@ -97,20 +97,11 @@ async fn malformed(shared: &Shared, from: SocketAddr, client: Client, error: Hea
 
 /// Puts on record what named no destination.
 pub(super) fn unread(shared: &Shared, from: SocketAddr, refusal: &Refusal) {
-    shared.record.record(Event {
-        sandbox: Arc::clone(&shared.sandbox),
-        revision: shared.snapshot.load().revision,
-        caller: None,
-        from,
-        to: String::new(),
-        outcome: Outcome::Denied,
-        engine: Engine::Proxy,
-        policy: None,
-        rule: None,
-        reason: Some(refusal.reason),
-        detail: None,
-        status: Some(refusal.status),
-        method: None,
-        path: None,
-    });
+    let sandbox = Arc::clone(&shared.sandbox);
+    let revision = shared.snapshot.load().revision;
+    let mut event = Event::new(sandbox, revision, Activity::Open, Outcome::Denied);
+    event.from = Some(from);
+    event.engine = Engine::Proxy;
+    event.reason = Some(refusal.reason);
+    shared.record.record(event);
 }

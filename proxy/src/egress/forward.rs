@@ -176,7 +176,7 @@ async fn send(
     let mut server = loop {
         let Taken { session: mut server, used } = match upstream.take(link).await {
             Ok(taken) => taken,
-            Err(error) => return Err(untaken(link, error, session).into()),
+            Err(error) => return Err(untaken(link, upstream, error, session).into()),
         };
         match begin(&mut server, &head, empty).await {
             Ok(()) => break server,
@@ -471,9 +471,9 @@ fn switching(from: &ResponseHeader) -> pingora::Result<ResponseHeader> {
     Ok(head)
 }
 
-fn untaken(link: &Link, error: TakeError, session: &ServerSession) -> Refusal {
+fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerSession) -> Refusal {
     let method = session.req_header().method.clone();
-    let about = About { method: Some(method.as_str()), path: None };
+    let about = About::Request { scheme: upstream.scheme(), method: method.as_str(), path: "" };
     let refusal = match error {
         TakeError::Dial(error) => {
             return link.unreachable(link.shared.snapshot.load().revision, &error, about);

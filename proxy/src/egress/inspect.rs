@@ -179,7 +179,7 @@ impl Course {
     /// Tells a refusal of something that is no request, and ends the connection.
     async fn refuse(&self, mut stream: Stream, refusal: &Refusal) {
         match self {
-            Self::Tunnel(link, _) => link.refused(refusal, About::CAPTURED),
+            Self::Tunnel(link, _) => link.refused(refusal, About::Open),
             Self::Forward { shared, connection, .. } => unread(shared, connection.from, refusal),
         }
         let told = async {

@@ -5,14 +5,18 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use domain::Destination;
-use policy::{Caller, Connect, Grant, Verdict, inference};
+use policy::{Caller, Connect, DenyCode, Grant, Verdict, address::Blocked, inference};
 
 use super::{
     caller::{Connection, Identity, Unidentified},
+    denials::{Refused, What},
     dial::DialError,
-    event::{Engine, Event, Outcome},
     refusal::{Asked, Refusal},
     service::{Shared, Snapshot},
+};
+use crate::{
+    audit::{Activity, Engine, Event, Outcome},
+    service::now_ms,
 };
 
 /// A connection.
@@ -31,18 +35,20 @@ pub(super) enum Admitted<'p> {
     Router,
 }
 
-/// The request that a decision is about: `CONNECT`, or the method and path of a request that names its server.
+/// What a decision is about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct About<'a> {
-    pub(super) method: Option<&'a str>,
-    pub(super) path: Option<&'a str>,
-}
-
-impl About<'_> {
-    /// A tunnel.
-    pub(super) const CONNECT: About<'static> = About { method: Some("CONNECT"), path: None };
-    /// A connection that was captured.
-    pub(super) const CAPTURED: About<'static> = About { method: None, path: None };
+pub(super) enum About<'a> {
+    /// The connection: a tunnel, or one that was captured.
+    Open,
+    /// A request on it.
+    Request {
+        /// `http` or `https`.
+        scheme: &'static str,
+        /// Its method.
+        method: &'a str,
+        /// Its canonical path; empty while it has none.
+        path: &'a str,
+    },
 }
 
 impl Link {
@@ -88,6 +94,7 @@ impl Link {
         about: About<'_>,
     ) -> Result<Admitted<'a>, Refusal> {
         let mut event = self.event(snapshot.revision, about);
+        let mut blocked = None;
         let refusal = match (self.verdict(snapshot), &self.caller) {
             (Some(Verdict::Allow(grant)), _) => return Ok(Admitted::Server(grant)),
             (Some(Verdict::Inference(why)), _) if self.shared.inference.is_some() => {
@@ -102,6 +109,9 @@ impl Link {
             }
             (Some(Verdict::Deny(deny)), _) => {
                 event.detail = Some(deny.to_string());
+                if let DenyCode::Address(why) = deny.code() {
+                    blocked = Some(why);
+                }
                 Refusal::connection(&deny, &self.asked(about))
             }
             (None, Err(unidentified)) => {
@@ -111,13 +121,12 @@ impl Link {
             }
             (None, Ok(_)) => Refusal::new(403, "policy_denied", "caller_unknown", String::new()),
         };
-        event.policy.clone_from(&refusal.policy);
-        event.reason = Some(refusal.reason);
-        event.status = Some(refusal.status);
-        if refusal.error == "ssrf_denied" {
+        if blocked.is_some() {
             event.engine = Engine::Address;
         }
-        self.shared.record.record(event);
+        event.policy.clone_from(&refusal.policy);
+        self.put(event, &refusal);
+        self.denied(refusal.reason, blocked, What::Connection);
         Err(refusal)
     }
 
@@ -139,9 +148,12 @@ impl Link {
         let refusal = Refusal::undialled(error, &self.asked(about));
         let mut event = self.event(revision, about);
         event.engine = Engine::Address;
-        event.reason = Some(refusal.reason);
-        event.status = Some(refusal.status);
-        self.shared.record.record(event);
+        if let DialError::Blocked(blocked) = error {
+            self.denied(refusal.reason, Some(*blocked), What::Connection);
+        } else {
+            event.outcome = Outcome::Failed;
+        }
+        self.put(event, &refusal);
         refusal
     }
 
@@ -149,29 +161,45 @@ impl Link {
     pub(super) fn refused(&self, refusal: &Refusal, about: About<'_>) {
         let mut event = self.event(self.shared.snapshot.load().revision, about);
         event.engine = Engine::Proxy;
+        if refusal.status >= 500 {
+            event.outcome = Outcome::Failed;
+        }
+        self.put(event, refusal);
+    }
+
+    /// Puts a refusal on record.
+    fn put(&self, mut event: Event, refusal: &Refusal) {
         event.reason = Some(refusal.reason);
-        event.status = Some(refusal.status);
+        if let Activity::Request { status, .. } = &mut event.activity {
+            *status = Some(refusal.status);
+        }
         self.shared.record.record(event);
+    }
+
+    /// Remembers what was refused, for whoever may want to allow it.
+    pub(super) fn denied(&self, reason: &'static str, blocked: Option<Blocked>, what: What<'_>) {
+        let binary = self.caller.as_ref().ok().map(|identity| identity.binary.as_str());
+        let to = &self.to;
+        self.shared.inbox.add(&Refused { to, binary, reason, blocked, what, at_ms: now_ms() });
     }
 
     /// An event about this connection; denied until something else is said.
     pub(super) fn event(&self, revision: u64, about: About<'_>) -> Event {
-        Event {
-            sandbox: Arc::clone(&self.shared.sandbox),
-            revision,
-            caller: self.caller.clone().ok(),
-            from: self.from,
-            to: self.to.to_string(),
-            outcome: Outcome::Denied,
-            engine: Engine::Policy,
-            policy: None,
-            rule: None,
-            reason: None,
-            detail: None,
-            status: None,
-            method: about.method.map(str::to_owned),
-            path: about.path.map(str::to_owned),
-        }
+        let activity = match about {
+            About::Open => Activity::Open,
+            About::Request { scheme, method, path } => Activity::Request {
+                scheme,
+                method: method.to_owned(),
+                path: path.to_owned(),
+                status: None,
+            },
+        };
+        let sandbox = Arc::clone(&self.shared.sandbox);
+        let mut event = Event::new(sandbox, revision, activity, Outcome::Denied);
+        event.caller = self.caller.clone().ok();
+        event.from = Some(self.from);
+        event.to = self.to.to_string();
+        event
     }
 
     /// What was asked for, as it is told back.
@@ -180,7 +208,10 @@ impl Link {
             sandbox: &self.shared.sandbox,
             binary: self.caller.as_ref().ok().map(|identity| identity.binary.as_str()),
             to: &self.to,
-            request: about.method.zip(about.path),
+            request: match about {
+                About::Open => None,
+                About::Request { method, path, .. } => Some((method, path)),
+            },
         }
     }
 

@@ -4,25 +4,30 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwap;
 use domain::Host;
-use policy::Policy;
+use policy::{Policy, inference};
 use tokio::sync::{Semaphore, watch};
 
 use super::{
     accept,
     authority::{Authority, AuthorityError},
     caller::Identify,
+    denials::{Denial, Inbox},
     dial::Dialer,
-    event::Record,
+    dns::{self, Zone},
     inference::InferenceTarget,
+    names::Names,
     tls::Verifier,
 };
-use crate::tasks::Tasks;
+use crate::{
+    audit::{Activity, Event, Outcome, Sink},
+    tasks::Tasks,
+};
 
 /// Connections of one sandbox that are served at once; more wait in the kernel.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -38,6 +43,19 @@ pub struct Ends {
     pub dns: Vec<UdpSocket>,
     /// The same by TCP.
     pub dns_tcp: Vec<TcpListener>,
+}
+
+/// Takes what was decided. Must not wait: a queue that is full counts what it drops.
+pub trait Record: Send + Sync + 'static {
+    /// Takes one event.
+    fn record(&self, event: Event);
+}
+
+impl Record for Sink {
+    fn record(&self, event: Event) {
+        // What finds no room is counted there.
+        let _sent = self.send(event);
+    }
 }
 
 /// Finds out where a captured connection was meant to go.
@@ -133,13 +151,30 @@ pub(super) struct Shared {
     pub(super) original: Original,
     pub(super) tasks: Weak<Tasks>,
     pub(super) places: Arc<Semaphore>,
+    pub(super) names: Names,
+    pub(super) inbox: Inbox,
     changed: watch::Sender<u64>,
 }
 
 impl Shared {
-    /// The name that the sandbox's name server gave this address to.
-    pub(super) fn name(&self, _address: IpAddr) -> Option<Host> {
-        None
+    /// The names that the sandbox may ask about: those that somebody in it could reach.
+    fn zone(self: &Arc<Self>) -> Zone {
+        let (permitting, refusing) = (Arc::clone(self), Arc::clone(self));
+        let permitted = move |host: &Host| {
+            let known = permitting.inference.is_some() && inference::is_model_api_host(host);
+            known || permitting.snapshot.load().policy.could_reach(host)
+        };
+        let refused = move |refused: &dns::Refused<'_>| {
+            let revision = refusing.snapshot.load().revision;
+            let kind = format!("{:?}", refused.kind);
+            let activity = Activity::Name { kind, unlisted: refused.unlisted };
+            let sandbox = Arc::clone(&refusing.sandbox);
+            let mut event = Event::new(sandbox, revision, activity, Outcome::Denied);
+            event.to = refused.name.to_string();
+            event.reason = Some("name_not_allowed");
+            refusing.record.record(event);
+        };
+        Zone::new(self.names.clone(), permitted, refused)
     }
 
     /// Tells when the snapshot was replaced.
@@ -169,6 +204,14 @@ impl Egress {
         };
         let proxy = listener(ends.proxy).map_err(EgressError::Socket)?;
         let captured = listener(ends.captured).map_err(EgressError::Socket)?;
+        let dns_tcp = ends.dns_tcp.into_iter().map(listener).collect::<io::Result<Vec<_>>>();
+        let dns_tcp = dns_tcp.map_err(EgressError::Socket)?;
+        let socket = |socket: UdpSocket| {
+            socket.set_nonblocking(true)?;
+            tokio::net::UdpSocket::from_std(socket)
+        };
+        let dns = ends.dns.into_iter().map(socket).collect::<io::Result<Vec<_>>>();
+        let dns = dns.map_err(EgressError::Socket)?;
         let snapshot = Snapshot { policy: settings.policy, revision: settings.revision };
         let tasks = Arc::new(Tasks::default());
         let shared = Arc::new(Shared {
@@ -183,10 +226,19 @@ impl Egress {
             original: settings.original,
             tasks: Arc::downgrade(&tasks),
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            names: Names::default(),
+            inbox: Inbox::default(),
             changed: watch::Sender::new(settings.revision),
         });
         tasks.spawn("egress proxy", accept::explicit(proxy, Arc::clone(&shared)));
         tasks.spawn("egress capture", accept::captured(captured, Arc::clone(&shared)));
+        let zone = Arc::new(shared.zone());
+        for socket in dns {
+            tasks.spawn("egress names", dns::serve_udp(socket, Arc::clone(&zone)));
+        }
+        for listener in dns_tcp {
+            tasks.spawn("egress names", dns::serve_tcp(listener, Arc::clone(&zone)));
+        }
         Ok(Self { shared, tasks })
     }
 
@@ -194,6 +246,16 @@ impl Egress {
     pub fn replace_policy(&self, policy: Arc<Policy>, revision: u64) {
         self.shared.snapshot.store(Arc::new(Snapshot { policy, revision }));
         self.shared.changed.send_replace(revision);
+    }
+
+    /// What was refused, the latest first, with the rules that would have allowed it.
+    pub fn denials(&self) -> Vec<Denial> {
+        self.shared.inbox.denials(self.shared.snapshot.load().policy.file())
+    }
+
+    /// Forgets a refusal that somebody has decided about; false if there is no such.
+    pub fn forget_denial(&self, id: &str) -> bool {
+        self.shared.inbox.forget(id)
     }
 
     /// Ends every connection and stops serving.

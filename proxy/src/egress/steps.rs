@@ -5,21 +5,25 @@
 
 use std::borrow::Cow;
 
-use policy::address::Blocked;
+use policy::{address::Blocked, change::EndpointSpec};
 
 use super::{caller::Unidentified, refusal::Asked};
 
-/// For a connection that no block opens to its caller.
+/// For a connection that no block opens to its caller. The rule gets a name of its own: to list the caller in a block that
+/// is there would open all of that block to it.
 pub(super) fn open(asked: &Asked<'_>) -> Vec<String> {
     let mut steps = Vec::with_capacity(2);
-    match asked.binary {
-        Some(binary) if !binary.contains('*') => steps.push(format!(
-            "openshell policy update {} --add-endpoint {} --binary {}",
+    let endpoint = asked.to.to_string();
+    let spec = endpoint.parse::<EndpointSpec>().ok();
+    let binary = asked.binary.filter(|binary| !binary.contains('*'));
+    if let Some((spec, binary)) = spec.zip(binary) {
+        steps.push(format!(
+            "openshell policy update {} --add-endpoint {} --binary {} --rule-name {}",
             word(asked.sandbox),
-            word(&asked.to.to_string()),
+            word(&endpoint),
             word(binary),
-        )),
-        Some(_) | None => {}
+            spec.rule_name(),
+        ));
     }
     steps.push(list(asked));
     steps

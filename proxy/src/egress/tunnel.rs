@@ -213,7 +213,7 @@ async fn named(link: &Link, client: Client, name: Option<&str>) -> Option<Client
     }
     let detail = "the name in the TLS handshake is not the one that was asked for";
     let refusal = Refusal::new(421, "request_authority_mismatch", "sni_mismatch", detail);
-    link.refused(&refusal, About::CONNECT);
+    link.refused(&refusal, About::Open);
     client.end(&UNRECOGNIZED_NAME).await;
     None
 }
@@ -222,7 +222,7 @@ async fn named(link: &Link, client: Client, name: Option<&str>) -> Option<Client
 async fn unsupported(link: &Link, client: Client) {
     let detail = format!("{}: only HTTP/1.1, or HTTP over TLS, can be looked into here", link.to);
     let refusal = Refusal::new(403, "unsupported_l7_protocol", "unsupported_l7_protocol", detail);
-    link.refused(&refusal, About::CONNECT);
+    link.refused(&refusal, About::Open);
     client.refuse(&refusal).await;
 }
 

@@ -115,6 +115,11 @@ impl Upstream {
         matches!(self.place, Place::Server(Some(_)))
     }
 
+    /// The scheme of the requests.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.is_tls() { "https" } else { "http" }
+    }
+
     /// A connection for one request.
     ///
     /// # Errors

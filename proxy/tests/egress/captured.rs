@@ -2,10 +2,10 @@
 
 use std::process::Stdio;
 
-use proxy::egress::Outcome;
+use proxy::audit::Outcome;
 use tokio::process::Command;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, path};
 
 #[tokio::test]
 async fn http_goes_to_the_host_it_names_whatever_the_address_was() {
@@ -16,7 +16,7 @@ async fn http_goes_to_the_host_it_names_whatever_the_address_was() {
     assert!(answer.contains("ok GET /public/a 0"), "{answer}");
     let event = lab.journal.all()[0].clone();
     assert_eq!((event.outcome, event.to.as_str()), (Outcome::Allowed, "api.example.com:80"));
-    assert_eq!(event.method, None);
+    assert_eq!(path(&event), None);
     let asked = lab.callers.asked.lock()[0];
     assert_eq!(asked.to, "198.51.100.7:80".parse().unwrap(), "as the caller saw it");
     let mut peer = lab.capture("198.51.100.7:80").await;
@@ -68,4 +68,29 @@ async fn a_connection_to_the_capture_itself_is_refused() {
     let mut peer = lab.capture(&lab.captured.to_string()).await;
     assert_eq!(peer.rest().await, "");
     assert_eq!(lab.journal.last().reason, Some("not_captured"));
+}
+
+#[tokio::test]
+async fn an_address_from_the_name_server_stands_for_its_name() {
+    let lab = Lab::new().await;
+    assert_eq!(lab.look_up("denied.example.com").await, None);
+    let raw = lab.look_up("raw.example.com").await.unwrap();
+    let mut peer = lab.capture(&format!("{raw}:7000")).await;
+    peer.send("\0hello").await;
+    assert_eq!(peer.take(6).await, b"\0hello");
+    let event = lab.journal.last();
+    assert_eq!((event.outcome, event.to.as_str()), (Outcome::Allowed, "raw.example.com:7000"));
+    // What is said must be what the address stands for.
+    let api = lab.look_up("api.example.com").await.unwrap();
+    let mut peer = lab.capture(&format!("{api}:80")).await;
+    peer.send("GET /public/a HTTP/1.1\r\nHost: plain.example.com\r\n\r\n").await;
+    assert!(peer.rest().await.starts_with("HTTP/1.1 421 "));
+    let mut peer = lab.capture(&format!("{api}:80")).await;
+    peer.send("GET /public/a HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n").await;
+    assert!(peer.rest().await.contains("ok GET /public/a 0"));
+    // An address of the same kind that was never given out leads nowhere, whatever is said.
+    let [a, b, c, _] = api.octets();
+    let mut peer = lab.capture(&format!("{a}.{b}.{c}.250:80")).await;
+    peer.send("GET /public/a HTTP/1.1\r\nHost: api.example.com\r\n\r\n").await;
+    assert!(peer.rest().await.starts_with("HTTP/1.1 403 "));
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -11,16 +11,19 @@ use async_trait::async_trait;
 use domain::Host;
 use parking_lot::Mutex;
 use policy::{Policy, PolicyFile};
-use proxy::egress::{
-    Authority, Connection, Egress, Ends, Event, Identify, Identity, InferenceTarget, Record,
-    Settings, Unidentified,
-    dial::Dialer,
-    resolve::{Resolve, ResolveError},
+use proxy::{
+    audit::{Activity, Event},
+    egress::{
+        Authority, Connection, Egress, Ends, Identify, Identity, InferenceTarget, Record, Settings,
+        Unidentified,
+        dial::Dialer,
+        resolve::{Resolve, ResolveError},
+    },
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
     process::Command,
     task::JoinSet,
     time::timeout,
@@ -71,6 +74,7 @@ pub(crate) struct Lab {
     pub(crate) egress: Egress,
     pub(crate) proxy: SocketAddr,
     pub(crate) captured: SocketAddr,
+    dns: SocketAddr,
     /// What came to the server on port 80, and to the one on port 443.
     pub(crate) plain: Log,
     pub(crate) secure: Log,
@@ -79,7 +83,9 @@ pub(crate) struct Lab {
     /// Where captured connections are said to have been meant to go.
     pub(crate) meant: Arc<Mutex<Option<SocketAddr>>>,
     pub(crate) folder: tempfile::TempDir,
-    _servers: Vec<JoinSet<()>>,
+    /// Where the server on port 80 is.
+    pub(crate) plain_address: SocketAddr,
+    servers: Vec<JoinSet<()>>,
 }
 
 /// Decisions, as they came.
@@ -101,6 +107,14 @@ impl Journal {
     /// The last one.
     pub(crate) fn last(&self) -> Event {
         self.all().pop().unwrap()
+    }
+}
+
+/// The path of a request; none for a connection.
+pub(crate) fn path(event: &Event) -> Option<&str> {
+    match &event.activity {
+        Activity::Request { path, .. } => Some(path),
+        _ => None,
     }
 }
 
@@ -175,13 +189,24 @@ impl Lab {
     }
 
     pub(crate) async fn with(text: &str, inference: Option<InferenceTarget>) -> Self {
+        let (echo, task) = server::echo().await;
+        let mut lab = Self::at(text, inference, (7000, echo)).await;
+        lab.servers.push(task);
+        lab
+    }
+
+    /// A lab where a port leads to a server of the test.
+    pub(crate) async fn at(
+        text: &str,
+        inference: Option<InferenceTarget>,
+        own: (u16, SocketAddr),
+    ) -> Self {
         let (plain, secure) = (Log::default(), Log::default());
         let (pem, config) = outside(&["api.example.com", "plain.example.com", "skip.example.com"]);
         let (http, one) = server::http(Arc::clone(&plain), None).await;
         let (https, two) = server::http(Arc::clone(&secure), Some(config)).await;
-        let (echo, three) = server::echo().await;
         let places: Arc<dyn Resolve> =
-            Arc::new(Places(HashMap::from([(80, http), (443, https), (7000, echo)])));
+            Arc::new(Places(HashMap::from([(80, http), (443, https), own])));
         let authority = Arc::new(Authority::new("test").unwrap());
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), authority.certificate_pem()).unwrap();
@@ -201,12 +226,28 @@ impl Lab {
             meant.map_or_else(|| stream.local_addr(), Ok)
         });
         let bind = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let ends = Ends { proxy: bind(), captured: bind(), dns: Vec::new(), dns_tcp: Vec::new() };
+        let names = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let dns = names.local_addr().unwrap();
+        let ends =
+            Ends { proxy: bind(), captured: bind(), dns: vec![names], dns_tcp: vec![bind()] };
         let proxy = ends.proxy.local_addr().unwrap();
         let captured = ends.captured.local_addr().unwrap();
         let egress = Egress::start(ends, settings).await.unwrap();
-        let _servers = vec![one, two, three];
-        Self { egress, proxy, captured, plain, secure, journal, callers, meant, folder, _servers }
+        let servers = vec![one, two];
+        Self {
+            egress,
+            proxy,
+            captured,
+            dns,
+            plain,
+            secure,
+            journal,
+            callers,
+            meant,
+            folder,
+            plain_address: http,
+            servers,
+        }
     }
 
     /// A connection to the explicit proxy.
@@ -235,6 +276,23 @@ impl Lab {
         // It may be refused before it is taken.
         drop(peer.0.write_all(text.as_ref()).await);
         peer.rest().await
+    }
+
+    /// The IPv4 address of a name, from the sandbox's name server.
+    pub(crate) async fn look_up(&self, name: &str) -> Option<Ipv4Addr> {
+        let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.') {
+            question.push(u8::try_from(label.len()).unwrap());
+            question.extend(label.as_bytes());
+        }
+        question.extend([0, 0, 1, 0, 1]);
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.send_to(&question, self.dns).await.unwrap();
+        let mut answer = [0; 512];
+        let count = timeout(SOON, socket.recv(&mut answer)).await.unwrap().unwrap();
+        let answers = answer[7];
+        let address: [u8; 4] = answer[count - 4..count].try_into().unwrap();
+        (answers > 0).then(|| Ipv4Addr::from(address))
     }
 
     /// Real curl through the proxy, trusting the sandbox's authority; what it printed, and whether it was content.

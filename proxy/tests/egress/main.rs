@@ -9,5 +9,7 @@ mod server;
 
 mod captured;
 mod explicit;
+mod inference;
 mod revision;
 mod tls;
+mod websocket;

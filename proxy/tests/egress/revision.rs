@@ -2,7 +2,7 @@
 
 use tokio::time::timeout;
 
-use crate::lab::{Lab, POLICY, SOON, policy};
+use crate::lab::{Lab, POLICY, SOON, path, policy};
 
 /// The policy without any block.
 const NOTHING: &str = "version: 1\nnetwork_policies: {}\n";
@@ -59,7 +59,7 @@ async fn an_idle_connection_and_a_request_under_way_end_with_their_policy() {
         .await;
     // Both are known to be where they should be once the second is on record.
     let begun = async {
-        while lab.journal.all().iter().filter(|event| event.path.is_some()).count() < 2 {
+        while lab.journal.all().iter().filter(|event| path(event).is_some()).count() < 2 {
             tokio::task::yield_now().await;
         }
     };

@@ -2,10 +2,10 @@
 
 use std::{process::Stdio, time::Duration};
 
-use proxy::egress::Outcome;
+use proxy::audit::Outcome;
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
-use crate::lab::{Lab, SOON};
+use crate::lab::{Lab, SOON, path};
 
 #[tokio::test]
 async fn requests_within_tls_are_judged_over_both_versions_of_http() {
@@ -33,8 +33,7 @@ async fn requests_within_tls_are_judged_over_both_versions_of_http() {
             seen.iter().map(|seen| (seen.target.as_str(), seen.version)).collect();
         assert_eq!(targets, [("/public/a?x=1", version), ("/public/b", version)]);
         let events = lab.journal.all();
-        let outcomes: Vec<_> =
-            events.iter().map(|event| (event.outcome, event.path.as_deref())).collect();
+        let outcomes: Vec<_> = events.iter().map(|event| (event.outcome, path(event))).collect();
         let expected = [
             (Outcome::Allowed, None),
             (Outcome::Allowed, Some("/public/a")),

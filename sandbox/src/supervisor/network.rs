@@ -7,17 +7,18 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use http::HeaderValue;
 use policy::{Policy, PolicyFile};
-use proxy::egress::{Authority, Egress, Ends, InferenceTarget, RouterAddress, Settings};
+use proxy::{
+    audit::Sink,
+    egress::{Authority, Egress, Ends, InferenceTarget, RouterAddress, Settings},
+};
 use serde_json::Value;
 
-use super::record::Decisions;
 use crate::{CallerCheck, Callers, Sandbox, control::Failed, state::Record};
 
 /// What the sandbox reaches.
 #[derive(Debug)]
 pub(super) struct Network {
     egress: Egress,
-    decisions: Arc<Decisions>,
 }
 
 /// What a network is made of beside its sandbox.
@@ -29,7 +30,7 @@ pub(super) struct Means<'a> {
     /// What it may reach, and which version of that it is.
     pub(super) policy: (PolicyFile, u64),
     /// Where decisions go.
-    pub(super) decisions: Arc<Decisions>,
+    pub(super) decisions: Arc<Sink>,
 }
 
 impl Network {
@@ -47,9 +48,8 @@ impl Network {
                     Failed::new(format!("callers cannot be known: {error}"), hint)
                 })?;
         let policy = Arc::new(Policy::new(policy));
-        let record_to: Arc<Decisions> = Arc::clone(&decisions);
         let mut settings =
-            Settings::new(&record.name, policy, Arc::new(callers), authority, record_to);
+            Settings::new(&record.name, policy, Arc::new(callers), authority, decisions);
         settings.revision = version;
         settings.inference = record.router.as_deref().map(|at| target(at, record)).transpose()?;
         let ends = Ends {
@@ -61,7 +61,7 @@ impl Network {
         let egress = Egress::start(ends, settings).await.map_err(|error| {
             Failed::new(format!("the proxy cannot start: {error}"), "see the sandbox's log")
         })?;
-        Ok(Self { egress, decisions })
+        Ok(Self { egress })
     }
 
     /// Puts another policy in force for every connection, open ones too.
@@ -71,7 +71,8 @@ impl Network {
 
     /// What was refused lately.
     pub(super) fn denials(&self) -> Vec<Value> {
-        self.decisions.denials()
+        let denials = self.egress.denials();
+        denials.iter().filter_map(|denial| serde_json::to_value(denial).ok()).collect()
     }
 }
 

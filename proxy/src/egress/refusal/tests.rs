@@ -54,7 +54,7 @@ fn body(refusal: &Refusal) -> String {
 #[test]
 fn an_answer_has_its_headers_and_an_exact_length() {
     let refusal = refused("api.example.com:443", "/usr/bin/wget", None);
-    let body = r#"{"error":"policy_denied","policy":"web","detail":"CONNECT api.example.com:443 not permitted by policy: it does not list /usr/bin/wget","reason":"binary_not_allowed","next_steps":["openshell policy update dev --add-endpoint api.example.com:443 --binary /usr/bin/wget","openshell rule list dev"]}"#;
+    let body = r#"{"error":"policy_denied","policy":"web","detail":"CONNECT api.example.com:443 not permitted by policy: it does not list /usr/bin/wget","reason":"binary_not_allowed","next_steps":["openshell policy update dev --add-endpoint api.example.com:443 --binary /usr/bin/wget --rule-name allow_api_example_com_443","openshell rule list dev"]}"#;
     let answer = format!(
         "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nX-OpenShell-Policy: web\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -69,11 +69,11 @@ fn each_refusal_of_the_policy_says_what_why_and_what_would_help() {
     let cases = [
         (
             refused("other.example:443", curl, None),
-            r#"{"error":"policy_denied","detail":"CONNECT other.example:443 not permitted by policy","reason":"endpoint_not_allowed","next_steps":["openshell policy update dev --add-endpoint other.example:443 --binary /usr/bin/curl","openshell rule list dev"]}"#,
+            r#"{"error":"policy_denied","detail":"CONNECT other.example:443 not permitted by policy","reason":"endpoint_not_allowed","next_steps":["openshell policy update dev --add-endpoint other.example:443 --binary /usr/bin/curl --rule-name allow_other_example_443","openshell rule list dev"]}"#,
         ),
         (
             refused("other.example:80", curl, Some(("GET", "/a"))),
-            r#"{"error":"policy_denied","detail":"GET other.example:80/a not permitted by policy","reason":"endpoint_not_allowed","next_steps":["openshell policy update dev --add-endpoint other.example:80 --binary /usr/bin/curl","openshell rule list dev"]}"#,
+            r#"{"error":"policy_denied","detail":"GET other.example:80/a not permitted by policy","reason":"endpoint_not_allowed","next_steps":["openshell policy update dev --add-endpoint other.example:80 --binary /usr/bin/curl --rule-name allow_other_example_80","openshell rule list dev"]}"#,
         ),
         (
             refused("127.0.0.1:80", curl, None),

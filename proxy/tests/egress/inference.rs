@@ -1,0 +1,95 @@
+//! Calls of models go to the router, with the proof of the sandbox.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use proxy::{
+    audit::Outcome,
+    egress::{InferenceTarget, RouterAddress, Unidentified},
+};
+
+use crate::{
+    lab::{Lab, POLICY},
+    server::{self, Log},
+};
+
+/// A lab with a server that stands in for the router, and what came to it.
+async fn lab() -> (Lab, Log, tokio::task::JoinSet<()>) {
+    let log = Log::default();
+    let (address, tasks) = server::http(Arc::clone(&log), None).await;
+    let token = HeaderValue::from_static("proof");
+    let target = InferenceTarget::new(RouterAddress::Tcp(address), token);
+    assert!(!format!("{target:?}").contains("proof"));
+    (Lab::with(POLICY, Some(target)).await, log, tasks)
+}
+
+#[tokio::test]
+async fn the_routers_name_and_known_model_apis_lead_to_the_router() {
+    let (lab, log, _router) = lab().await;
+    let urls = [
+        ("https://inference.local/v1/messages", "--http1.1"),
+        ("https://inference.local/v1/messages", "--http2"),
+        ("http://inference.local/v1/messages", "--http1.1"),
+        ("https://api.openai.com/v1/messages", "--http2"),
+    ];
+    for (url, flag) in urls {
+        let (text, content) = lab
+            .curl(&[
+                flag,
+                "-H",
+                "x-openshell-sandbox-token: forged",
+                "-d",
+                "{\"model\":\"m\"}",
+                url,
+            ])
+            .await;
+        assert!(content && text.contains("ok POST /v1/messages 13"), "{url}: {text}");
+        let seen = log.lock().pop().unwrap();
+        let tokens: Vec<_> = seen.headers.get_all("x-openshell-sandbox-token").iter().collect();
+        assert_eq!(tokens, ["proof"], "{url}");
+        assert!(log.lock().is_empty(), "once");
+    }
+    let events = lab.journal.all();
+    assert!(events.iter().all(|event| event.outcome == Outcome::Inference), "{events:?}");
+    assert!(lab.secure.lock().is_empty() && lab.plain.lock().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_policy_opens_is_not_rerouted_and_what_is_no_model_api_is_refused() {
+    let (lab, log, _router) = lab().await;
+    let (text, _) = lab.curl(&["https://api.example.com/public/v1/chat/completions"]).await;
+    assert!(text.contains("ok GET"), "{text}");
+    let (text, _) = lab.curl(&["https://denied.example.com/v1/chat/completions"]).await;
+    assert!(text.contains("403"), "{text}");
+    assert!(log.lock().is_empty());
+}
+
+#[tokio::test]
+async fn the_routers_own_name_is_for_every_caller_and_a_model_api_only_for_known_ones() {
+    let (lab, log, _router) = lab().await;
+    *lab.callers.unknown.lock() = Some(Unidentified::NotFound);
+    let (text, _) = lab.curl(&["https://inference.local/v1/models"]).await;
+    assert!(text.contains("ok GET /v1/models 0"), "{text}");
+    let (text, _) = lab.curl(&["https://api.openai.com/v1/models"]).await;
+    assert!(text.contains("403"), "{text}");
+    assert_eq!(log.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn a_router_that_is_gone_is_a_clear_failure() {
+    let path = tempfile::tempdir().unwrap().path().join("gone.sock");
+    let target = InferenceTarget::new(RouterAddress::Unix(path), HeaderValue::from_static("x"));
+    let lab = Lab::with(POLICY, Some(target)).await;
+    let (text, _) = lab.curl(&["-w", "%{http_code}", "https://inference.local/v1/models"]).await;
+    assert!(text.contains("router_unreachable") && text.ends_with("503"), "{text}");
+    assert_eq!(lab.journal.last().reason, Some("router_unreachable"));
+}
+
+#[tokio::test]
+async fn a_path_is_canonical_for_the_router_too() {
+    let (lab, log, _router) = lab().await;
+    let (text, _) =
+        lab.curl(&["--path-as-is", "https://inference.local/v1/../v1/models/a%2fb"]).await;
+    assert!(text.contains("ok GET /v1/models/a%2Fb 0"), "{text}");
+    assert_eq!(log.lock().len(), 1);
+}
