@@ -36,6 +36,7 @@ mod isolate;
 mod plan;
 pub mod policies;
 mod policy_spec;
+pub mod providers;
 mod spawn;
 mod spec;
 mod start;
