@@ -1,19 +1,30 @@
-//! How long a sandbox takes: from spawn to the agent's first instruction, a program into a running one, delete.
+//! How long a sandbox takes: from spawn to the agent's first instruction, a program into a running one, delete; by the
+//! library, and with a supervisor of its own.
 //!
 //! Not criterion: a sandbox must be made by a process with one thread, and each sample is a whole life. Prints median, tenth
 //! and ninetieth percentile. The agent is this program itself, which answers with one byte as its first act.
 //! `cargo bench -p sandbox -- [SAMPLES]`
 
 use std::{
+    collections::BTreeMap,
     env,
     error::Error,
-    io::{self, Read as _, Write as _},
+    io::{self, BufRead as _, Read as _, Write as _},
     os::fd::AsFd as _,
+    path::Path,
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
-use sandbox::{Sandbox, Spec, Stdio};
+use sandbox::{
+    Sandbox, Spec, Stdio,
+    control::{
+        Request,
+        client::{Said, Supervisor},
+    },
+    policies::Policies,
+    state::{Home, Record},
+};
 
 const SAMPLES: usize = 200;
 const FIRST: &str = "first-instruction";
@@ -76,6 +87,7 @@ fn measure(samples: usize) -> Result<(), Box<dyn Error>> {
         whole.push(began.elapsed());
         child.wait()?;
     }
+    let supervised = supervised(&agent, samples)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{samples} samples, milliseconds: p10 / median / p90")?;
     for (name, mut taken) in [
@@ -84,6 +96,9 @@ fn measure(samples: usize) -> Result<(), Box<dyn Error>> {
         ("library: program into a running sandbox", second),
         ("library: delete", delete),
         ("openshell-sandbox run to first instruction", whole),
+        ("supervisor: create to first byte", supervised.create),
+        ("supervisor: exec to first byte", supervised.exec),
+        ("supervisor: delete", supervised.delete),
     ] {
         taken.sort_unstable();
         let at = |percent: usize| {
@@ -94,6 +109,66 @@ fn measure(samples: usize) -> Result<(), Box<dyn Error>> {
         writeln!(out, "{name:45} {:7.2} {:7.2} {:7.2}", at(10), at(50), at(90))?;
     }
     Ok(())
+}
+
+/// What a sandbox with a supervisor of its own takes.
+#[derive(Default)]
+struct Supervised {
+    create: Vec<Duration>,
+    exec: Vec<Duration>,
+    delete: Vec<Duration>,
+}
+
+/// As `openshell sandbox create`, `exec` and `delete` do it, with a policy, a proxy and an authority: the folder, a process of
+/// its own, the socket.
+fn supervised(agent: &Path, samples: usize) -> Result<Supervised, Box<dyn Error>> {
+    let home = tempfile::tempdir()?;
+    let folder = Home::new(home.path()).sandbox("measured");
+    let name = agent.display().to_string();
+    let command = vec![name.clone(), FIRST.to_owned()];
+    let policy = format!("version: 1\nfilesystem_policy: {{read_only: [{name}]}}\n");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut taken = Supervised::default();
+    for _ in 0..samples {
+        let began = Instant::now();
+        let record =
+            Record { name: "measured".to_owned(), command: command.clone(), ..Record::default() };
+        folder.create(&record)?;
+        Policies::open(&folder)?.set(&policy)?;
+        let mut start = Command::new(env!("CARGO_BIN_EXE_openshell-sandbox"));
+        start.arg("supervise").arg("--folder").arg(folder.path());
+        let mut child = start.stdout(std::process::Stdio::piped()).spawn()?;
+        io::BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut String::new())?;
+        let supervisor = Supervisor::of(&folder);
+        let launch = Request::Launch { attach: true, terminal: None };
+        runtime.block_on(first_said(&supervisor, &launch))?;
+        taken.create.push(began.elapsed());
+
+        let began = Instant::now();
+        let exec = Request::Exec {
+            command: command.clone(),
+            environment: BTreeMap::new(),
+            folder: None,
+            terminal: None,
+        };
+        runtime.block_on(first_said(&supervisor, &exec))?;
+        taken.exec.push(began.elapsed());
+
+        let began = Instant::now();
+        runtime.block_on(supervisor.stop(0))?;
+        folder.remove()?;
+        taken.delete.push(began.elapsed());
+        child.wait()?;
+    }
+    Ok(taken)
+}
+
+async fn first_said(supervisor: &Supervisor, request: &Request) -> Result<(), Box<dyn Error>> {
+    let mut conversation = supervisor.open(request).await?;
+    match conversation.listener.next().await? {
+        Said::Output(_) => Ok(()),
+        other => Err(format!("it said {other:?}").into()),
+    }
 }
 
 /// Runs the agent and waits for its byte.

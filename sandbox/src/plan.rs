@@ -342,7 +342,8 @@ impl Workspace {
         must_be_folder(&asked.folder)?;
         let folder = fs::canonicalize(&asked.folder).on(Step::Paths, asked.folder.display())?;
         if is_ours(&asked.at) {
-            let what = format!("workspace at {}, which a sandbox has of its own", asked.at.display());
+            let what =
+                format!("workspace at {}, which a sandbox has of its own", asked.at.display());
             return Err(StartError::new(Step::Spec, what));
         }
         Ok(Some(Self { folder, at: asked.at.clone() }))

@@ -249,7 +249,9 @@ mod tests {
     }
 
     fn policy(host: &str) -> String {
-        format!("version: 1\nnetwork_policies: {{a: {{endpoints: [{{host: {host}, port: 443}}], binaries: [{{path: /**}}]}}}}\n")
+        format!(
+            "version: 1\nnetwork_policies: {{a: {{endpoints: [{{host: {host}, port: 443}}], binaries: [{{path: /**}}]}}}}\n"
+        )
     }
 
     #[test]
@@ -260,7 +262,9 @@ mod tests {
         let (first, _) = policies.set(&policy("a.example.com")).unwrap();
         assert_eq!((first.revision.version, first.changed), (1, true));
         policies.loaded(1).unwrap();
-        assert!(!policies.set(&format!("# a comment\n{}", policy("a.example.com"))).unwrap().0.changed);
+        assert!(
+            !policies.set(&format!("# a comment\n{}", policy("a.example.com"))).unwrap().0.changed
+        );
         policies.set(&policy("b.example.com")).unwrap();
         policies.loaded(2).unwrap();
         let again = Policies::open(&folder).unwrap();

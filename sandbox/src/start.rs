@@ -200,10 +200,7 @@ impl Sandbox {
         self.last
     }
 
-    fn check_all<'a>(
-        &self,
-        three: [BorrowedFd<'a>; 3],
-    ) -> Result<Vec<BorrowedFd<'a>>, StartError> {
+    fn check_all<'a>(&self, three: [BorrowedFd<'a>; 3]) -> Result<Vec<BorrowedFd<'a>>, StartError> {
         for (number, descriptor) in three.iter().enumerate() {
             check_descriptor(number, *descriptor)?;
             self.give(*descriptor);

@@ -349,7 +349,7 @@ mod tests {
         let closed = folder.files().join("a/b");
         fs::create_dir_all(&closed).unwrap();
         fs::write(closed.join("c"), "").unwrap();
-        fs::set_permissions(closed.parent().unwrap(), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(closed.parent().unwrap(), Permissions::from_mode(0o000)).unwrap();
         folder.remove().unwrap();
         assert!(!folder.path().exists());
     }

@@ -3,7 +3,10 @@
 //! Nothing here decides anything. Invariant: every function is sound for every argument its types allow; what cannot be
 //! said in types is checked at run time ([`Alone`]).
 
-#![expect(unsafe_code, reason = "fork, seccomp, signalfd, mount_setattr and watching a descriptor have no safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "fork, seccomp, signalfd, mount_setattr and watching a descriptor have no safe wrapper"
+)]
 
 use std::{
     fs, io,

@@ -42,7 +42,18 @@ fn a_command_runs_inside_and_its_exit_code_is_ours() {
     for_everybody(|person| {
         let script = "pwd; echo $OPENAI_BASE_URL $GREETING; echo oops >&2; touch here; exit 7";
         let ended = person
-            .run(&["sandbox", "create", "--name", "one", "--env", "GREETING=hi", "--", "sh", "-c", script])
+            .run(&[
+                "sandbox",
+                "create",
+                "--name",
+                "one",
+                "--env",
+                "GREETING=hi",
+                "--",
+                "sh",
+                "-c",
+                script,
+            ])
             .expect(7);
         assert_eq!(ended.stdout, "/sandbox\nhttps://inference.local/v1 hi\n", "{}", person.name());
         assert!(ended.stderr.contains("oops") && ended.stderr.contains("✓ Created sandbox one"));
@@ -57,7 +68,8 @@ fn a_command_runs_inside_and_its_exit_code_is_ours() {
 #[test]
 fn a_sandbox_that_is_not_kept_is_gone_with_its_command() {
     for_everybody(|person| {
-        let args = ["sandbox", "create", "--name", "brief", "--no-keep", "--", "sh", "-c", "exit 3"];
+        let args =
+            ["sandbox", "create", "--name", "brief", "--no-keep", "--", "sh", "-c", "exit 3"];
         drop(person.run(&args).expect(3));
         let list = person.run(&["sandbox", "list"]).expect(0).stdout;
         assert_eq!(list, "No sandboxes found.\n");
@@ -78,7 +90,11 @@ fn programs_have_their_own_streams_codes_and_signals() {
         assert_eq!(exec(b"", &["--", "/etc/passwd"]).code, Some(126));
         let missing = exec(b"", &["--", "no-such-program"]).expect(127);
         assert!(missing.stderr.contains("no-such-program"), "{}", missing.stderr);
-        assert_eq!(exec(b"", &["--workdir", "/tmp", "--env", "A=b", "--", "sh", "-c", "pwd; echo $A"]).stdout, "/tmp\nb\n");
+        assert_eq!(
+            exec(b"", &["--workdir", "/tmp", "--env", "A=b", "--", "sh", "-c", "pwd; echo $A"])
+                .stdout,
+            "/tmp\nb\n"
+        );
         let late = exec(b"", &["--timeout", "1", "--", "sleep", "100"]).expect(124);
         assert!(late.stderr.contains("longer than 1 s"), "{}", late.stderr);
         wait::until("the sleeper to end", LONG, || {
@@ -100,9 +116,21 @@ fn programs_have_their_own_streams_codes_and_signals() {
 fn a_terminal_is_the_sandboxes_own() {
     for_everybody(|person| {
         plain(person, "t");
-        let args = ["sandbox", "exec", "-n", "t", "--tty", "--", "sh", "-c", "tty; stty size; read x; echo got $x"];
+        let args = [
+            "sandbox",
+            "exec",
+            "-n",
+            "t",
+            "--tty",
+            "--",
+            "sh",
+            "-c",
+            "tty; stty size; read x; echo got $x",
+        ];
         let ended = person.run_with(b"word\n", &args).expect(0);
-        assert!(ended.stdout.contains("/dev/pts/0\r\n24 80\r\n"), "{:?}", ended.stdout);
+        // What is typed is echoed whenever the terminal gets to it.
+        assert!(ended.stdout.starts_with("/dev/pts/0\r\n"), "{:?}", ended.stdout);
+        assert!(ended.stdout.contains("\r\n24 80\r\n"), "{:?}", ended.stdout);
         assert!(ended.stdout.ends_with("got word\r\n"), "{:?}", ended.stdout);
     });
 }
@@ -114,11 +142,15 @@ fn a_main_command_lives_on_and_is_attached_to_again() {
         let create = ["sandbox", "create", "--name", "m", "--detach", "--", "sh", "-c", script];
         drop(person.run(&create).expect(0));
         let watcher = person.start(&["sandbox", "attach", "m"]);
-        wait::until("what was said before", LONG, || watcher.stdout().contains("begun").then_some(()));
+        wait::until("what was said before", LONG, || {
+            watcher.stdout().contains("begun").then_some(())
+        });
         drop(watcher);
         assert_eq!(get(person, "m")["running"], true, "nobody who leaves takes it along");
         let mut watcher = person.start(&["sandbox", "attach", "m"]);
-        wait::until("what was said before", LONG, || watcher.stdout().contains("begun").then_some(()));
+        wait::until("what was said before", LONG, || {
+            watcher.stdout().contains("begun").then_some(())
+        });
         shell(person, "m", "touch go");
         let ended = watcher.wait(LONG).expect(5);
         assert_eq!(ended.stdout, "begun\ngoing\n");
@@ -129,11 +161,9 @@ fn a_main_command_lives_on_and_is_attached_to_again() {
 #[test]
 fn files_go_in_and_come_out_and_never_elsewhere() {
     for_everybody(|person| {
-        for (name, text) in [
-            ("tree/.gitignore", "*.log\n"),
-            ("tree/a/kept", "kept"),
-            ("tree/x.log", "ignored"),
-        ] {
+        for (name, text) in
+            [("tree/.gitignore", "*.log\n"), ("tree/a/kept", "kept"), ("tree/x.log", "ignored")]
+        {
             person.write(name, text);
         }
         symlink("/etc/passwd", person.path().join("tree/out")).unwrap();
@@ -146,14 +176,22 @@ fn files_go_in_and_come_out_and_never_elsewhere() {
         // A link of the agent's leads the upload nowhere, and the download neither.
         shell(person, "f", "ln -s /tmp bent; ln -s ../../../state secret; echo new > a/new");
         let bent = person.run(&["sandbox", "upload", "f", "tree/a", "bent/a"]).expect(0);
-        assert_eq!(shell(person, "f", "ls /tmp/a"), "kept\n", "inside, links are the agent's own: {}", bent.stderr);
+        assert_eq!(
+            shell(person, "f", "ls /tmp/a"),
+            "kept\n",
+            "inside, links are the agent's own: {}",
+            bent.stderr
+        );
         let over = person.run(&["sandbox", "upload", "f", "tree/x.log", "/usr/x.log"]).expect(1);
         assert!(over.stderr.contains("Read-only file system"), "{}", over.stderr);
         let got = person.run(&["sandbox", "download", "f", ".", "got"]).expect(0);
         assert!(got.stderr.contains("secret is a link that leads out"), "{}", got.stderr);
         let at = |name: &str| person.path().join("got").join(name);
         assert_eq!(fs::read_to_string(at("a/new")).unwrap(), "new\n");
-        assert!(fs::symlink_metadata(at("secret")).is_err() && fs::symlink_metadata(at("bent")).is_err());
+        assert!(
+            fs::symlink_metadata(at("secret")).is_err()
+                && fs::symlink_metadata(at("bent")).is_err()
+        );
         drop(person.run(&["sandbox", "download", "f", "a/new", "single"]).expect(0));
         assert_eq!(fs::read_to_string(person.path().join("single")).unwrap(), "new\n");
         let missing = person.run(&["sandbox", "download", "f", "/nope", "x"]).expect(1);
@@ -165,15 +203,27 @@ fn files_go_in_and_come_out_and_never_elsewhere() {
 fn a_stopped_sandbox_starts_again_with_its_files_and_its_command() {
     for_everybody(|person| {
         let script = "echo x >> runs; trap 'exit 9' TERM; while :; do sleep 0.05; done";
-        drop(person.run(&["sandbox", "create", "--name", "s", "--detach", "--", "sh", "-c", script]).expect(0));
-        wait::until("the first run", LONG, || (shell(person, "s", "cat runs 2>/dev/null; true") == "x\n").then_some(()));
+        drop(
+            person
+                .run(&["sandbox", "create", "--name", "s", "--detach", "--", "sh", "-c", script])
+                .expect(0),
+        );
+        wait::until("the first run", LONG, || {
+            (shell(person, "s", "cat runs 2>/dev/null; true") == "x\n").then_some(())
+        });
         drop(person.run(&["sandbox", "stop", "s"]).expect(0));
         let shown = get(person, "s");
-        assert_eq!((&shown["phase"], &shown["exit_code"]), (&"Stopped".into(), &9.into()), "{shown}");
+        assert_eq!(
+            (&shown["phase"], &shown["exit_code"]),
+            (&"Stopped".into(), &9.into()),
+            "{shown}"
+        );
         let refused = person.run(&["sandbox", "exec", "-n", "s", "--", "true"]).expect(1);
         assert!(refused.stderr.contains("sandbox s is not running"), "{}", refused.stderr);
         drop(person.run(&["sandbox", "start", "s"]).expect(0));
-        wait::until("the second run", LONG, || (shell(person, "s", "cat runs") == "x\nx\n").then_some(()));
+        wait::until("the second run", LONG, || {
+            (shell(person, "s", "cat runs") == "x\nx\n").then_some(())
+        });
         assert!(person.run(&["sandbox", "start", "s"]).expect(0).stdout.contains("is running"));
         drop(person.run(&["sandbox", "delete", "s"]).expect(0));
         assert!(!person.home().join("sandboxes/s").exists());
@@ -186,7 +236,8 @@ fn a_stopped_sandbox_starts_again_with_its_files_and_its_command() {
 fn a_supervisor_outlives_whoever_started_it_and_is_found_again() {
     for_everybody(|person| {
         // The shell and everything in its group is killed as soon as the sandbox stands.
-        let script = format!("{} sandbox create --name orphan -- sleep 1000", person.binary().display());
+        let script =
+            format!("{} sandbox create --name orphan -- sleep 1000", person.binary().display());
         let mut command = person.program("sh");
         command.args(["-c", &script]);
         let creator = Running::start("creator", &mut command);
@@ -248,7 +299,14 @@ fn a_port_of_the_sandbox_is_reached_from_here() {
     for_everybody(|person| {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let number = port.to_string();
-        drop(person.run(&["sandbox", "create", "--name", "w", "--detach", "--", "python3", "-c", SERVER, &number]).expect(0));
+        drop(
+            person
+                .run(&[
+                    "sandbox", "create", "--name", "w", "--detach", "--", "python3", "-c", SERVER,
+                    &number,
+                ])
+                .expect(0),
+        );
         let watcher = person.start(&["sandbox", "attach", "w"]);
         wait::until("the server", LONG, || watcher.stdout().contains("up").then_some(()));
         let started = person.run(&["forward", "start", "-d", &number, "w"]).expect(0);
@@ -261,7 +319,9 @@ fn a_port_of_the_sandbox_is_reached_from_here() {
         let list = person.run(&["forward", "list", "-o", "json"]).expect(0).stdout;
         assert!(list.contains(&number) && list.contains("\"w\""), "{list}");
         drop(person.run(&["forward", "stop", &number]).expect(0));
-        wait::until("the forward to end", LONG, || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(()));
+        wait::until("the forward to end", LONG, || {
+            TcpStream::connect(("127.0.0.1", port)).is_err().then_some(())
+        });
         assert_eq!(person.run(&["forward", "list"]).expect(0).stdout, "No active forwards.\n");
         let none = person.run(&["forward", "stop", "8080"]).expect(0).stdout;
         assert_eq!(none, "! No active forward found for port 8080\n");
@@ -273,18 +333,27 @@ fn a_policy_is_set_while_the_sandbox_runs_and_a_bad_one_changes_nothing() {
     for_everybody(|person| {
         plain(person, "pol");
         let policy = |host: &str| {
-            format!("version: 1\nfilesystem_policy: {{include_workdir: true, read_only: [/usr, /lib, /proc, /dev/urandom, /app, /etc, /var/log], read_write: [/sandbox, /tmp, /dev/null]}}\nnetwork_policies:\n  a: {{endpoints: [{{host: {host}, port: 443}}], binaries: [{{path: /usr/bin/curl}}]}}\n")
+            format!(
+                "version: 1\nfilesystem_policy: {{include_workdir: true, read_only: [/usr, /lib, /proc, /dev/urandom, /app, /etc, /var/log], read_write: [/sandbox, /tmp, /dev/null]}}\nnetwork_policies:\n  a: {{endpoints: [{{host: {host}, port: 443}}], binaries: [{{path: /usr/bin/curl}}]}}\n"
+            )
         };
         person.write("good.yaml", &policy("a.example.com"));
-        let set = person.run(&["policy", "set", "pol", "--policy", "good.yaml", "--wait"]).expect(0).stdout;
+        let set = person
+            .run(&["policy", "set", "pol", "--policy", "good.yaml", "--wait"])
+            .expect(0)
+            .stdout;
         assert!(set.contains("✓ Policy version 2 submitted (hash: "), "{set}");
         assert!(set.ends_with("✓ Policy version 2 loaded (active version: 2)\n"), "{set}");
         let again = person.run(&["policy", "set", "--policy", "good.yaml"]).expect(0).stdout;
         assert!(again.starts_with("· Policy unchanged (version 2, hash: "), "{again}");
         person.write("bad.yaml", "version: 1\nnetwork: {}\n");
         drop(person.run(&["policy", "set", "pol", "--policy", "bad.yaml"]).expect(1));
-        person.write("fixed.yaml", &format!("{}landlock: {{compatibility: hard_requirement}}\n", policy("b.example.com")));
-        let fixed = person.run(&["policy", "set", "pol", "--policy", "fixed.yaml"]).expect(1).stderr;
+        person.write(
+            "fixed.yaml",
+            &format!("{}landlock: {{compatibility: hard_requirement}}\n", policy("b.example.com")),
+        );
+        let fixed =
+            person.run(&["policy", "set", "pol", "--policy", "fixed.yaml"]).expect(1).stderr;
         assert!(fixed.contains("landlock policy cannot be changed on a live sandbox"), "{fixed}");
         let list = person.run(&["policy", "list", "pol"]).expect(0).stdout;
         let lines: Vec<&str> = list.lines().collect();
@@ -302,15 +371,21 @@ fn a_policy_is_set_while_the_sandbox_runs_and_a_bad_one_changes_nothing() {
 fn the_state_of_sandboxes_is_out_of_their_reach() {
     for_everybody(|person| {
         let home = person.path().display().to_string();
-        person.write("wide.yaml", &format!("version: 1\nfilesystem_policy: {{read_only: [/usr, {home}]}}\n"));
+        person.write(
+            "wide.yaml",
+            &format!("version: 1\nfilesystem_policy: {{read_only: [/usr, {home}]}}\n"),
+        );
         person.write("note", "readable");
         let create = ["sandbox", "create", "--name", "wide", "--detach", "--policy", "wide.yaml"];
         drop(person.run(&create).expect(0));
         let seen = shell(person, "wide", &format!("cat {home}/note; ls -A {home}/state"));
         assert_eq!(seen, "readable");
-        let inner = format!("version: 1\nfilesystem_policy: {{read_only: [/usr, {home}/state/sandboxes]}}\n");
+        let inner = format!(
+            "version: 1\nfilesystem_policy: {{read_only: [/usr, {home}/state/sandboxes]}}\n"
+        );
         person.write("inner.yaml", &inner);
-        let refused = person.run(&["sandbox", "create", "--detach", "--policy", "inner.yaml"]).expect(1);
+        let refused =
+            person.run(&["sandbox", "create", "--detach", "--policy", "inner.yaml"]).expect(1);
         assert!(refused.stderr.contains("is not for sandboxes"), "{}", refused.stderr);
         assert_eq!(person.run(&["sandbox", "list", "--names"]).expect(0).stdout, "wide\n");
     });
@@ -320,7 +395,11 @@ fn the_state_of_sandboxes_is_out_of_their_reach() {
 fn what_a_sandbox_opens_is_decided_and_on_record() {
     for_everybody(|person| {
         plain(person, "net");
-        let asked = shell(person, "net", "curl -s -o body -w '%{http_connect} %{http_code}' https://denied.example.com/; true; echo; curl -s http://denied.example.com/");
+        let asked = shell(
+            person,
+            "net",
+            "curl -s -o body -w '%{http_connect} %{http_code}' https://denied.example.com/; true; echo; curl -s http://denied.example.com/",
+        );
         assert!(asked.starts_with("403 000\n"), "{}: {asked}", person.name());
         assert!(asked.contains("policy_denied"), "{asked}");
         let audit = person.home().join("sandboxes/net/audit.jsonl");

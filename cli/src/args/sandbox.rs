@@ -235,7 +235,7 @@ pub(crate) enum ForwardCommand {
 /// `openshell forward start`
 #[derive(Debug, Args)]
 pub(crate) struct ForwardStartArgs {
-    /// Port to forward: [bind_address:]port (e.g. 8080, 0.0.0.0:8080)
+    /// Port to forward, with the address to listen on before it (e.g. 8080, 0.0.0.0:8080)
     #[arg(value_name = "PORT")]
     pub(crate) port: String,
     #[command(flatten)]

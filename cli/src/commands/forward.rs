@@ -58,7 +58,13 @@ pub(crate) fn run(command: ForwardCommand) -> Result<ExitCode, Failure> {
                     .iter()
                     .map(|one| {
                         let pid = one.pid.to_string();
-                        vec![one.sandbox.clone(), one.bind.clone(), one.port.to_string(), pid, "running".into()]
+                        vec![
+                            one.sandbox.clone(),
+                            one.bind.clone(),
+                            one.port.to_string(),
+                            pid,
+                            "running".into(),
+                        ]
                     })
                     .collect();
                 columns(&["SANDBOX", "BIND", "PORT", "PID", "STATUS"], &rows)
@@ -132,7 +138,10 @@ pub(crate) fn background(port: &str, name: &str, folder: &Folder) -> Result<(), 
         let why = why.trim().strip_prefix("error: ").unwrap_or(why.trim()).to_owned();
         return Err(Failure::new(why));
     }
-    output::line(&format!("✓ Forwarding {at} to port {} of sandbox {name} in the background", at.port()))?;
+    output::line(&format!(
+        "✓ Forwarding {at} to port {} of sandbox {name} in the background",
+        at.port()
+    ))?;
     output::line(&format!("  stop it with: openshell forward stop {} {name}", at.port()))
 }
 
@@ -197,8 +206,7 @@ fn keep(name: &str, at: SocketAddr) -> Result<File, Failure> {
         .map_err(std::io::Error::from)
         .with_context(|| format!("port {} is forwarded already", at.port()))?;
     let pid = rustix::process::getpid().as_raw_nonzero().get();
-    let known =
-        Known { sandbox: name.to_owned(), bind: at.ip().to_string(), port: at.port(), pid };
+    let known = Known { sandbox: name.to_owned(), bind: at.ip().to_string(), port: at.port(), pid };
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&serde_json::to_vec(&known)?)?;

@@ -61,9 +61,14 @@ fn follow(path: &Path, mut place: u64, wanted: &Wanted) -> Result<(), Failure> {
                 place = 0;
             }
             if length > place {
-                place = read(path, place, |line| {
-                    if wanted.has(line) { output::line(line) } else { Ok(()) }
-                })?;
+                place =
+                    read(
+                        path,
+                        place,
+                        |line| {
+                            if wanted.has(line) { output::line(line) } else { Ok(()) }
+                        },
+                    )?;
             }
         }
         Ok(())

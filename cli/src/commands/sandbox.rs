@@ -40,16 +40,16 @@ const WORD_BYTES_MAX: u64 = 1 << 20;
 /// Runs what was typed.
 pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
     match command {
-        SandboxCommand::Create(args) => create::run(args),
+        SandboxCommand::Create(args) => create::run(&args),
         SandboxCommand::List(args) => show::list(&args),
         SandboxCommand::Get(args) => show::get(&args),
         SandboxCommand::Exec(args) => programs::exec(args),
-        SandboxCommand::Connect(args) => programs::connect(args.name),
-        SandboxCommand::Attach(args) => programs::attach(args.name),
+        SandboxCommand::Connect(args) => programs::connect(args.name.as_deref()),
+        SandboxCommand::Attach(args) => programs::attach(args.name.as_deref()),
         SandboxCommand::Upload(args) => files::upload(&args),
         SandboxCommand::Download(args) => files::download(&args),
         SandboxCommand::Stop(args) => life::stop(&args),
-        SandboxCommand::Start(args) => life::start(args.name),
+        SandboxCommand::Start(args) => life::start(args.name.as_deref()),
         SandboxCommand::Delete(args) => life::delete(args),
     }
 }
@@ -84,10 +84,13 @@ pub(crate) fn find(name: Option<&str>) -> Result<(String, Folder), Failure> {
     let last = home.path().join("last_sandbox");
     let name = match name {
         Some(name) => name.to_owned(),
-        None => std::fs::read_to_string(&last).map(|name| name.trim().to_owned()).map_err(|_| {
-            Failure::new("no sandbox is named, and none was used yet")
-                .hint("`openshell sandbox list` shows them, `openshell sandbox create` makes one")
-        })?,
+        None => {
+            std::fs::read_to_string(&last).map(|name| name.trim().to_owned()).map_err(|_| {
+                Failure::new("no sandbox is named, and none was used yet").hint(
+                    "`openshell sandbox list` shows them, `openshell sandbox create` makes one",
+                )
+            })?
+        }
     };
     if !is_name(&name) {
         return Err(Failure::usage(format!("{name:?} is no name of a sandbox"))

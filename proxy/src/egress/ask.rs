@@ -2,18 +2,22 @@
 //!
 //! Invariant: the answer goes on record before the request is sent.
 
+use bytes::Bytes;
 use domain::Destination;
 use http::{HeaderMap, Method, header};
-use pingora::{http::RequestHeader, protocols::http::ServerSession};
+use pingora::http::RequestHeader;
 use policy::{
-    Because, CanonicalPath, EncodedSlash, Grant, Operation, Protocol, Query, Request,
+    Because, CanonicalPath, EncodedSlash, Grant, PathError, Protocol, Query, Request,
     RequestVerdict,
 };
 
 use super::{
+    content::Content,
+    credentials::veiled,
     denials::What,
     inspect::{self, authority_of},
     link::{About, Link},
+    operation::{self, Found, Message},
     refusal::{Asked, Refusal},
     service::Snapshot,
     upstream::Upstream,
@@ -27,6 +31,8 @@ pub(super) struct Ask {
     path: String,
     query: Option<String>,
     websocket: bool,
+    /// Headers and body, where what the request asks for is in there.
+    message: Option<(HeaderMap, Bytes)>,
 }
 
 /// A request that may be sent.
@@ -35,6 +41,8 @@ pub(super) struct Judged {
     pub(super) path: String,
     /// Whether it opens a WebSocket.
     pub(super) websocket: bool,
+    /// What becomes of its content; none on the way to the router.
+    pub(super) content: Option<Content>,
 }
 
 impl Ask {
@@ -61,23 +69,71 @@ impl Ask {
             return Err(refusal);
         }
         let websocket = websocket == Upgrade::Websocket;
-        Ok(Self { method: head.method.clone(), path: path.to_owned(), query, websocket })
+        Ok(Self {
+            method: head.method.clone(),
+            path: path.to_owned(),
+            query,
+            websocket,
+            message: None,
+        })
     }
 
-    /// Asks `grant` and gives the answer to `found`.
+    /// Asks `grant` and gives the answer to `found`, with the path that was judged and the one that is sent.
     fn answer<T>(
         &self,
         grant: &Grant<'_>,
-        found: impl FnOnce(&CanonicalPath<'_>, &RequestVerdict<'_>) -> T,
+        found: impl FnOnce([&CanonicalPath<'_>; 2], &RequestVerdict<'_>) -> T,
     ) -> Result<T, Refusal> {
-        let path = CanonicalPath::new(&self.path, grant.encoded_slash());
-        let path = path.map_err(|error| bad_target(&error.to_string()))?;
-        let query = Query::new(self.query.as_deref().unwrap_or_default());
-        let query = query.map_err(|error| bad_target(&error.to_string()))?;
-        let operation = operation(grant);
+        let slash = grant.encoded_slash();
+        let unfit = |error: PathError| bad_target(&error.to_string());
+        let sent = CanonicalPath::new(&self.path, slash).map_err(unfit)?;
+        // Placeholders stand for what nobody but the server sees.
+        let shown = veiled(sent.as_str());
+        let path = match shown == sent.as_str() {
+            true => sent.clone(),
+            false => CanonicalPath::new(&shown, slash).map_err(unfit)?,
+        };
+        let query = veiled(self.query.as_deref().unwrap_or_default());
+        let query = Query::new(&query).map_err(|error| bad_target(&error.to_string()))?;
         let method = self.method.as_str();
+        let mut places = Vec::new();
+        grant.each(|place| places.push(place));
+        let asked = match (operation::endpoint(&places, path.as_str()), &self.message) {
+            (None, _) => Found::Nothing,
+            (Some(endpoint), Some((headers, body))) => {
+                operation::read(endpoint, &Message { method, query: &query, headers, body })
+            }
+            (Some(_), None) => Found::Unreadable,
+        };
+        let asked = asked.view();
+        let asked = asked.members();
+        let operation = asked.operation();
         let request = Request { method, path: &path, query: &query, operation };
-        Ok(found(&path, &grant.request(&request)))
+        Ok(found([&path, &sent], &grant.request(&request)))
+    }
+
+    /// How much of the body must be read before the request can be judged; `None` where that is nothing.
+    pub(super) fn body_needed(&self, link: &Link, upstream: &Upstream) -> Option<usize> {
+        if upstream.is_router() {
+            return None;
+        }
+        let snapshot = link.shared.snapshot.load();
+        let grant = link.grant(&snapshot)?;
+        let path = CanonicalPath::new(&self.path, grant.encoded_slash()).ok()?;
+        let mut places = Vec::new();
+        grant.each(|place| places.push(place));
+        let endpoint = operation::endpoint(&places, path.as_str())?;
+        usize::try_from(endpoint.operation_body_bytes_max()?).ok()
+    }
+
+    /// Takes the body that was needed.
+    pub(super) fn with_body(&mut self, headers: &HeaderMap, body: Bytes) {
+        self.message = Some((headers.clone(), body));
+    }
+
+    /// The body, where it was needed.
+    pub(super) fn body(&self) -> Option<Bytes> {
+        self.message.as_ref().map(|(_, body)| body.clone())
     }
 
     /// The path and query that are sent.
@@ -152,11 +208,11 @@ fn check(
 ///
 /// # Errors
 /// How to tell the refusal.
-pub(super) async fn judge(
+pub(super) fn judge(
     link: &Link,
     upstream: &Upstream,
-    _session: &mut ServerSession,
-    ask: &mut Ask,
+    headers: &HeaderMap,
+    ask: &Ask,
 ) -> Result<Judged, Refusal> {
     let snapshot = link.shared.snapshot.load_full();
     let method = ask.method.clone();
@@ -171,7 +227,7 @@ pub(super) async fn judge(
             Ok(_) => Refusal::new(403, "policy_denied", "policy_changed", String::new()),
         });
     };
-    let judged = ask.answer(&grant, |path, verdict| {
+    let judged = ask.answer(&grant, |[path, sent], verdict| {
         let about = About::Request { scheme, method, path: path.as_str() };
         let mut event = link.event(snapshot.revision, about);
         event.engine = Engine::Request;
@@ -183,6 +239,20 @@ pub(super) async fn judge(
             event.outcome = Outcome::Denied;
             event.reason = Some(told.reason);
             refusal = Some(told);
+        }
+        let mut content = None;
+        let target = ask.target(sent);
+        if refusal.is_none() {
+            let names = (path.as_str(), target.as_str());
+            match Content::new(link, &snapshot, &grant, names, headers) {
+                Ok(fit) => content = Some(fit),
+                Err(told) => {
+                    event.outcome = Outcome::Denied;
+                    event.engine = Engine::Proxy;
+                    event.reason = Some(told.reason);
+                    refusal = Some(told);
+                }
+            }
         }
         if let (Some(refusal), Activity::Request { status, .. }) = (&refusal, &mut event.activity) {
             *status = Some(refusal.status);
@@ -197,7 +267,7 @@ pub(super) async fn judge(
                 link.denied(refusal.reason, None, what);
                 Err(refusal)
             }
-            None => Ok(Judged { path: ask.target(path), websocket }),
+            None => Ok(Judged { path: target, websocket, content }),
         }
     });
     match judged {
@@ -224,7 +294,7 @@ fn to_router(
     }
     let path = CanonicalPath::new(&ask.path, EncodedSlash::Keep);
     let path = path.map_err(|error| bad_target(&error.to_string()))?;
-    Ok(Judged { path: ask.target(&path), websocket: false })
+    Ok(Judged { path: ask.target(&path), websocket: false, content: None })
 }
 
 /// Whether a request that is under way may go on under this snapshot.
@@ -240,14 +310,6 @@ pub(super) fn stands(link: &Link, upstream: &Upstream, ask: &Ask, snapshot: &Sna
         RequestVerdict::Deny(_) => false,
     });
     stands.unwrap_or(false)
-}
-
-/// What the body asks for, where an endpoint judges that.
-fn operation(grant: &Grant<'_>) -> Operation<'static> {
-    let mut needed = false;
-    grant.each(|place| needed |= place.endpoint.operation_body_bytes_max().is_some());
-    // Nobody reads it here: an endpoint that needs it denies.
-    if needed { Operation::Unreadable } else { Operation::None }
 }
 
 /// Whether what allows the request lets it become a WebSocket.

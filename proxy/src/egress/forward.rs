@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use bytes::{Bytes, BytesMut};
+use http::header;
 use pingora::{
     http::{RequestHeader, ResponseHeader},
     protocols::http::{ServerSession, client::HttpSession},
@@ -18,12 +18,19 @@ use tokio::{
 
 use super::{
     ask::{self, Ask, Judged},
-    inference,
+    content::Content,
+    heads::{self, request_head},
     link::{About, Link},
+    pump::Pump,
     refusal::Refusal,
+    service::Snapshot,
+    sigv4::Unsigned,
     upstream::{TakeError, Taken, Upstream},
     websocket::Frames,
 };
+
+/// How long a body that is collected may pause.
+const BODY: Duration = Duration::from_secs(30);
 
 /// Longest time for the caller to take a piece of an answer.
 const WRITE_PAUSE: Duration = Duration::from_mins(5);
@@ -32,32 +39,8 @@ const WRITE_PAUSE: Duration = Duration::from_mins(5);
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1 << 20;
 
-/// Headers that belong to one connection (RFC 9110, section 7.6.1), and those of proxies.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Headers by which some servers take another method or path than the one that was judged.
-const OVERRIDES: [HeaderName; 5] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-];
-
-/// Names that only we give: a caller has no say in who it is.
-const OURS: [&str; 2] = ["x-openshell-", "x-sandbox-"];
-
 /// Why an exchange ends early.
-enum Stop {
+pub(super) enum Stop {
     /// The caller must be told.
     Refused(Refusal),
     /// There is nobody to tell, or the answer has begun.
@@ -152,44 +135,137 @@ async fn exchange(
     target: &str,
 ) -> Result<(), Stop> {
     let mut ask = Ask::new(link, session.req_header(), target, upstream)?;
-    let Judged { path, websocket } = ask::judge(link, upstream, session, &mut ask).await?;
-    let head = request_head(link, upstream, session, &path, websocket)?;
-    let still = |now: &super::service::Snapshot| ask::stands(link, upstream, &ask, now);
+    if let Some(limit) = ask.body_needed(link, upstream) {
+        // A body that is larger is not looked at: then it cannot be judged.
+        if let Some(body) = collect(session, limit).await? {
+            ask.with_body(&session.req_header().headers, body);
+        }
+    }
+    let mut judged = ask::judge(link, upstream, &session.req_header().headers, &ask)?;
+    let whole = whole(session, &ask, &mut judged).await?;
+    let head = head(link, upstream, session, &judged, whole.as_deref());
+    if let Err(Stop::Refused(refusal)) = &head {
+        link.refused(refusal, about(upstream, session.req_header()));
+    }
+    let head = head?;
+    let still = |now: &Snapshot| ask::stands(link, upstream, &ask, now);
     tokio::select! {
         biased;
         () = link.revoked(still) => {
             tracing::info!(to = %link.to, "a request was broken off: the policy changed");
             Err(Stop::BrokenOff)
         }
-        done = send(link, upstream, session, (head, websocket)) => done,
+        done = send(link, upstream, session, (head, judged, whole)) => done,
     }
 }
 
-/// Sends the request and streams the answer back.
+/// All of a body, if it is not larger than `limit`.
+async fn collect(session: &mut ServerSession, limit: usize) -> Result<Option<Bytes>, Stop> {
+    if session.is_body_empty() {
+        return Ok(Some(Bytes::new()));
+    }
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        session.write_continue_response().await?;
+    }
+    let mut body = BytesMut::new();
+    loop {
+        let piece = timeout(BODY, session.read_request_body()).await;
+        let Some(piece) = piece.map_err(|_| Stop::BrokenOff)?? else {
+            return Ok(Some(body.freeze()));
+        };
+        if body.len().saturating_add(piece.len()) > limit {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+}
+
+/// The body as it is sent, where it must be there before its head: it was judged, or its new length is announced, or it
+/// is signed.
+async fn whole(
+    session: &mut ServerSession,
+    ask: &Ask,
+    judged: &mut Judged,
+) -> Result<Option<Bytes>, Stop> {
+    let Some(content) = &mut judged.content else { return Ok(None) };
+    let length = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let body = match (ask.body(), content.collects(length)) {
+        (Some(body), _) => body,
+        (None, None) => return Ok(None),
+        (None, Some(limit)) => collect(session, limit).await?.ok_or_else(|| {
+            let detail = format!("the body has more than {limit} bytes");
+            Refusal::new(413, "invalid_request", "body_too_large", detail)
+        })?,
+    };
+    let first = content.push(body)?;
+    let rest = content.finish()?;
+    Ok(Some(if rest.is_empty() { first } else { [first, rest].concat().into() }))
+}
+
+/// The head that is sent, signed where the policy asks for it.
+fn head(
+    link: &Link,
+    upstream: &Upstream,
+    session: &ServerSession,
+    judged: &Judged,
+    whole: Option<&[u8]>,
+) -> Result<RequestHeader, Stop> {
+    let mut head = request_head(link, upstream, session, judged)?;
+    if let Some(body) = whole {
+        head.remove_header(&header::TRANSFER_ENCODING);
+        // The caller was told to go on, if it waited for that.
+        head.remove_header(&header::EXPECT);
+        if !body.is_empty() || head.headers.contains_key(header::CONTENT_LENGTH) {
+            head.insert_header(header::CONTENT_LENGTH, body.len())?;
+        }
+    }
+    if let Some(content) = &judged.content {
+        let authority = heads::authority(link, upstream);
+        let target = content.target().unwrap_or(&judged.path);
+        let method = head.method.as_str();
+        let request = Unsigned { method, target, authority: &authority, headers: &head.headers };
+        for (name, value) in content.sign(&request, whole)? {
+            head.insert_header(name, value)?;
+        }
+    }
+    Ok(head)
+}
+
+/// Sends the request and streams the answer back. `whole` is all of its body, where that was collected.
 async fn send(
     link: &Link,
     upstream: &Upstream,
     session: &mut ServerSession,
-    (head, websocket): (RequestHeader, bool),
+    (head, judged, whole): (RequestHeader, Judged, Option<Bytes>),
 ) -> Result<(), Stop> {
-    let empty = session.is_body_empty() && !websocket;
+    let Judged { websocket, content, .. } = judged;
+    let whole = match whole {
+        None if session.is_body_empty() && !websocket => Some(Bytes::new()),
+        whole => whole,
+    };
     let mut server = loop {
         let Taken { session: mut server, used } = match upstream.take(link).await {
             Ok(taken) => taken,
             Err(error) => return Err(untaken(link, upstream, error, session).into()),
         };
-        match begin(&mut server, &head, empty).await {
+        match begin(&mut server, &head, whole.clone()).await {
             Ok(()) => break server,
             // Its server closed it meanwhile: nothing has been done with the request yet.
             Err(error) if used => tracing::debug!(error = %error, "a used connection was closed"),
             Err(error) => return Err(unanswered(link, &error).into()),
         }
     };
-    let mut frames = websocket.then(Frames::default);
-    let mut pump = Pump { sent: empty, answered: false };
-    match pump.run(link, session, &mut server, &mut frames).await {
+    let frames = websocket.then(Frames::default);
+    let sent = whole.is_some();
+    let mut pump = Pump { sent, answered: false, frames, content, kept: None };
+    let done = pump.run(link, session, &mut server).await;
+    if let Some(found) = pump.content.as_ref().and_then(Content::findings) {
+        link.found(found, about(upstream, session.req_header()));
+    }
+    match done {
         Ok(()) => {
-            if pump.sent && frames.is_none() {
+            if pump.sent && pump.frames.is_none() {
                 upstream.give_back(server).await;
             }
             Ok(())
@@ -201,279 +277,22 @@ async fn send(
     }
 }
 
-/// Sends the head, and the end of a body that is empty.
+/// Sends the head, and the body where all of it is there.
 async fn begin(
     server: &mut HttpSession,
     head: &RequestHeader,
-    empty: bool,
+    whole: Option<Bytes>,
 ) -> Result<(), Box<pingora::Error>> {
     server.write_request_header(Box::new(head.clone())).await?;
-    if empty {
-        server.finish_request_body().await?;
+    let Some(body) = whole else { return Ok(()) };
+    if !body.is_empty() {
+        server.write_request_body(body, false).await?;
     }
-    Ok(())
-}
-
-/// How far an exchange is.
-struct Pump {
-    /// The whole request has been sent.
-    sent: bool,
-    /// The head of the answer has been given to the caller.
-    answered: bool,
-}
-
-/// What happens next in an exchange.
-enum Turn {
-    Request(pingora::Result<Option<Bytes>>),
-    Head(pingora::Result<()>),
-    Answer(pingora::Result<Option<Bytes>>),
-}
-
-/// What comes next from the server.
-async fn next(server: &mut HttpSession, answered: bool) -> Turn {
-    if answered {
-        Turn::Answer(server.read_response_body().await)
-    } else {
-        Turn::Head(server.read_response_header().await)
-    }
-}
-
-impl Pump {
-    async fn run(
-        &mut self,
-        link: &Link,
-        session: &mut ServerSession,
-        server: &mut HttpSession,
-        frames: &mut Option<Frames>,
-    ) -> Result<(), Stop> {
-        loop {
-            let turn = tokio::select! {
-                piece = session.read_body_or_idle(self.sent) => Turn::Request(piece),
-                turn = next(server, self.answered) => turn,
-            };
-            match turn {
-                // The caller is gone.
-                Turn::Request(Err(error)) => return Err(error.into()),
-                Turn::Request(Ok(piece)) => {
-                    self.request(server, frames, piece).await?;
-                    // The end may have come with the last piece.
-                    if frames.is_none() && !self.sent && session.is_body_done() {
-                        self.request(server, frames, None).await?;
-                    }
-                }
-                Turn::Head(Err(error)) => return Err(unanswered(link, &error).into()),
-                Turn::Head(Ok(())) => self.head(session, server, frames).await?,
-                Turn::Answer(Err(error)) => return Err(error.into()),
-                Turn::Answer(Ok(Some(piece))) => session.write_response_body(piece, false).await?,
-                Turn::Answer(Ok(None)) => return self.end(session, server).await,
-            }
-        }
-    }
-
-    /// Sends a piece of the request.
-    async fn request(
-        &mut self,
-        server: &mut HttpSession,
-        frames: &mut Option<Frames>,
-        piece: Option<Bytes>,
-    ) -> Result<(), Stop> {
-        let sent = match piece {
-            Some(piece) if piece.is_empty() => Ok(()),
-            Some(piece) => {
-                if let Some(frames) = frames
-                    && frames.check(&piece).is_err()
-                {
-                    return Err(Stop::BrokenOff);
-                }
-                server.write_request_body(piece, false).await
-            }
-            None => {
-                self.sent = true;
-                server.finish_request_body().await
-            }
-        };
-        if let Err(error) = sent {
-            // It may have answered before it had taken everything.
-            tracing::debug!(error = %error, "a server took no more of a request");
-            self.sent = true;
-        }
-        Ok(())
-    }
-
-    /// Gives the head of the answer on.
-    async fn head(
-        &mut self,
-        session: &mut ServerSession,
-        server: &mut HttpSession,
-        frames: &mut Option<Frames>,
-    ) -> Result<(), Stop> {
-        let Some(answer) = server.response_header() else { return Err(Stop::BrokenOff) };
-        match answer.status {
-            StatusCode::CONTINUE => return Ok(session.write_continue_response().await?),
-            StatusCode::SWITCHING_PROTOCOLS if frames.is_some() => {
-                let head = switching(answer)?;
-                session.write_response_header(Box::new(head)).await?;
-                if let HttpSession::H1(server) = server {
-                    server.maybe_upgrade_body_writer();
-                }
-                self.answered = true;
-                return Ok(());
-            }
-            // Nobody asked for it.
-            StatusCode::SWITCHING_PROTOCOLS => return Err(Stop::BrokenOff),
-            status if status.is_informational() => return Ok(()),
-            _ => {}
-        }
-        if frames.take().is_some() {
-            // The server does not switch: what follows is an ordinary answer.
-            self.sent = true;
-        }
-        let head = Box::new(response_head(session, answer)?);
-        match session {
-            // A stream that has no body ends with its head.
-            ServerSession::H2(stream) if is_bodiless(stream.req_header(), head.status) => {
-                stream.write_response_header(head, true)?;
-            }
-            _ => session.write_response_header(head).await?,
-        }
-        self.answered = true;
-        Ok(())
-    }
-
-    /// Ends the answer.
-    async fn end(
-        &mut self,
-        session: &mut ServerSession,
-        server: &mut HttpSession,
-    ) -> Result<(), Stop> {
-        if let HttpSession::H2(server) = server
-            && session.is_http2()
-            && let Ok(Some(trailers)) = server.read_trailers().await
-        {
-            return Ok(session.write_response_trailers(trailers).await?);
-        }
-        if !self.sent {
-            // What is still on its way would be taken for the next request.
-            session.set_keepalive(None);
-        }
-        Ok(session.finish_body().await?)
-    }
-}
-
-/// The head that is sent to the server.
-fn request_head(
-    link: &Link,
-    upstream: &Upstream,
-    session: &ServerSession,
-    path: &str,
-    websocket: bool,
-) -> pingora::Result<RequestHeader> {
-    let from = session.req_header();
-    let mut head =
-        RequestHeader::build(from.method.clone(), path.as_bytes(), Some(from.headers.len()))?;
-    let named = |name: &HeaderName| {
-        let all = from.headers.get_all(header::CONNECTION).iter();
-        let mut names =
-            all.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        names.any(|named| named.trim().eq_ignore_ascii_case(name.as_str()))
-    };
-    for (name, value) in &from.headers {
-        let ours = OURS.iter().any(|prefix| name.as_str().starts_with(prefix));
-        let websocket_extension = websocket && name == header::SEC_WEBSOCKET_EXTENSIONS;
-        if HOP_BY_HOP.contains(name) || OVERRIDES.contains(name) || ours || websocket_extension {
-            continue;
-        }
-        if name == header::HOST || name.as_str() == "http2-settings" || named(name) {
-            continue;
-        }
-        head.append_header(name.clone(), value.clone())?;
-    }
-    head.insert_header(header::HOST, authority(link, upstream))?;
-    let trailers = from.headers.get(header::TE);
-    if trailers.is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
-        head.insert_header(header::TE, "trailers")?;
-    }
-    let chunked = from.headers.contains_key(header::TRANSFER_ENCODING)
-        || (session.is_http2()
-            && !from.headers.contains_key(header::CONTENT_LENGTH)
-            && has_body(session));
-    if chunked {
-        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
-    }
-    if websocket {
-        head.insert_header(header::CONNECTION, "Upgrade")?;
-        head.insert_header(header::UPGRADE, "websocket")?;
-    }
-    if upstream.is_router()
-        && let Some(router) = &link.shared.inference
-    {
-        head.insert_header(inference::TOKEN, router.token())?;
-    }
-    head.set_version(Version::HTTP_11);
-    Ok(head)
-}
-
-/// Whether a stream of HTTP/2 has a body of a length that nobody said.
-fn has_body(session: &ServerSession) -> bool {
-    session.as_http2().is_some_and(|stream| !stream.is_body_empty())
-}
-
-/// The value of the host header: the port only where it is not the usual one.
-fn authority(link: &Link, upstream: &Upstream) -> String {
-    let usual = if upstream.is_tls() { 443 } else { 80 };
-    let text = link.to.to_string();
-    if link.to.port() == usual {
-        let bare = text.rsplit_once(':').map(|(host, _)| host.to_owned());
-        return bare.unwrap_or(text);
-    }
-    text
-}
-
-/// The head that is given to the caller.
-fn response_head(
-    session: &ServerSession,
-    from: &ResponseHeader,
-) -> pingora::Result<ResponseHeader> {
-    let mut head = ResponseHeader::build(from.status, Some(from.headers.len()))?;
-    let mut length = false;
-    for (name, value) in &from.headers {
-        if HOP_BY_HOP.contains(name) || name == header::TRAILER {
-            continue;
-        }
-        length |= name == header::CONTENT_LENGTH;
-        head.append_header(name.clone(), value.clone())?;
-    }
-    let request = session.req_header();
-    let bodiless = is_bodiless(request, from.status);
-    if !length && !bodiless && !session.is_http2() && request.version == Version::HTTP_11 {
-        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
-    }
-    Ok(head)
-}
-
-/// Whether an answer with this status has no body, whatever its head says.
-fn is_bodiless(request: &RequestHeader, status: StatusCode) -> bool {
-    request.method == http::Method::HEAD
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
-/// The head of an answer that makes a WebSocket of the connection.
-fn switching(from: &ResponseHeader) -> pingora::Result<ResponseHeader> {
-    let mut head =
-        ResponseHeader::build(StatusCode::SWITCHING_PROTOCOLS, Some(from.headers.len()))?;
-    for (name, value) in &from.headers {
-        if !HOP_BY_HOP.contains(name) && name != header::CONTENT_LENGTH {
-            head.append_header(name.clone(), value.clone())?;
-        }
-    }
-    head.insert_header(header::CONNECTION, HeaderValue::from_static("Upgrade"))?;
-    head.insert_header(header::UPGRADE, HeaderValue::from_static("websocket"))?;
-    Ok(head)
+    server.finish_request_body().await
 }
 
 fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerSession) -> Refusal {
-    let method = session.req_header().method.clone();
-    let about = About::Request { scheme: upstream.scheme(), method: method.as_str(), path: "" };
+    let about = about(upstream, session.req_header());
     let refusal = match error {
         TakeError::Dial(error) => {
             return link.unreachable(link.shared.snapshot.load().revision, &error, about);
@@ -499,8 +318,13 @@ fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerS
     refusal
 }
 
-fn unanswered(link: &Link, error: &pingora::Error) -> Refusal {
+pub(super) fn unanswered(link: &Link, error: &pingora::Error) -> Refusal {
     tracing::debug!(to = %link.to, error = %error, "a server gave no answer");
     let detail = format!("{} gave no valid answer", link.to);
     Refusal::new(502, "upstream_unreachable", "upstream_no_answer", detail)
+}
+
+/// A request whose path is not said.
+fn about<'h>(upstream: &Upstream, head: &'h RequestHeader) -> About<'h> {
+    About::Request { scheme: upstream.scheme(), method: head.method.as_str(), path: "" }
 }

@@ -167,6 +167,16 @@ impl Link {
         self.put(event, refusal);
     }
 
+    /// Puts on record which labels of sensitive data were in a body.
+    pub(super) fn found(&self, labels: String, about: About<'_>) {
+        let mut event = self.event(self.shared.snapshot.load().revision, about);
+        event.engine = Engine::Request;
+        event.outcome = Outcome::Audited;
+        event.reason = Some("sensitive_content");
+        event.detail = Some(labels);
+        self.shared.record.record(event);
+    }
+
     /// Puts a refusal on record.
     fn put(&self, mut event: Event, refusal: &Refusal) {
         event.reason = Some(refusal.reason);

@@ -11,17 +11,20 @@ use std::{
 use arc_swap::ArcSwap;
 use domain::Host;
 use policy::{Policy, inference};
+use router::rules::Rules;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
     accept,
     authority::{Authority, AuthorityError},
     caller::Identify,
+    credentials::Credentials,
     denials::{Denial, Inbox},
     dial::Dialer,
     dns::{self, Zone},
     inference::InferenceTarget,
     names::Names,
+    scrutiny::Detectors,
     tls::Verifier,
 };
 use crate::{
@@ -77,6 +80,10 @@ pub struct Settings {
     pub authority: Arc<Authority>,
     /// Who dials.
     pub dial: Dialer,
+    /// What the sandbox may use without seeing it.
+    pub credentials: Credentials,
+    /// What looks for sensitive data where an endpoint asks for it; without it the built-in labels are.
+    pub detectors: Option<Arc<Detectors>>,
     /// Where model calls go; without it nothing is routed for inference.
     pub inference: Option<InferenceTarget>,
     /// Authorities that servers may be vouched for by, besides those of the system, as PEM.
@@ -103,6 +110,8 @@ impl Settings {
             identify,
             authority,
             dial: Dialer::default(),
+            credentials: Credentials::default(),
+            detectors: None,
             inference: None,
             extra_ca_pem: None,
             record,
@@ -126,6 +135,9 @@ pub enum EgressError {
     /// The authorities of servers cannot be used.
     #[error("the certificate authorities for servers cannot be used: {0}")]
     Roots(String),
+    /// The detectors of sensitive data cannot be made.
+    #[error("the detectors of sensitive data cannot be made: {0}")]
+    Detectors(String),
     /// The sandbox's own authority cannot be used.
     #[error("the certificate authority of the sandbox cannot be used")]
     Authority(#[from] AuthorityError),
@@ -136,6 +148,7 @@ pub enum EgressError {
 pub(super) struct Snapshot {
     pub(super) policy: Arc<Policy>,
     pub(super) revision: u64,
+    pub(super) credentials: Credentials,
 }
 
 /// What all connections of a sandbox share.
@@ -146,6 +159,7 @@ pub(super) struct Shared {
     pub(super) authority: Arc<Authority>,
     pub(super) verifier: Verifier,
     pub(super) dial: Dialer,
+    pub(super) detectors: Arc<Detectors>,
     pub(super) inference: Option<InferenceTarget>,
     pub(super) record: Arc<dyn Record>,
     pub(super) original: Original,
@@ -212,7 +226,14 @@ impl Egress {
         };
         let dns = ends.dns.into_iter().map(socket).collect::<io::Result<Vec<_>>>();
         let dns = dns.map_err(EgressError::Socket)?;
-        let snapshot = Snapshot { policy: settings.policy, revision: settings.revision };
+        let built_in = || Detectors::new(Vec::new(), Rules::default()).map(Arc::new);
+        let detectors = settings.detectors.map_or_else(built_in, Ok);
+        let detectors = detectors.map_err(|error| EgressError::Detectors(error.to_string()))?;
+        let snapshot = Snapshot {
+            policy: settings.policy,
+            revision: settings.revision,
+            credentials: settings.credentials,
+        };
         let tasks = Arc::new(Tasks::default());
         let shared = Arc::new(Shared {
             sandbox: settings.sandbox.into(),
@@ -221,6 +242,7 @@ impl Egress {
             authority: settings.authority,
             verifier,
             dial: settings.dial,
+            detectors,
             inference: settings.inference,
             record: settings.record,
             original: settings.original,
@@ -244,8 +266,21 @@ impl Egress {
 
     /// Puts another policy in force. Connections that it does not allow end at once.
     pub fn replace_policy(&self, policy: Arc<Policy>, revision: u64) {
-        self.shared.snapshot.store(Arc::new(Snapshot { policy, revision }));
+        self.shared.snapshot.rcu(|now| Snapshot {
+            policy: Arc::clone(&policy),
+            revision,
+            credentials: now.credentials.clone(),
+        });
         self.shared.changed.send_replace(revision);
+    }
+
+    /// Puts other credentials in force, for the requests that follow.
+    pub fn replace_credentials(&self, credentials: Credentials) {
+        self.shared.snapshot.rcu(|now| Snapshot {
+            policy: Arc::clone(&now.policy),
+            revision: now.revision,
+            credentials: credentials.clone(),
+        });
     }
 
     /// What was refused, the latest first, with the rules that would have allowed it.

@@ -16,6 +16,7 @@ use proxy::{
     egress::{
         Authority, Connection, Egress, Ends, Identify, Identity, InferenceTarget, Record, Settings,
         Unidentified,
+        credentials::{Credentials, Provider, Secret},
         dial::Dialer,
         resolve::{Resolve, ResolveError},
     },
@@ -49,6 +50,20 @@ network_policies:
           - allow: {method: HEAD, path: "/public/**"}
           - allow: {method: POST, path: "/public/**"}
       - {host: audited.example.com, port: 80, protocol: rest, enforcement: audit, access: read-only}
+      - host: keys.example.com
+        port: 80
+        protocol: rest
+        enforcement: enforce
+        access: full
+        request_body_credential_rewrite: true
+        credential_binding: {provider: work}
+      - {host: careful.example.com, port: 80, protocol: rest, enforcement: enforce, access: full, sensitivity: block}
+      - {host: hidden.example.com, port: 80, protocol: rest, enforcement: enforce, access: full, sensitivity: redact}
+      - host: graph.example.com
+        port: 80
+        protocol: graphql
+        enforcement: enforce
+        rules: [{allow: {operation_type: query, fields: [viewer]}}]
       - {host: loop.example.com, port: 80}
       - {host: private.example.com, port: 80}
       - {host: plain.example.com, ports: [80, 443]}
@@ -160,6 +175,13 @@ impl Resolve for Places {
     }
 }
 
+/// The credentials of a sandbox: one secret of the provider `work`, for the variable `KEY`.
+pub(crate) fn credentials(secret: &str) -> Credentials {
+    let secrets = vec![("KEY".to_owned(), Secret::new(secret).unwrap())];
+    let provider = Provider { name: "work".to_owned(), secrets, endpoints: Vec::new() };
+    Credentials::new(vec![provider]).unwrap()
+}
+
 /// A certificate authority of the outside world and a server's certificate of it.
 fn outside(names: &[&str]) -> (String, rustls::ServerConfig) {
     let key = KeyPair::generate().unwrap();
@@ -220,6 +242,7 @@ impl Lab {
         settings.dial = Dialer::new(places, None);
         settings.extra_ca_pem = Some(pem);
         settings.inference = inference;
+        settings.credentials = credentials("sk-live-0123456789abcdef");
         let asked = Arc::clone(&meant);
         settings.original = Arc::new(move |stream| {
             let meant = *asked.lock();

@@ -8,6 +8,7 @@ mod lab;
 mod server;
 
 mod captured;
+mod content;
 mod explicit;
 mod inference;
 mod revision;

@@ -20,6 +20,7 @@ pub(crate) struct Seen {
     pub(crate) target: String,
     pub(crate) version: http::Version,
     pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// The requests that came to a server.
@@ -62,15 +63,23 @@ async fn serve(
     }
 }
 
-/// `/public/large` answers with a mebibyte, `/public/empty` with 204, the rest with `ok METHOD TARGET LENGTH`.
+/// `/reflect` tells the authorization, `/public/large` answers with a mebibyte, `/public/empty` with 204, the rest with `ok METHOD TARGET LENGTH`.
 async fn answer(request: Request<Incoming>, log: Log) -> hyper::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let target = head.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
-    let seen = Seen { target: target.clone(), version: head.version, headers: head.headers };
-    log.lock().push(seen);
+    let reflected = head.headers.get(http::header::AUTHORIZATION).cloned();
+    log.lock().push(Seen {
+        target: target.clone(),
+        version: head.version,
+        headers: head.headers,
+        body: body.clone(),
+    });
     let text = match target.as_str() {
         "/public/large" => "x".repeat(1 << 20),
+        "/reflect" => {
+            format!("you sent {:?}\n", reflected.map(|value| value.to_str().unwrap().to_owned()))
+        }
         _ => format!("ok {} {target} {}\n", head.method, body.len()),
     };
     let mut response = Response::new(Full::new(text.into()));

@@ -62,25 +62,28 @@ pub fn pack(from: &Path, filter: Filter, to: impl Write) -> Result<Packed, Files
     let mut archive = Builder::new(to);
     archive.follow_symlinks(false);
     let mut packed = Packed::default();
-    let found =
-        std::fs::metadata(from).map_err(|source| FilesError::file("find", from, source))?;
+    let found = std::fs::metadata(from).map_err(|source| FilesError::file("find", from, source))?;
     if found.is_dir() {
         begin_folder(&mut archive)?;
         for entry in walk(from, filter) {
             let entry = entry.map_err(|error| {
                 let text = error.to_string();
-                FilesError::file("list", from, error.into_io_error().unwrap_or_else(|| std::io::Error::other(text)))
+                FilesError::file(
+                    "list",
+                    from,
+                    error.into_io_error().unwrap_or_else(|| std::io::Error::other(text)),
+                )
             })?;
-            let Some(rest) = entry.path().strip_prefix(from).ok().filter(|rest| *rest != Path::new("")) else {
+            let Some(rest) =
+                entry.path().strip_prefix(from).ok().filter(|rest| *rest != Path::new(""))
+            else {
                 continue;
             };
             add(&mut archive, &mut packed, entry.path(), rest)?;
         }
     } else if found.is_file() {
         // A link that was named is followed; those that are found are not.
-        let real = from
-            .canonicalize()
-            .map_err(|source| FilesError::file("find", from, source))?;
+        let real = from.canonicalize().map_err(|source| FilesError::file("find", from, source))?;
         add(&mut archive, &mut packed, &real, Path::new(name(from)?))?;
     } else {
         return Err(FilesError::refused(from, "is neither file nor folder"));
@@ -103,7 +106,8 @@ fn begin_folder(archive: &mut Builder<impl Write>) -> Result<(), FilesError> {
 pub fn begins_with_folder(head: &[u8]) -> bool {
     let Some(first) = head.first_chunk::<512>() else { return false };
     let header = Header::from_byte_slice(first);
-    header.entry_type() == EntryType::Directory && header.path_bytes().starts_with(FOLDER.as_bytes())
+    header.entry_type() == EntryType::Directory
+        && header.path_bytes().starts_with(FOLDER.as_bytes())
 }
 
 fn walk(from: &Path, filter: Filter) -> ignore::Walk {
@@ -122,9 +126,7 @@ fn add(
     path: &Path,
     rest: &Path,
 ) -> Result<(), FilesError> {
-    let found = path
-        .symlink_metadata()
-        .map_err(|source| FilesError::file("read", path, source))?;
+    let found = path.symlink_metadata().map_err(|source| FilesError::file("read", path, source))?;
     let kind = found.file_type();
     if packed.entries >= ENTRIES_MAX {
         return Err(FilesError::TooMany);
@@ -135,8 +137,7 @@ fn add(
         header.set_size(0);
         archive.append_data(&mut header, rest, std::io::empty()).map_err(FilesError::Archive)?;
     } else if kind.is_symlink() {
-        let target =
-            path.read_link().map_err(|source| FilesError::file("read", path, source))?;
+        let target = path.read_link().map_err(|source| FilesError::file("read", path, source))?;
         if !stays(rest, &target) {
             packed.leave_out(rest, "is a link that leads out");
             return Ok(());

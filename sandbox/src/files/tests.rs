@@ -38,7 +38,8 @@ fn a_tree_comes_out_as_it_went_in() {
     let at = |name: &str| from.path().join(name);
     fs::create_dir_all(at("a/b")).unwrap();
     fs::write(at("a/b/script"), "text").unwrap();
-    fs::set_permissions(at("a/b/script"), std::os::unix::fs::PermissionsExt::from_mode(0o750)).unwrap();
+    fs::set_permissions(at("a/b/script"), std::os::unix::fs::PermissionsExt::from_mode(0o750))
+        .unwrap();
     symlink("b/script", at("a/link")).unwrap();
     symlink("/etc/passwd", at("a/out")).unwrap();
     symlink("../../x", at("a/up")).unwrap();
@@ -49,7 +50,9 @@ fn a_tree_comes_out_as_it_went_in() {
     unpack(&Place::Folder(to.path().join("new")), bytes.as_slice()).unwrap();
     let came = to.path().join("new/a");
     assert_eq!(fs::read_to_string(came.join("link")).unwrap(), "text");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(came.join("b/script")).unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(came.join("b/script")).unwrap().permissions(),
+    );
     assert_eq!(mode & 0o777, 0o750);
     assert!(!came.join("out").exists() && !came.join("up").exists());
 }
@@ -85,7 +88,10 @@ fn what_git_ignores_stays() {
         names.sort();
         names
     };
-    assert_eq!(names(Filter::GitIgnore), [".env", ".gitignore", "sub", "sub/.gitignore", "sub/kept.log"]);
+    assert_eq!(
+        names(Filter::GitIgnore),
+        [".env", ".gitignore", "sub", "sub/.gitignore", "sub/kept.log"]
+    );
     assert!(names(Filter::Everything).contains(&".git/config".to_owned()));
 }
 

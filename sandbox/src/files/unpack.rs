@@ -85,9 +85,8 @@ pub fn unpack(place: &Place, from: impl Read) -> Result<(), FilesError> {
                 }
                 PathBuf::from(name)
             }
-            Place::Folder(_) => {
-                below(&named).ok_or_else(|| FilesError::refused(&named, "leads out of the folder"))?
-            }
+            Place::Folder(_) => below(&named)
+                .ok_or_else(|| FilesError::refused(&named, "leads out of the folder"))?,
         };
         if !path.as_os_str().is_empty() {
             root.put(&path, &mut entry)?;
@@ -117,7 +116,10 @@ impl Root<'_> {
                 let target = entry.link_name().map_err(FilesError::Archive)?;
                 let target = target.ok_or_else(|| FilesError::refused(path, "leads nowhere"))?;
                 if !stays(path, &target) {
-                    return Err(FilesError::refused(path, "is a link that leads out of the folder"));
+                    return Err(FilesError::refused(
+                        path,
+                        "is a link that leads out of the folder",
+                    ));
                 }
                 self.clear(&parent, path, own)?;
                 symlinkat(&*target, &parent, own).map_err(|source| fail("link")(source.into()))

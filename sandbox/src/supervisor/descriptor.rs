@@ -59,7 +59,8 @@ impl Descriptor {
 
     /// Sets the size of a terminal.
     pub(super) fn resize(&self, screen: Screen) -> io::Result<()> {
-        let size = Winsize { ws_row: screen.rows, ws_col: screen.columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let size =
+            Winsize { ws_row: screen.rows, ws_col: screen.columns, ws_xpixel: 0, ws_ypixel: 0 };
         Ok(tcsetwinsize(self.0.get_ref().as_fd(), size)?)
     }
 }

@@ -13,8 +13,7 @@ use tokio::{
 
 use crate::{
     Ending, ProgramId, Sandbox, Size, StartError, Started, Stdio, Step, Transfer, Version,
-    error::At,
-    sys::Watched,
+    error::At, sys::Watched,
 };
 
 /// The most questions that wait.
@@ -66,7 +65,11 @@ pub(super) struct Kept {
 
 impl Keeper {
     /// Starts a program on a terminal of its own.
-    pub(super) async fn on_terminal(&self, order: Order, size: Size) -> Result<Running, StartError> {
+    pub(super) async fn on_terminal(
+        &self,
+        order: Order,
+        size: Size,
+    ) -> Result<Running, StartError> {
         self.ask(|answer| Ask::OnTerminal(order, size, answer)).await
     }
 

@@ -30,7 +30,8 @@ const LOG_BYTES_MAX: u64 = 4 << 20;
 /// When the file cannot be opened.
 pub(super) fn begin(path: &Path, filter: Option<&str>) -> io::Result<()> {
     let log = Log::open(path)?;
-    let filter = EnvFilter::try_new(filter.unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_new(filter.unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .event_format(Lines)
@@ -142,14 +143,19 @@ mod tests {
         let path = folder.path().join("log");
         let mut log = Log::open(&path).unwrap();
         let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().event_format(Lines).with_writer(move || writer.clone()).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .event_format(Lines)
+            .with_writer(move || writer.clone())
+            .finish();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(version = 2, text = "a\nb", "policy loaded");
         });
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.contains("] [sandbox] [INFO ] [") && text.contains("] policy loaded version=2"), "{text}");
+        assert!(
+            text.contains("] [sandbox] [INFO ] [") && text.contains("] policy loaded version=2"),
+            "{text}"
+        );
         let piece = vec![b'x'; 1 << 20];
         for _ in 0..7 {
             log.write_all(&piece).unwrap();

@@ -37,9 +37,8 @@ impl Network {
     /// Hands the sockets of the sandbox to a proxy of its own, on the current runtime.
     pub(super) async fn start(sandbox: &mut Sandbox, means: Means<'_>) -> Result<Self, Failed> {
         let Means { record, authority, policy: (policy, version), decisions } = means;
-        let sockets = sandbox
-            .take_sockets()
-            .ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
+        let sockets =
+            sandbox.take_sockets().ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
         let watch = sandbox.take_watch();
         let callers =
             Callers::new(sockets.diagnosis, watch, sandbox.process(), CallerCheck::default())
@@ -84,13 +83,12 @@ fn target(at: &str, record: &Record) -> Result<InferenceTarget, Failed> {
             "write it as IP:PORT or unix:PATH, as `openshell router run --listen` does",
         )
     };
-    let address = match at.strip_prefix("unix:") {
-        Some(path) => RouterAddress::Unix(PathBuf::from(path)),
-        None => {
-            let at = at.strip_prefix("http://").unwrap_or(at).trim_end_matches('/');
-            let address: SocketAddr = at.parse().map_err(|error| wrong(format!("{error}")))?;
-            RouterAddress::Tcp(address)
-        }
+    let address = if let Some(path) = at.strip_prefix("unix:") {
+        RouterAddress::Unix(PathBuf::from(path))
+    } else {
+        let at = at.strip_prefix("http://").unwrap_or(at).trim_end_matches('/');
+        let address: SocketAddr = at.parse().map_err(|error| wrong(format!("{error}")))?;
+        RouterAddress::Tcp(address)
     };
     let token = HeaderValue::from_str(&record.id).map_err(|error| wrong(error.to_string()))?;
     Ok(InferenceTarget::new(address, token))

@@ -1,11 +1,6 @@
 //! What is asked of a supervisor, and what it answers.
 
-use std::{
-    io,
-    net::TcpStream as StdTcpStream,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::TcpStream as StdTcpStream, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rustix::process::Signal;
@@ -150,10 +145,9 @@ impl Shared {
         let order = Order { command: self.record.command.clone(), ..Order::default() };
         let screen = screen.or(self.record.terminal.then_some(UNSEEN));
         let has = if attach == Attach::Yes { Has::Both } else { Has::Output };
-        let (session, streams) =
-            Session::start(&self.keeper, order, screen, (has, KEPT_BYTES_MAX))
-                .await
-                .map_err(|error| failed(&error))?;
+        let (session, streams) = Session::start(&self.keeper, order, screen, (has, KEPT_BYTES_MAX))
+            .await
+            .map_err(|error| failed(&error))?;
         let attached = if attach == Attach::Yes { Some(joined(&session)?) } else { None };
         self.change_state(|state| {
             state.running = true;
@@ -180,9 +174,7 @@ impl Shared {
 }
 
 fn joined(session: &Session) -> Result<Attached, Failed> {
-    session
-        .attach()
-        .ok_or_else(|| Failed::new("too many are attached to it", "detach one of them"))
+    session.attach().ok_or_else(|| Failed::new("too many are attached to it", "detach one of them"))
 }
 
 /// Takes conversations until the end. A drop ends all of them.
@@ -302,10 +294,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
 }
 
 /// A program with the one who asked for it attached before its streams move.
-fn watched(
-    shared: &Shared,
-    (session, streams): (Arc<Session>, Streams),
-) -> Result<Answer, Failed> {
+fn watched(shared: &Shared, (session, streams): (Arc<Session>, Streams)) -> Result<Answer, Failed> {
     let attached = joined(&session)?;
     shared.run(streams, drop);
     Ok(Answer::Stream { session, attached, leave: Leave::HangUp })

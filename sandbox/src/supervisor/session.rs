@@ -30,7 +30,7 @@ const PIECES_MAX: usize = 16;
 /// How many pieces of input wait for the program: 4 MiB of the largest.
 const INPUT_PIECES_MAX: usize = 64;
 /// How long somebody who is attached may take nothing, before it is left behind.
-const STUCK_MAX: Duration = Duration::from_secs(60);
+const STUCK_MAX: Duration = Duration::from_mins(1);
 /// How many may be attached at once.
 const ATTACHED_MAX: usize = 16;
 /// How much output of the main command is kept for those who attach later, bytes.
@@ -96,9 +96,10 @@ impl Session {
     ) -> Result<(Arc<Self>, Streams), StartError> {
         if let Some(Screen { rows, columns }) = terminal {
             let mut running = keeper.on_terminal(order, Size { rows, columns }).await?;
-            let master = running.terminal.take().ok_or_else(|| {
-                StartError::new(Step::Terminal, "none came along")
-            })?;
+            let master = running
+                .terminal
+                .take()
+                .ok_or_else(|| StartError::new(Step::Terminal, "none came along"))?;
             let both = Interest::READABLE | Interest::WRITABLE;
             let master = Arc::new(Descriptor::new(master, both).at(Step::Terminal)?);
             return Ok(Self::new(keeper, running, Source::Terminal(master), kept_bytes_max));

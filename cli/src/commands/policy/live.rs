@@ -50,7 +50,9 @@ pub(super) fn set(args: &PolicySetArgs) -> Result<ExitCode, Failure> {
             .map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
         let Revision { version, hash, .. } = set.revision;
         submitted(version, &hash, set.changed)?;
-        output::complain(&format!("• Sandbox {name} is not running; it takes effect when it starts"));
+        output::complain(&format!(
+            "• Sandbox {name} is not running; it takes effect when it starts"
+        ));
         return Ok(ExitCode::SUCCESS);
     }
     let limit = Duration::from_secs(args.timeout);

@@ -22,7 +22,7 @@ use crate::{args::sandbox::CreateArgs, commands::forward, failure::Failure, outp
 const NAMES_MAX: usize = 20;
 
 /// Creates it, and stays with its command unless told otherwise.
-pub(super) fn run(args: CreateArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
     let policy = policy_text(args.policy.as_deref())?;
     let uploads = args.upload.iter().map(|text| upload(text)).collect::<Result<Vec<_>, _>>()?;
     let size = terminal::size(args.tty);
@@ -36,15 +36,15 @@ pub(super) fn run(args: CreateArgs) -> Result<ExitCode, Failure> {
         router: args.router.clone(),
         created: now(),
     };
-    let (name, folder) = make(args.name.as_deref(), record)?;
+    let (name, folder) = make(args.name.as_deref(), &record)?;
     if let Err(failure) = prepare(&folder, &policy) {
         // It never stood, so there is nothing to keep.
         folder.remove().ok();
         return Err(failure);
     }
     super::find(Some(&name))?;
-    let filled = fill(&name, &folder, &args, &uploads);
-    let done = filled.and_then(|()| begin(&name, &folder, &args));
+    let filled = fill(&name, &folder, args, &uploads);
+    let done = filled.and_then(|()| begin(&name, &folder, args));
     if args.no_keep {
         life::remove(&name, &folder)?;
     }
@@ -82,7 +82,7 @@ fn upload(text: &str) -> Result<Upload, Failure> {
 }
 
 /// The folder of a new sandbox, under the name asked for or one that is free.
-fn make(asked: Option<&str>, record: Record) -> Result<(String, Folder), Failure> {
+fn make(asked: Option<&str>, record: &Record) -> Result<(String, Folder), Failure> {
     let home = home()?;
     if let Some(name) = asked.filter(|name| !is_name(name)) {
         return Err(Failure::usage(format!("a sandbox cannot be called {name:?}"))
@@ -117,12 +117,7 @@ fn prepare(folder: &Folder, policy: &str) -> Result<(), Failure> {
     spawn(folder, Main::WhenAsked)
 }
 
-fn fill(
-    name: &str,
-    folder: &Folder,
-    args: &CreateArgs,
-    uploads: &[Upload],
-) -> Result<(), Failure> {
+fn fill(name: &str, folder: &Folder, args: &CreateArgs, uploads: &[Upload]) -> Result<(), Failure> {
     for upload in uploads {
         files::send(name, &Supervisor::of(folder), &upload.path, (&upload.to, args.no_git_ignore))?;
     }

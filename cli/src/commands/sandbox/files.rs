@@ -43,7 +43,8 @@ pub(super) fn send(
     path: &Path,
     (to, everything): (&str, bool),
 ) -> Result<(), Failure> {
-    let found = std::fs::metadata(path).with_context(|| format!("cannot find {}", path.display()))?;
+    let found =
+        std::fs::metadata(path).with_context(|| format!("cannot find {}", path.display()))?;
     let file = if found.is_dir() { None } else { Some(file_name(path)?) };
     let request = Request::Upload { to: to.to_owned(), file };
     let filter = if everything { Filter::Everything } else { Filter::GitIgnore };
@@ -53,8 +54,7 @@ pub(super) fn send(
         let Conversation { mut speaker, mut listener, .. } =
             heard(name, supervisor.open(&request).await)?;
         let (pieces, mut made) = mpsc::channel::<Vec<u8>>(PIECES_MAX);
-        let packing =
-            tokio::task::spawn_blocking(move || pack(&path, filter, Pieces::new(pieces)));
+        let packing = tokio::task::spawn_blocking(move || pack(&path, filter, Pieces::new(pieces)));
         // The other side may end before everything was sent, and then says why.
         let speak = async move {
             while let Some(piece) = made.recv().await {

@@ -34,8 +34,8 @@ pub(super) fn stop(args: &StopArgs) -> Result<ExitCode, Failure> {
 }
 
 /// `openshell sandbox start`
-pub(super) fn start(name: Option<String>) -> Result<ExitCode, Failure> {
-    let (name, folder) = find(name.as_deref())?;
+pub(super) fn start(name: Option<&str>) -> Result<ExitCode, Failure> {
+    let (name, folder) = find(name)?;
     if folder.is_attended() {
         output::line(&format!("· Sandbox {name} is running"))?;
         return Ok(ExitCode::SUCCESS);

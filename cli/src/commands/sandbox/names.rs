@@ -1,16 +1,18 @@
 //! Names for sandboxes that were given none: two words that are easy to read and to type.
 
 const MOODS: [&str; 48] = [
-    "agile", "amber", "bold", "brave", "bright", "brisk", "calm", "candid", "clear", "clever", "cool", "cosy",
-    "crisp", "daring", "deft", "eager", "early", "fair", "fleet", "fresh", "gentle", "glad", "golden", "grand",
-    "happy", "honest", "jolly", "keen", "kind", "lively", "lucid", "lucky", "mellow", "merry", "mild", "neat",
-    "noble", "proud", "quick", "quiet", "rapid", "silver", "smart", "steady", "sunny", "tidy", "vivid", "warm",
+    "agile", "amber", "bold", "brave", "bright", "brisk", "calm", "candid", "clear", "clever",
+    "cool", "cosy", "crisp", "daring", "deft", "eager", "early", "fair", "fleet", "fresh",
+    "gentle", "glad", "golden", "grand", "happy", "honest", "jolly", "keen", "kind", "lively",
+    "lucid", "lucky", "mellow", "merry", "mild", "neat", "noble", "proud", "quick", "quiet",
+    "rapid", "silver", "smart", "steady", "sunny", "tidy", "vivid", "warm",
 ];
 const ANIMALS: [&str; 48] = [
-    "badger", "beaver", "bison", "bream", "camel", "cobra", "condor", "coyote", "crane", "cricket", "dingo", "dolphin",
-    "eagle", "falcon", "ferret", "finch", "gecko", "gibbon", "heron", "hornet", "ibex", "jackal", "jaguar", "koala",
-    "lemur", "llama", "lynx", "marmot", "marten", "moose", "narwhal", "ocelot", "osprey", "otter", "panda", "pelican",
-    "puffin", "quail", "raven", "robin", "salmon", "seal", "stork", "tapir", "toucan", "walrus", "weasel", "wombat",
+    "badger", "beaver", "bison", "bream", "camel", "cobra", "condor", "coyote", "crane", "cricket",
+    "dingo", "dolphin", "eagle", "falcon", "ferret", "finch", "gecko", "gibbon", "heron", "hornet",
+    "ibex", "jackal", "jaguar", "koala", "lemur", "llama", "lynx", "marmot", "marten", "moose",
+    "narwhal", "ocelot", "osprey", "otter", "panda", "pelican", "puffin", "quail", "raven",
+    "robin", "salmon", "seal", "stork", "tapir", "toucan", "walrus", "weasel", "wombat",
 ];
 
 /// A name that is hardly ever taken, and less so with every try.

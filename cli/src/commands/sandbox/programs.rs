@@ -33,8 +33,8 @@ pub(super) fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
 }
 
 /// `openshell sandbox connect`
-pub(super) fn connect(name: Option<String>) -> Result<ExitCode, Failure> {
-    let (name, supervisor) = supervisor(name.as_deref())?;
+pub(super) fn connect(name: Option<&str>) -> Result<ExitCode, Failure> {
+    let (name, supervisor) = supervisor(name)?;
     shell(&name, &supervisor, terminal::size(TtyArgs { tty: false, no_tty: false }))
 }
 
@@ -44,7 +44,8 @@ pub(super) fn shell(
     supervisor: &Supervisor,
     size: Option<Screen>,
 ) -> Result<ExitCode, Failure> {
-    let mut command = vec!["/bin/sh".to_owned(), "-c".to_owned(), SHELL.to_owned(), "sh".to_owned()];
+    let mut command =
+        vec!["/bin/sh".to_owned(), "-c".to_owned(), SHELL.to_owned(), "sh".to_owned()];
     if size.is_some() {
         command.push("-il".to_owned());
     }
@@ -58,8 +59,8 @@ pub(super) fn shell(
 }
 
 /// `openshell sandbox attach`
-pub(super) fn attach(name: Option<String>) -> Result<ExitCode, Failure> {
-    let (name, supervisor) = supervisor(name.as_deref())?;
+pub(super) fn attach(name: Option<&str>) -> Result<ExitCode, Failure> {
+    let (name, supervisor) = supervisor(name)?;
     let size = terminal::size(TtyArgs { tty: false, no_tty: false });
     stay(&name, &supervisor, &Request::Attach { terminal: size }, Keys::Detach)
 }

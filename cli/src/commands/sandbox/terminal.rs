@@ -1,9 +1,6 @@
 //! This terminal, or these pipes, as the ends of a program in a sandbox.
 
-use std::{
-    io,
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use rustix::{
     process::Signal,
@@ -85,22 +82,16 @@ pub(crate) async fn attend(
                 },
             }
         };
-        if limit.is_zero() {
-            Ok(both.await)
-        } else {
-            timeout(limit, both).await
-        }
+        if limit.is_zero() { Ok(both.await) } else { timeout(limit, both).await }
     };
     drop(raw);
-    match outcome {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            let kill = Word::Signal { number: Signal::KILL.as_raw() };
-            // A program that has ended in this moment is as good as killed.
-            speaker.say(&kill).await.ok();
-            Ok(Outcome::TimedOut)
-        }
+    if let Ok(outcome) = outcome {
+        return outcome;
     }
+    let kill = Word::Signal { number: Signal::KILL.as_raw() };
+    // A program that has ended in this moment is as good as killed.
+    speaker.say(&kill).await.ok();
+    Ok(Outcome::TimedOut)
 }
 
 /// Writes what the program says where it belongs. When nobody reads it any more, the program is left.
@@ -177,7 +168,7 @@ async fn next(signals: &mut Option<tokio::signal::unix::Signal>) {
     match signals {
         Some(signals) => {
             if signals.recv().await.is_none() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
         None => std::future::pending().await,

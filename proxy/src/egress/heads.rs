@@ -1,0 +1,187 @@
+//! The heads of a request and its answer, as they go on.
+//!
+//! Invariant: what belongs to one connection, or says who the caller is, stays behind; the path that goes on is the one
+//! that was judged.
+
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use pingora::{
+    ErrorType, OrErr as _,
+    http::{RequestHeader, ResponseHeader},
+    protocols::http::ServerSession,
+};
+
+use super::{
+    ask::Judged,
+    content::{Content, Kept},
+    inference,
+    link::Link,
+    reflect::Needles,
+    upstream::Upstream,
+};
+
+/// Headers that belong to one connection (RFC 9110, section 7.6.1), and those of proxies.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Headers by which some servers take another method or path than the one that was judged.
+const OVERRIDES: [HeaderName; 5] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
+/// Names that only we give: a caller has no say in who it is.
+const OURS: [&str; 2] = ["x-openshell-", "x-sandbox-"];
+
+/// The head that is sent to the server.
+pub(super) fn request_head(
+    link: &Link,
+    upstream: &Upstream,
+    session: &ServerSession,
+    judged: &Judged,
+) -> pingora::Result<RequestHeader> {
+    let from = session.req_header();
+    let websocket = judged.websocket;
+    let content = judged.content.as_ref();
+    let path = content.and_then(Content::target).unwrap_or(&judged.path);
+    let room = Some(from.headers.len());
+    let mut head = RequestHeader::build(from.method.clone(), path.as_bytes(), room)?;
+    let named = |name: &HeaderName| {
+        let all = from.headers.get_all(header::CONNECTION).iter();
+        let mut names =
+            all.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        names.any(|named| named.trim().eq_ignore_ascii_case(name.as_str()))
+    };
+    for (name, value) in &from.headers {
+        let ours = OURS.iter().any(|prefix| name.as_str().starts_with(prefix));
+        let websocket_extension = websocket && name == header::SEC_WEBSOCKET_EXTENSIONS;
+        if HOP_BY_HOP.contains(name) || OVERRIDES.contains(name) || ours || websocket_extension {
+            continue;
+        }
+        if name == header::HOST || name.as_str() == "http2-settings" || named(name) {
+            continue;
+        }
+        head.append_header(name.clone(), value.clone())?;
+    }
+    head.insert_header(header::HOST, authority(link, upstream))?;
+    for (name, values) in content.map(Content::headers).unwrap_or_default() {
+        // What was left out above stays out.
+        if head.remove_header(name).is_some() {
+            for value in values {
+                head.append_header(name.clone(), value.clone())?;
+            }
+        }
+    }
+    if content.is_some_and(Content::decodes) {
+        head.remove_header(&header::CONTENT_ENCODING);
+    }
+    if content.and_then(Content::needles).is_some() {
+        // What comes back is searched.
+        head.insert_header(header::ACCEPT_ENCODING, "identity")?;
+    }
+    let trailers = from.headers.get(header::TE);
+    if trailers.is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+        head.insert_header(header::TE, "trailers")?;
+    }
+    let resized = content.is_some_and(Content::may_change_length) && !session_is_empty(session);
+    if resized {
+        head.remove_header(&header::CONTENT_LENGTH);
+    }
+    let open_end = session.is_http2()
+        && !from.headers.contains_key(header::CONTENT_LENGTH)
+        && !session_is_empty(session);
+    if resized || open_end || from.headers.contains_key(header::TRANSFER_ENCODING) {
+        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    }
+    if websocket {
+        head.insert_header(header::CONNECTION, "Upgrade")?;
+        head.insert_header(header::UPGRADE, "websocket")?;
+    }
+    if upstream.is_router()
+        && let Some(router) = &link.shared.inference
+    {
+        head.insert_header(inference::TOKEN, router.token())?;
+    }
+    head.set_version(Version::HTTP_11);
+    Ok(head)
+}
+
+/// Whether a request says that it has no body.
+fn session_is_empty(session: &ServerSession) -> bool {
+    match session.as_http2() {
+        Some(stream) => stream.is_body_empty(),
+        None => {
+            let headers = &session.req_header().headers;
+            let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
+            let none = length.is_none_or(|length| length == b"0");
+            none && !headers.contains_key(header::TRANSFER_ENCODING)
+        }
+    }
+}
+
+/// The value of the host header: the port only where it is not the usual one.
+pub(super) fn authority(link: &Link, upstream: &Upstream) -> String {
+    let usual = if upstream.is_tls() { 443 } else { 80 };
+    let text = link.to.to_string();
+    if link.to.port() == usual {
+        let bare = text.rsplit_once(':').map(|(host, _)| host.to_owned());
+        return bare.unwrap_or(text);
+    }
+    text
+}
+
+/// The head that is given to the caller, and what keeps credentials out of what follows it.
+pub(super) fn response_head(
+    session: &ServerSession,
+    from: &ResponseHeader,
+    needles: Option<Needles>,
+) -> pingora::Result<(ResponseHeader, Option<Kept>)> {
+    let mut headers = from.headers.clone();
+    let kept = needles.map(|needles| Kept::new(needles, &mut headers)).transpose();
+    let kept = kept.or_err(ErrorType::InvalidHTTPHeader, "an answer cannot be looked into")?;
+    let mut head = ResponseHeader::build(from.status, Some(headers.len()))?;
+    let mut length = false;
+    for (name, value) in &headers {
+        if HOP_BY_HOP.contains(name) || name == header::TRAILER {
+            continue;
+        }
+        length |= name == header::CONTENT_LENGTH;
+        head.append_header(name.clone(), value.clone())?;
+    }
+    let request = session.req_header();
+    let bodiless = is_bodiless(request, from.status);
+    if !length && !bodiless && !session.is_http2() && request.version == Version::HTTP_11 {
+        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    }
+    Ok((head, kept))
+}
+
+/// Whether an answer with this status has no body, whatever its head says.
+pub(super) fn is_bodiless(request: &RequestHeader, status: StatusCode) -> bool {
+    request.method == http::Method::HEAD
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// The head of an answer that makes a WebSocket of the connection.
+pub(super) fn switching(from: &ResponseHeader) -> pingora::Result<ResponseHeader> {
+    let mut head =
+        ResponseHeader::build(StatusCode::SWITCHING_PROTOCOLS, Some(from.headers.len()))?;
+    for (name, value) in &from.headers {
+        if !HOP_BY_HOP.contains(name) && name != header::CONTENT_LENGTH {
+            head.append_header(name.clone(), value.clone())?;
+        }
+    }
+    head.insert_header(header::CONNECTION, HeaderValue::from_static("Upgrade"))?;
+    head.insert_header(header::UPGRADE, HeaderValue::from_static("websocket"))?;
+    Ok(head)
+}
