@@ -25,10 +25,7 @@ use std::{
 };
 
 use policy::PolicyFile;
-use proxy::{
-    audit::{AuditOptions, Sink},
-    egress::Authority,
-};
+use proxy::egress::Authority;
 use rustix::{
     fs::{Gid, Uid},
     process::{geteuid, setsid},
@@ -180,13 +177,11 @@ impl Made {
 
     async fn attend(mut self, folder: &Folder, main: Main) -> Result<(), Failed> {
         let broken = |error: io::Error| Failed::new(format!("cannot serve: {error}"), "");
-        let options = AuditOptions { file: Some(folder.audit()), ..AuditOptions::default() };
-        let decisions = Sink::open(&options).map_err(broken)?;
         let means = Means {
             record: &self.record,
+            folder,
             authority: self.authority,
             policy: (self.policy, self.version),
-            decisions: Arc::new(decisions),
         };
         let network = Network::start(&mut self.sandbox, means).await?;
         let state = State {
@@ -221,6 +216,7 @@ impl Made {
             () = async { terminate.recv().await; shared.stop(GRACE).await } => Ok(()),
             ended = serve => ended,
         };
+        shared.finish();
         // Nobody finds it any more while it ends.
         std::fs::remove_file(folder.path().join(SOCKET)).ok();
         match &ended {

@@ -8,35 +8,39 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use http::HeaderValue;
 use policy::{Policy, PolicyFile};
 use proxy::{
-    audit::Sink,
+    audit::{AuditOptions, Sink},
     egress::{Authority, Egress, Ends, InferenceTarget, RouterAddress, Settings},
 };
 use serde_json::Value;
 
-use crate::{CallerCheck, Callers, Sandbox, control::Failed, state::Record};
+use crate::{
+    CallerCheck, Callers, Sandbox,
+    control::Failed,
+    state::{Folder, Record},
+};
 
 /// What the sandbox reaches.
 #[derive(Debug)]
 pub(super) struct Network {
     egress: Egress,
+    audit: Arc<Sink>,
 }
 
 /// What a network is made of beside its sandbox.
 pub(super) struct Means<'a> {
-    /// What was asked for.
+    /// What was asked for, and where the record of decisions is.
     pub(super) record: &'a Record,
+    pub(super) folder: &'a Folder,
     /// The sandbox's own authority, which it trusts already.
     pub(super) authority: Arc<Authority>,
     /// What it may reach, and which version of that it is.
     pub(super) policy: (PolicyFile, u64),
-    /// Where decisions go.
-    pub(super) decisions: Arc<Sink>,
 }
 
 impl Network {
     /// Hands the sockets of the sandbox to a proxy of its own, on the current runtime.
     pub(super) async fn start(sandbox: &mut Sandbox, means: Means<'_>) -> Result<Self, Failed> {
-        let Means { record, authority, policy: (policy, version), decisions } = means;
+        let Means { record, folder, authority, policy: (policy, version) } = means;
         let sockets =
             sandbox.take_sockets().ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
         let watch = sandbox.take_watch();
@@ -47,8 +51,13 @@ impl Network {
                     Failed::new(format!("callers cannot be known: {error}"), hint)
                 })?;
         let policy = Arc::new(Policy::new(policy));
+        let options = AuditOptions { file: Some(folder.audit()), ..AuditOptions::default() };
+        let audit = Sink::open(&options).map(Arc::new).map_err(|error| {
+            Failed::new(format!("decisions cannot go on record: {error}"), "look at the disk")
+        })?;
+        let on_record: Arc<Sink> = Arc::clone(&audit);
         let mut settings =
-            Settings::new(&record.name, policy, Arc::new(callers), authority, decisions);
+            Settings::new(&record.name, policy, Arc::new(callers), authority, on_record);
         settings.revision = version;
         settings.inference = record.router.as_deref().map(|at| target(at, record)).transpose()?;
         let ends = Ends {
@@ -60,7 +69,7 @@ impl Network {
         let egress = Egress::start(ends, settings).await.map_err(|error| {
             Failed::new(format!("the proxy cannot start: {error}"), "see the sandbox's log")
         })?;
-        Ok(Self { egress })
+        Ok(Self { egress, audit })
     }
 
     /// Puts another policy in force for every connection, open ones too.
@@ -71,7 +80,13 @@ impl Network {
     /// What was refused lately.
     pub(super) fn denials(&self) -> Vec<Value> {
         let denials = self.egress.denials();
+        // What cannot be told as JSON is not told.
         denials.iter().filter_map(|denial| serde_json::to_value(denial).ok()).collect()
+    }
+
+    /// Writes down what was decided. Blocks for as long as the disk takes.
+    pub(super) fn finish(&self) {
+        self.audit.finish();
     }
 }
 

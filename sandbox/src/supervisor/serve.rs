@@ -125,6 +125,11 @@ impl Shared {
         self.stop.notify_one();
     }
 
+    /// Writes down what is still to be written.
+    pub(super) fn finish(&self) {
+        self.network.finish();
+    }
+
     /// Starts the main command unless it runs.
     pub(super) async fn launch(
         self: &Arc<Self>,
