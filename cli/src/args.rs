@@ -1,5 +1,6 @@
 //! What was typed: the commands and their flags.
 
+pub(crate) mod provider;
 pub(crate) mod sandbox;
 
 use std::path::PathBuf;
@@ -9,7 +10,10 @@ use domain::Sensitivity;
 use proxy::server::ListenAddr;
 use router::wire::Dialect;
 
-use self::sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs};
+use self::{
+    provider::{InferenceCommand, ProviderCommand},
+    sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs},
+};
 use crate::output::Format;
 
 /// The safe and private runtime for AI agents: each model call goes to the cheapest backend that may see it.
@@ -31,6 +35,12 @@ pub(crate) enum Command {
     /// Sandboxes: where agents run
     #[command(subcommand, visible_alias = "sb")]
     Sandbox(SandboxCommand),
+    /// Providers: services with their credentials
+    #[command(subcommand)]
+    Provider(ProviderCommand),
+    /// Where model calls of sandboxes go
+    #[command(subcommand)]
+    Inference(InferenceCommand),
     /// Ports of a sandbox on this machine
     #[command(subcommand, visible_alias = "fwd")]
     Forward(ForwardCommand),

@@ -8,9 +8,11 @@ mod demo;
 mod events;
 mod explain;
 mod forward;
+mod inference;
 mod logs;
 mod network_events;
 mod policy;
+mod provider;
 mod run;
 mod sandbox;
 
@@ -28,6 +30,8 @@ use crate::{
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Sandbox(command) => sandbox::run(command),
+        Command::Provider(command) => provider::run(command),
+        Command::Inference(command) => inference::run(command),
         Command::Forward(command) => forward::run(command),
         Command::Logs(args) => logs::run(&args),
         Command::Supervise(args) => Ok(sandbox::supervise(&args)),

@@ -311,7 +311,10 @@ fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerS
             Refusal::new(502, "upstream_unreachable", "upstream_broken", detail)
         }
         TakeError::Router(_) => {
-            Refusal::new(503, "inference_unavailable", "router_unreachable", error.to_string())
+            let detail = error.to_string();
+            let told = Refusal::new(503, "inference_unavailable", "router_unreachable", detail);
+            let step = "openshell inference set --provider NAME --model MODEL".to_owned();
+            Refusal { next_steps: vec![step], ..told }
         }
     };
     link.refused(&refusal, about);

@@ -37,6 +37,8 @@ pub struct ModelApi {
     pub provider: &'static str,
     /// The entry of the configuration that says where it is, beside `base_url`.
     pub base_url_key: &'static str,
+    /// Where it is, where the router does not know that by itself.
+    pub base_url: Option<&'static str>,
     /// Whether it runs on this machine.
     pub local: bool,
 }
@@ -75,11 +77,11 @@ const fn one(
 }
 
 const fn model(provider: &'static str, base_url_key: &'static str) -> Option<ModelApi> {
-    Some(ModelApi { provider, base_url_key, local: false })
+    Some(ModelApi { provider, base_url_key, base_url: None, local: false })
 }
 
 const fn local(provider: &'static str, base_url_key: &'static str) -> Option<ModelApi> {
-    Some(ModelApi { provider, base_url_key, local: true })
+    Some(ModelApi { provider, base_url_key, base_url: None, local: true })
 }
 
 const ANTHROPIC: &[Place] = &[rest("api.anthropic.com")];
@@ -188,7 +190,12 @@ pub static ALL: [Profile; 23] = [
         name: "deepinfra",
         title: "DeepInfra",
         credentials: &[one(&["DEEPINFRA_API_KEY"], BEARER, &[rest("api.deepinfra.com")])],
-        model: model("openai-compatible", "DEEPINFRA_BASE_URL"),
+        model: Some(ModelApi {
+            provider: "openai-compatible",
+            base_url_key: "DEEPINFRA_BASE_URL",
+            base_url: Some("https://api.deepinfra.com/v1/openai"),
+            local: false,
+        }),
         opens: true,
     },
     Profile {

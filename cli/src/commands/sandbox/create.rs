@@ -12,10 +12,11 @@ use sandbox::{
     Main, WORKSPACE,
     control::{Request, client::Supervisor},
     policies::Policies,
+    providers::Provider,
     state::{Folder, Record, is_name, now},
 };
 
-use super::{block_on, files, heard, home, life, names, programs, spawn, terminal};
+use super::{attached, block_on, files, heard, home, life, names, programs, spawn, terminal};
 use crate::{args::sandbox::CreateArgs, commands::forward, failure::Failure, output};
 
 /// How often a random name is drawn.
@@ -25,6 +26,8 @@ const NAMES_MAX: usize = 20;
 pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
     let policy = policy_text(args.policy.as_deref())?;
     let uploads = args.upload.iter().map(|text| upload(text)).collect::<Result<Vec<_>, _>>()?;
+    let providers = attached::load(&args.provider)?;
+    super::start_router(args.router.as_deref())?;
     let size = terminal::size(args.tty);
     let record = Record {
         id: uuid::Uuid::new_v4().to_string(),
@@ -33,11 +36,12 @@ pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
         terminal: size.is_some(),
         environment: args.env.iter().cloned().collect(),
         labels: args.label.iter().cloned().collect(),
+        providers: providers.iter().map(|provider| provider.name.clone()).collect(),
         router: args.router.clone(),
         created: now(),
     };
     let (name, folder) = make(args.name.as_deref(), &record)?;
-    if let Err(failure) = prepare(&folder, &policy) {
+    if let Err(failure) = prepare(&name, &folder, &policy, providers) {
         // It never stood, so there is nothing to keep.
         folder.remove().ok();
         return Err(failure);
@@ -111,10 +115,21 @@ fn make(asked: Option<&str>, record: &Record) -> Result<(String, Folder), Failur
         .hint("choose another --name, or delete it with `openshell sandbox delete`"))
 }
 
-fn prepare(folder: &Folder, policy: &str) -> Result<(), Failure> {
+fn prepare(
+    name: &str,
+    folder: &Folder,
+    policy: &str,
+    providers: Vec<Provider>,
+) -> Result<(), Failure> {
     let set = Policies::open(folder)?.set(policy);
     set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
-    spawn(folder, Main::WhenAsked)
+    spawn(folder, Main::WhenAsked)?;
+    let supplied = attached::supply(name, folder, providers);
+    if supplied.is_err() {
+        // It is not to stand without what it was to have.
+        life::end(name, folder, 0).ok();
+    }
+    supplied
 }
 
 fn fill(name: &str, folder: &Folder, args: &CreateArgs, uploads: &[Upload]) -> Result<(), Failure> {

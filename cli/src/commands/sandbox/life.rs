@@ -5,12 +5,15 @@ use std::{process::ExitCode, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{
     Main,
-    control::client::{ControlError, Supervisor},
+    control::{
+        Request,
+        client::{ControlError, Supervisor},
+    },
     state::Folder,
 };
 use tokio::time::timeout;
 
-use super::{block_on, find, heard, home, spawn};
+use super::{attached, block_on, find, heard, home, spawn};
 use crate::{
     args::sandbox::{DeleteArgs, StopArgs},
     commands::forward,
@@ -40,7 +43,15 @@ pub(super) fn start(name: Option<&str>) -> Result<ExitCode, Failure> {
         output::line(&format!("· Sandbox {name} is running"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    spawn(&folder, Main::AtOnce)?;
+    let record = folder.record()?;
+    let providers = attached::load(&record.providers)?;
+    super::start_router(record.router.as_deref())?;
+    spawn(&folder, Main::WhenAsked)?;
+    attached::supply(&name, &folder, providers)?;
+    if !record.command.is_empty() {
+        let request = Request::Launch { attach: false, terminal: None };
+        block_on(async { heard(&name, Supervisor::of(&folder).ask(&request).await) })?;
+    }
     output::line(&format!("✓ Started sandbox {name}"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -96,7 +107,7 @@ fn kill(folder: &Folder) {
     }
 }
 
-fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
+pub(super) fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
     let limit = Duration::from_millis(grace_ms).saturating_add(ANSWER_MAX);
     let stopped = block_on(async {
         let supervisor = Supervisor::of(folder);
