@@ -1,5 +1,6 @@
 //! What was typed: the commands and their flags.
 
+pub(crate) mod change;
 pub(crate) mod provider;
 pub(crate) mod sandbox;
 
@@ -11,6 +12,7 @@ use proxy::server::ListenAddr;
 use router::wire::Dialect;
 
 use self::{
+    change::{LearnArgs, PolicyUpdateArgs, RuleCommand},
     provider::{InferenceCommand, ProviderCommand},
     sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs},
 };
@@ -65,6 +67,11 @@ pub(crate) enum Command {
     /// What a sandbox policy allows, and why
     #[command(subcommand, visible_alias = "pol")]
     Policy(PolicyCommand),
+    /// What sandboxes were refused, and the rules that would allow it
+    #[command(subcommand, visible_alias = "rl")]
+    Rule(RuleCommand),
+    /// Run a command and print the smallest policy that would have allowed what it did
+    Learn(LearnArgs),
     /// The whole story on this machine in a few seconds, without network or root
     Demo(DemoArgs),
     /// Completions for your shell, on standard output
@@ -224,6 +231,8 @@ impl From<DialectWord> for Dialect {
 pub(crate) enum PolicyCommand {
     /// Put another policy in force; what a sandbox is built of stays
     Set(PolicySetArgs),
+    /// Change the policy of a sandbox in small steps, all of them or none
+    Update(PolicyUpdateArgs),
     /// Show a revision of the policy of a sandbox
     Get(PolicyGetArgs),
     /// List the revisions of the policy of a sandbox

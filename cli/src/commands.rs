@@ -9,10 +9,12 @@ mod events;
 mod explain;
 mod forward;
 mod inference;
+mod learn;
 mod logs;
 mod network_events;
 mod policy;
 mod provider;
+mod rule;
 mod run;
 mod sandbox;
 
@@ -42,6 +44,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Cost(args) => cost::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Policy(command) => policy::run(command),
+        Command::Rule(command) => rule::run(command),
+        Command::Learn(args) => learn::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
             // Into memory first: the generator panics where a reader such as `head` has gone.

@@ -76,6 +76,9 @@ pub enum Request {
     SetPolicy {
         /// The file.
         text: String,
+        /// The version that it replaces; any if not given.
+        #[serde(default)]
+        base: Option<u64>,
     },
     /// Give the sandbox these providers, and take away all others.
     SetProviders {
@@ -154,6 +157,8 @@ pub enum Reply {
         /// What of it is applied only when the sandbox starts next.
         postponed: Vec<String>,
     },
+    /// Another policy is there than the one that was to be replaced.
+    Stale,
     /// What was refused.
     Denials {
         /// One object each.

@@ -37,6 +37,7 @@ mod plan;
 pub mod policies;
 mod policy_spec;
 pub mod providers;
+pub mod rules;
 mod spawn;
 mod spec;
 mod start;

@@ -33,6 +33,8 @@ use crate::{control::Failed, state::Home};
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// The entry of the configuration that says where the service is, instead of the type's own places.
 pub const ENDPOINT: &str = "endpoint";
+/// The entry that says which addresses of an internal network it may have there, as in a policy.
+pub const ALLOWED_IPS: &str = "allowed_ips";
 /// What begins the key of a block that a provider brings into a policy.
 const BLOCK: &str = "provider-";
 
@@ -254,10 +256,18 @@ impl Provider {
         let endpoint = |host: &str, port: u16, protocol: &str, access: &str| {
             json!({"host": host, "port": port, "protocol": protocol, "access": access, "enforcement": "enforce"})
         };
+        let listed = self.config.get(ALLOWED_IPS).map(String::as_str).unwrap_or_default();
+        let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
+        let addresses: Vec<&str> = listed.collect();
         let mut endpoints = Vec::new();
         if self.kind.profile().model.is_none() {
-            let listed = elsewhere.iter().map(|to| (to.host.to_string(), to.port()));
-            endpoints.extend(listed.map(|(host, port)| endpoint(&host, port, "rest", "full")));
+            endpoints.extend(elsewhere.iter().map(|to| {
+                let mut place = endpoint(&to.host.to_string(), to.port(), "rest", "full");
+                if !addresses.is_empty() {
+                    place[ALLOWED_IPS] = json!(addresses);
+                }
+                place
+            }));
         }
         if elsewhere.is_empty() {
             for credential in self.kind.profile().credentials {

@@ -4,9 +4,9 @@
 //! `sandbox` has them, and its supervisor answers.
 
 pub(crate) mod attached;
-mod create;
+pub(crate) mod create;
 mod files;
-mod life;
+pub(crate) mod life;
 mod names;
 mod programs;
 mod show;

@@ -303,7 +303,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
         }
         Request::Attach { terminal } => return attach(shared, terminal).await,
         Request::Forward { port } => return Ok(Answer::Connection(connect(shared, port).await?)),
-        Request::SetPolicy { text } => set_policy(shared, &text).await?,
+        Request::SetPolicy { text, base } => set_policy(shared, &text, base).await?,
         Request::SetProviders { providers } => {
             let supplied = Supplied::new(&providers)?;
             tracing::info!(providers = %supplied.names.join(","), "providers attached");
@@ -339,9 +339,9 @@ async fn attach(shared: &Shared, screen: Option<Screen>) -> Result<Answer, Faile
     Ok(Answer::Stream { session, attached, leave: Leave::Nothing })
 }
 
-async fn set_policy(shared: &Shared, text: &str) -> Result<Reply, Failed> {
+async fn set_policy(shared: &Shared, text: &str, base: Option<u64>) -> Result<Reply, Failed> {
     let mut policies = shared.policies.lock().await;
-    let (set, policy) = policies.set(text)?;
+    let Some((set, policy)) = policies.set_over(text, base)? else { return Ok(Reply::Stale) };
     let version = set.revision.version;
     if set.changed {
         shared.network.replace_policy(policy, version);

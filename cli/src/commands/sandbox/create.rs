@@ -25,6 +25,11 @@ const NAMES_MAX: usize = 20;
 /// Creates it, and stays with its command unless told otherwise.
 pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
     let policy = policy_text(args.policy.as_deref())?;
+    run_with(args, &policy)
+}
+
+/// The same under this policy.
+pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Failure> {
     let uploads = args.upload.iter().map(|text| upload(text)).collect::<Result<Vec<_>, _>>()?;
     let providers = attached::load(&args.provider)?;
     super::start_router(args.router.as_deref())?;
@@ -41,7 +46,7 @@ pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
         created: now(),
     };
     let (name, folder) = make(args.name.as_deref(), &record)?;
-    if let Err(failure) = prepare(&name, &folder, &policy, providers) {
+    if let Err(failure) = prepare(&name, &folder, policy, providers) {
         // It never stood, so there is nothing to keep.
         folder.remove().ok();
         return Err(failure);

@@ -79,7 +79,7 @@ pub(super) fn delete(args: DeleteArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Ends a sandbox and removes everything of it.
-pub(super) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
+pub(crate) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
     forward::stop_all(name)?;
     if folder.is_attended() && end(name, folder, 0).is_err() {
         kill(folder);
@@ -107,7 +107,7 @@ fn kill(folder: &Folder) {
     }
 }
 
-pub(super) fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
+pub(crate) fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
     let limit = Duration::from_millis(grace_ms).saturating_add(ANSWER_MAX);
     let stopped = block_on(async {
         let supervisor = Supervisor::of(folder);
