@@ -87,7 +87,7 @@ fn what_does_not_work_never_replaces_what_does_and_a_file_by_hand_stays() {
     let refused = set("good", &[]).expect(1).stderr;
     assert!(refused.contains("was written by hand and is not overwritten"), "{refused}");
     assert_eq!(fs::read_to_string(&file).unwrap(), mine);
-    let config = person.write("own.yaml", &format!("version: 1\nbackends: [{{name: own, provider: openai-compatible, zone: private, base_url: \"{}\", models: [{{id: x}}]}}]\n", good.url()));
+    let config = person.write("own.yaml", &format!("version: 1\nbackends: [{{name: own, provider: openai-compatible, zone: private, base_url: \"{}\", models: [{{id: x, price: {{input: 0, output: 0}}}}]}}]\n", good.url()));
     drop(person.run(&["inference", "set", "--config", config.to_str().unwrap()]).expect(0));
     assert_eq!(fs::read_to_string(person.home().join("router.yaml.before")).unwrap(), mine);
     let shown = person.run(&["inference", "get", "-o", "json"]).expect(0).stdout;

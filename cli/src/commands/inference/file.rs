@@ -14,10 +14,13 @@ use backends::file::parse;
 use sandbox::{providers::Provider, state::Home};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, output};
 
 /// What begins the first line of a file that was made.
 const MADE: &str = "# made by openshell inference set: ";
+
+/// What a model costs that nobody knows: that of the dearest that are common.
+const PRICE_ASSUMED: &str = "{input: 15, output: 75}";
 
 /// What a file is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +115,43 @@ pub(super) fn text(
     key: Option<&Path>,
     home: &Home,
 ) -> Result<String, Failure> {
+    let told = price(provider)?;
+    let text = text_with(wanted, provider, key, (home, told.as_deref()))?;
+    let Err(faults) = parse(&text) else { return Ok(text) };
+    let assumed = text_with(wanted, provider, key, (home, Some(PRICE_ASSUMED)))?;
+    if told.is_none() && parse(&assumed).is_ok() {
+        // An unknown price is never nothing: budgets would not hold.
+        output::complain(&format!(
+            "! Nobody knows what {} costs; it is booked as dear as the dearest. Say what it costs in USD per million tokens: openshell provider update {} --config price=INPUT/OUTPUT",
+            wanted.model, provider.name
+        ));
+        return Ok(assumed);
+    }
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let name = &provider.name;
+    let failure = format!("provider '{name}' makes no sound router file: {}", told.join("; "));
+    Err(Failure::new(failure)
+        .hint(format!("`openshell provider update {name} --config KEY=VALUE` changes zone, base_url and price")))
+}
+
+/// The price in the configuration of a provider, as the router file has it.
+fn price(provider: &Provider) -> Result<Option<String>, Failure> {
+    let Some(text) = provider.config.get("price") else { return Ok(None) };
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|one| one.is_finite() && *one >= 0.0);
+    let sides = text.split_once('/').and_then(|(one, two)| Some((number(one)?, number(two)?)));
+    let (input, output) = sides.ok_or_else(|| {
+        Failure::new(format!("{text:?} is no price"))
+            .hint("write what a million tokens cost in USD as price=INPUT/OUTPUT, such as price=0.25/2")
+    })?;
+    Ok(Some(format!("{{input: {input}, output: {output}}}")))
+}
+
+fn text_with(
+    wanted: &Wanted,
+    provider: &Provider,
+    key: Option<&Path>,
+    (home, price): (&Home, Option<&str>),
+) -> Result<String, Failure> {
     let model = provider.kind.profile().model.ok_or_else(|| {
         Failure::new(format!(
             "provider '{}' of type {} has no model API that the router speaks to",
@@ -141,7 +181,8 @@ pub(super) fn text(
     if let Some(key) = key {
         writeln!(rest, "    credential: {{file: {}}}", quoted(&key.display().to_string())?)?;
     }
-    writeln!(rest, "    models: [{{id: {}}}]", quoted(&wanted.model)?)?;
+    let price = price.map(|price| format!(", price: {price}")).unwrap_or_default();
+    writeln!(rest, "    models: [{{id: {}{price}}}]", quoted(&wanted.model)?)?;
     if wanted.timeout_secs > 0 {
         let seconds = wanted.timeout_secs;
         writeln!(rest, "timeouts: {{first_byte: {seconds}s, answer: {seconds}s}}")?;
@@ -149,13 +190,7 @@ pub(super) fn text(
     let audit = home.path().join("router/audit.jsonl").display().to_string();
     writeln!(rest, "audit: {{file: {}}}", quoted(&audit)?)?;
     let head = Head { wanted: wanted.clone(), hash: hash(&rest) };
-    let text = format!("{MADE}{}\n{rest}", serde_json::to_string(&head)?);
-    parse(&text).map_err(|faults| {
-        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Failure::new(format!("provider '{}' makes no sound router file: {}", provider.name, told.join("; ")))
-            .hint(format!("`openshell provider update {} --config KEY=VALUE` changes zone and base_url", provider.name))
-    })?;
-    Ok(text)
+    Ok(format!("{MADE}{}\n{rest}", serde_json::to_string(&head)?))
 }
 
 /// A text as JSON, which is YAML without any rules for quoting.
@@ -214,6 +249,9 @@ mod tests {
     fn what_makes_no_file_is_told() {
         assert!(made_of("github", &[]).unwrap_err().to_string().contains("no model API"));
         assert!(made_of("openai", &[("zone", "mine")]).unwrap_err().to_string().contains("no zone"));
+        assert!(made_of("openai", &[("price", "x")]).unwrap_err().to_string().contains("no price"));
+        assert!(made_of("openai", &[("price", "0.5/2")]).unwrap().contains("price: {input: 0.5, output: 2}"));
+        assert!(made_of("openai", &[]).unwrap().contains("price: {input: 15"), "never nothing");
         assert!(made_of("openai-compatible", &[]).unwrap_err().to_string().contains("base_url"));
     }
 }

@@ -63,6 +63,7 @@ impl Watched {
             (Some(4_002), Some((method, path))) if method != "CONNECT" => {
                 *done.requests.entry((method.to_owned(), path.to_owned())).or_default() += 1;
             }
+            (Some(4_002), _) => done.connections += 1,
             (Some(4_001), _) if event["activity_id"] == 1 => done.connections += 1,
             _ => {}
         }
@@ -91,7 +92,7 @@ impl Watched {
             text.push_str(&format!("# No rule could be made for {one}.\n"));
         }
         for (what, count) in &self.refused {
-            text.push_str(&format!("# Refused {count} times all the same: {what}.\n"));
+            text.push_str(&format!("# Refused all the same, {count} times: {what}.\n"));
         }
         let yaml = policy.to_yaml()?;
         for line in yaml.lines() {
@@ -203,6 +204,6 @@ mod tests {
             "dst_endpoint": {"ip": "169.254.169.254", "port": 80},
         });
         let text = learned(&[line.to_string(), "no JSON".to_owned()]);
-        assert!(text.contains("# Refused 1 times all the same: 169.254.169.254:80 (ssrf_denied).\n"), "{text}");
+        assert!(text.contains("# Refused all the same, 1 times: 169.254.169.254:80 (ssrf_denied).\n"), "{text}");
     }
 }
