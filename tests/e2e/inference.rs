@@ -110,6 +110,11 @@ fn there_is_one_router_and_it_is_found_stopped_and_started_again() {
         assert_eq!(person.run(&["inference", "stop"]).expect(0).stdout, "✓ Router stopped\n");
         let told = ask(&person, "/chat/completions", "Authorization: Bearer x");
         assert_eq!(told["error"], "inference_unavailable", "{told}");
+        // Over HTTP/2 too a refusal is an answer, whatever was sent of the request's body.
+        let post = "curl -sf -d '{\"messages\": []}' -o /dev/null $OPENAI_BASE_URL/chat/completions";
+        let script = format!("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do {post}; echo $?; done");
+        let codes = person.run(&["sandbox", "exec", "-n", "i", "--", "sh", "-c", &script]).expect(0).stdout;
+        assert_eq!(codes, "22\n".repeat(16), "an answer with a status");
         drop(person.run(&["sandbox", "stop", "i"]).expect(0));
         drop(person.run(&["sandbox", "start", "i"]).expect(0));
         assert_ne!(process(), first, "a sandbox that starts needs it");

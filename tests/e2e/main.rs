@@ -32,6 +32,7 @@ mod own_authorities;
 mod policy;
 mod providers;
 mod reload;
+mod rules;
 mod sandbox_tokens;
 mod sandboxes;
 mod spans;
