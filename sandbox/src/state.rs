@@ -5,6 +5,7 @@
 //! | `sandbox.json` | the [`Record`]: name, command, environment, when it was made |
 //! | `state.json` | the [`State`] as the supervisor last wrote it |
 //! | `policies/` | every revision of the policy, and `index.json`, which says what became of each |
+//! | `router.token` | what proves to the router which sandbox it is; the supervisor reads it once the walls stand |
 //! | `lock` | held by the supervisor as long as it lives, however that ends |
 //! | `control.sock` | where it can be spoken to, by its owner alone |
 //! | `log`, `audit.jsonl` | what it tells, and its decisions |
@@ -24,6 +25,7 @@ use std::{
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+const TOKEN: &str = "router.token";
 /// The largest file of these that is read, bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
@@ -220,6 +222,22 @@ impl Folder {
             state.error = Some("its supervisor was killed; start it again".to_owned());
         }
         Ok(state)
+    }
+
+    /// Keeps what proves to the router which sandbox this is.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep_token(&self, token: &[u8]) -> io::Result<()> {
+        self.put(TOKEN, token)
+    }
+
+    /// What proves to the router which sandbox this is, if there is a proof.
+    pub(crate) fn token(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.0.join(TOKEN)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// Whether a supervisor holds this sandbox.

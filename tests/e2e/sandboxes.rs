@@ -10,9 +10,11 @@ use std::{
 };
 
 use openshell_tests::{
+    echo::{self, Cut},
     process::Running,
     sandboxes::Person,
     wait::{self, LONG},
+    world::{Backend, Config},
 };
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
@@ -129,9 +131,37 @@ fn a_terminal_is_the_sandboxes_own() {
         ];
         let ended = person.run_with(b"word\n", &args).expect(0);
         // What is typed is echoed whenever the terminal gets to it.
-        assert!(ended.stdout.starts_with("/dev/pts/0\r\n"), "{:?}", ended.stdout);
-        assert!(ended.stdout.contains("\r\n24 80\r\n"), "{:?}", ended.stdout);
+        assert!(ended.stdout.contains("/dev/pts/0\r\n"), "{:?}", ended.stdout);
+        assert!(ended.stdout.contains("24 80\r\n"), "{:?}", ended.stdout);
         assert!(ended.stdout.ends_with("got word\r\n"), "{:?}", ended.stdout);
+    });
+}
+
+#[test]
+fn a_person_at_a_terminal_finds_a_shell_and_can_leave_a_program_running() {
+    for_everybody(|person| {
+        let steps = [
+            "expect:desk:",
+            "send:stty size\\r",
+            "expect:30 100",
+            "size:40x120",
+            "send:sleep 0.2; stty size\\r",
+            "expect:40 120",
+            "send:sleep 1000\\r",
+            "expect:sleep 1000",
+            "send:\\x03",
+            "send:echo ab$((1+1))\\r",
+            "expect:ab2",
+            "send:exit 4\\r",
+        ];
+        drop(person.at_a_terminal(&steps, &["sandbox", "create", "--name", "desk"]).expect(4));
+        let steps =
+            ["send:echo ab$((1+1))\\r", "expect:ab2", "send:\\x10\\x11", "expect:Left it running"];
+        let create =
+            ["sandbox", "create", "--name", "left", "--env", "PS1=ready:", "--", "/bin/sh"];
+        drop(person.at_a_terminal(&steps, &create).expect(0));
+        let steps = ["expect:ab2", "send:echo cd$((1+1))\\r", "expect:cd2", "send:exit 6\\r"];
+        drop(person.at_a_terminal(&steps, &["sandbox", "attach", "left"]).expect(6));
     });
 }
 
@@ -408,6 +438,32 @@ fn what_a_sandbox_opens_is_decided_and_on_record() {
             text.lines().find(|line| line.contains("denied.example.com")).map(str::to_owned)
         });
         assert!(line.contains("curl"), "{line}");
+    });
+}
+
+#[test]
+fn model_calls_reach_the_router_as_calls_of_that_sandbox() {
+    for_everybody(|person| {
+        let upstream = echo::upstream(Cut::NONE);
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("sandbox.key");
+        let world = Config::new([Backend::new("only", &upstream.url()).model("m")])
+            .flags(&["--sandbox-key", key.to_str().unwrap()])
+            .start();
+        let key = person.adopt(&key);
+        let script = "curl -s $OPENAI_BASE_URL/chat/completions -H \"authorization: Bearer $OPENAI_API_KEY\" \
+            -H 'content-type: application/json' -d '{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'";
+        let address = world.address().to_string();
+        let create =
+            ["sandbox", "create", "--name", "asker", "--router", &address, "--sandbox-key"];
+        let create = [&create[..], &[key.to_str().unwrap(), "--", "sh", "-c", script]].concat();
+        let answer = person.run(&create).expect(0).stdout;
+        assert!(answer.contains("\"choices\""), "{}: {answer}", person.name());
+        let of_it = |event: &Value| event["actor"]["user"]["uid"] == "sandbox/asker";
+        assert_eq!(world.wait_for_audit(1, of_it).len(), 1);
+        for seen in upstream.seen() {
+            assert!(!seen.text().contains("openshell:resolve"), "{}", seen.text());
+        }
     });
 }
 

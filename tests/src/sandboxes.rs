@@ -80,6 +80,24 @@ impl Person {
         path
     }
 
+    /// A copy of a file in its folder that is its own.
+    pub fn adopt(&self, path: &Path) -> PathBuf {
+        let name = path.file_name().expect("a file has a name");
+        let copy = self.path().join(name);
+        fs::copy(path, &copy).expect("a file can be copied");
+        std::os::unix::fs::chown(&copy, self.uid, self.uid).expect("ours to give");
+        copy
+    }
+
+    /// Runs `openshell` at a terminal, with the steps of `tests/clients/terminal.py`.
+    pub fn at_a_terminal(&self, steps: &[&str], args: &[&str]) -> Finished {
+        let script = environment::repository().join("tests/clients/terminal.py");
+        let script = self.adopt(&script);
+        let mut command = self.program("python3");
+        command.arg(script).args(steps).arg("--").arg(&self.binary).args(args);
+        run(&format!("{}: openshell {args:?}", self.name), &mut command, wait::LONG)
+    }
+
     /// Where its sandboxes are kept.
     pub fn home(&self) -> PathBuf {
         self.path().join("state")

@@ -119,6 +119,9 @@ pub(crate) struct CreateArgs {
     /// Where inference goes: the ADDR of an `openshell router run`, or unix:PATH
     #[arg(long, value_name = "ADDR", env = "OPENSHELL_ROUTER")]
     pub(crate) router: Option<String>,
+    /// The key that the router knows sandboxes by, as `router run --sandbox-key` has it
+    #[arg(long, value_name = "FILE", env = "OPENSHELL_SANDBOX_KEY")]
+    pub(crate) sandbox_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) tty: TtyArgs,
     /// Command to run after "--" (defaults to an interactive shell); it is kept for restarts

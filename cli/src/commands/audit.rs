@@ -43,13 +43,12 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
 }
 
 fn wanted(args: &AuditArgs, event: &Event) -> bool {
-    let is_one_of = |wanted: &Option<String>, values: &[&str]| {
-        wanted.as_ref().is_none_or(|wanted| values.contains(&wanted.as_str()))
-    };
     let action = event.text("/action").to_ascii_lowercase();
-    let of = |name: &String| event.is_of(name) || event.own("sandbox") == name;
-    args.sandbox.as_ref().is_none_or(of)
-        && is_one_of(&args.kind, &[event.text("/status_detail"), network::class(event), &action])
+    let is_of = |sandbox: &String| event.is_of(sandbox) || event.own("sandbox") == sandbox;
+    let is_kind = |kind: &String| {
+        [event.text("/status_detail"), network::class(event), &action].contains(&kind.as_str())
+    };
+    args.sandbox.as_ref().is_none_or(is_of) && args.kind.as_ref().is_none_or(is_kind)
 }
 
 fn show(format: Format, events: &[Event]) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ mod watched;
 use std::{fs, process::ExitCode};
 
 use anyhow::Context as _;
+use ipnet::IpNet;
 use policy::{PolicyFile, address};
 use sandbox::state::Folder;
 use serde_json::json;
@@ -52,11 +53,12 @@ pub(crate) fn run(args: LearnArgs) -> Result<ExitCode, Failure> {
         no_keep: false,
         forward: None,
         router: None,
+        sandbox_key: None,
         tty: TtyArgs { tty: false, no_tty: false },
         command: args.command,
     };
     let ended = create::run_with(&create, &policy);
-    let learned = ended.and_then(|code| learn(&name, &folder).map(|policy| (code, policy)));
+    let learned = ended.and_then(|code| learn(&name, &folder, &args.allowed_ips).map(|policy| (code, policy)));
     if folder.path().exists() {
         life::remove(&name, &folder)?;
     }
@@ -99,11 +101,14 @@ fn open(networks: &[String]) -> Result<String, Failure> {
 }
 
 /// What the record of the sandbox says that its command needed.
-fn learn(name: &str, folder: &Folder) -> Result<String, Failure> {
+fn learn(name: &str, folder: &Folder, internal: &[IpNet]) -> Result<String, Failure> {
     // The record is whole only when its supervisor has ended.
     life::end(name, folder, 0)?;
     let text = fs::read_to_string(folder.audit()).context("cannot read what was recorded")?;
     let mut watched = Watched::default();
     text.lines().for_each(|line| watched.add(line));
+    if !internal.is_empty() {
+        watched.resolve();
+    }
     watched.policy()
 }

@@ -7,6 +7,7 @@ use std::{
     fs::DirBuilder, net::AddrParseError, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc,
 };
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 use policy::{Policy, PolicyFile};
 use proxy::{
@@ -138,20 +139,25 @@ impl Network {
     }
 }
 
-/// The router that was asked for, else that of this user, which may start later. It knows the sandbox by a proof that is made
-/// anew for every request, with the key that routers of this user have.
+/// The router that was asked for, which knows the sandbox by its token; without one, it is a caller like any other. Else the
+/// router of this user, which may start later and knows the sandbox by a proof that is made anew for every request.
 fn target(folder: &Folder, record: &Record) -> Result<Option<InferenceTarget>, Failed> {
+    if let Some(at) = record.router.as_deref() {
+        let unusable =
+            |why: String| Failed::new(format!("the sandbox's token is unusable: {why}"), "");
+        let token = folder.token().map_err(|error| unusable(error.to_string()))?;
+        let token = token.map(|token| HeaderValue::from_bytes(&token)).transpose();
+        let token = token.map_err(|error| unusable(error.to_string()))?;
+        return Ok(Some(InferenceTarget::proving(address(at)?, move || token.clone())));
+    }
     let Some(home) = folder.home().map(|home| home.join("router")) else { return Ok(None) };
-    let address = match record.router.as_deref() {
-        Some(at) => address(at)?,
-        None => RouterAddress::Unix(home.join("router.sock")),
-    };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&home);
     let key = made.and_then(|()| SandboxKey::open(&home.join("key"))).map_err(|error| {
         Failed::new(format!("the key for the router cannot be used: {error}"), "look at the disk")
     })?;
     let name = record.name.clone();
     let prove = move || key.mint(&name, now().saturating_add(PROOF_SECONDS));
+    let address = RouterAddress::Unix(home.join("router.sock"));
     Ok(Some(InferenceTarget::proving(address, prove)))
 }
 

@@ -23,6 +23,19 @@ fn asks() -> impl Strategy<Value = Ask> {
             terminal
         }),
         (any::<u32>(), any::<i32>()).prop_map(|(id, signal)| Ask::Signal { id, signal }),
+        (any::<u32>(), transfers()).prop_map(|(id, transfer)| Ask::Move { id, transfer }),
+        (any::<u32>(), any::<u16>(), prop::bool::ANY).prop_map(|(id, port, is_six)| {
+            let version = if is_six { Version::Six } else { Version::Four };
+            Ask::Dial { id, port, version }
+        }),
+    ]
+}
+
+fn transfers() -> impl Strategy<Value = Transfer> {
+    let name = words().prop_filter("a file has a name", |name| !name.is_empty());
+    prop_oneof![
+        (words(), prop::option::of(name)).prop_map(|(to, file)| Transfer::Unpack { to, file }),
+        words().prop_map(|from| Transfer::Pack { from }),
     ]
 }
 
@@ -43,6 +56,7 @@ fn tells() -> impl Strategy<Value = Tell> {
         (any::<u32>(), any::<i32>()).prop_map(|(id, process)| Tell::Started { id, process }),
         (any::<u32>(), failure()).prop_map(|(id, error)| Tell::Refused { id, error }),
         (any::<u32>(), ending).prop_map(|(id, ending)| Tell::Ended { id, ending }),
+        any::<u32>().prop_map(|id| Tell::Dialed { id }),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, ToSocketAddrs as _},
 };
 
 use domain::Destination;
@@ -66,6 +66,15 @@ impl Watched {
             (Some(4_002), _) => done.connections += 1,
             (Some(4_001), _) if event["activity_id"] == 1 => done.connections += 1,
             _ => {}
+        }
+    }
+
+    /// Asks again where the names lead that were reached: what leads into an internal network needs its addresses in the
+    /// policy. The sandbox was allowed to ask, so nothing new is told.
+    pub(super) fn resolve(&mut self) {
+        for ((to, _), done) in &mut self.done {
+            let found = to.to_socket_addrs();
+            done.addresses.extend(found.into_iter().flatten().map(|address| address.ip()));
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use policy::PolicyFile;
+use proxy::SandboxKey;
 use sandbox::{
     Main, WORKSPACE,
     control::{Request, client::Supervisor},
@@ -19,6 +20,8 @@ use sandbox::{
 use super::{attached, block_on, files, heard, home, life, names, programs, spawn, terminal};
 use crate::{args::sandbox::CreateArgs, commands::forward, failure::Failure, output};
 
+/// How long a sandbox may prove to the router which one it is: a year.
+const TOKEN_VALID_SECONDS: u64 = 365 * 24 * 3600;
 /// How often a random name is drawn.
 const NAMES_MAX: usize = 20;
 
@@ -46,7 +49,9 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
         created: now(),
     };
     let (name, folder) = make(args.name.as_deref(), &record)?;
-    if let Err(failure) = prepare(&name, &folder, policy, providers) {
+    let prepared =
+        prove(&name, &folder, args).and_then(|()| prepare(&name, &folder, policy, providers));
+    if let Err(failure) = prepared {
         // It never stood, so there is nothing to keep.
         folder.remove().ok();
         return Err(failure);
@@ -118,6 +123,17 @@ fn make(asked: Option<&str>, record: &Record) -> Result<(String, Folder), Failur
     let taken = asked.map_or_else(|| "every name".to_owned(), |name| format!("sandbox {name}"));
     Err(Failure::new(format!("{taken} exists already"))
         .hint("choose another --name, or delete it with `openshell sandbox delete`"))
+}
+
+/// Gives the supervisor what proves to the router which sandbox it is.
+fn prove(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure> {
+    let Some(path) = &args.sandbox_key else { return Ok(()) };
+    let key =
+        SandboxKey::open(path).with_context(|| format!("cannot use the key {}", path.display()))?;
+    let token = key
+        .mint(name, now().saturating_add(TOKEN_VALID_SECONDS))
+        .ok_or_else(|| Failure::new(format!("no token can be made for {name}")))?;
+    Ok(folder.keep_token(token.as_bytes())?)
 }
 
 fn prepare(

@@ -11,7 +11,7 @@ use sandbox::{
     },
     state::Folder,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{attached, block_on, find, heard, home, spawn};
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
     output,
 };
 
+/// Between two looks at a supervisor that ends.
+const PAUSE: Duration = Duration::from_millis(2);
 /// How long a supervisor may take to end when nothing is left to wait for.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
@@ -111,7 +113,15 @@ pub(crate) fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Fail
     let limit = Duration::from_millis(grace_ms).saturating_add(ANSWER_MAX);
     let stopped = block_on(async {
         let supervisor = Supervisor::of(folder);
-        timeout(limit, supervisor.stop(grace_ms)).await.map_err(|_| {
+        let gone = async {
+            let stopped = supervisor.stop(grace_ms).await;
+            // Its record of decisions is whole, and its state the last one, only when it has let go.
+            while folder.is_attended() {
+                sleep(PAUSE).await;
+            }
+            stopped
+        };
+        timeout(limit, gone).await.map_err(|_| {
             Failure::new(format!("the supervisor of sandbox {name} does not answer"))
                 .hint(format!("`openshell sandbox delete {name}` ends it by force"))
         })
