@@ -241,7 +241,11 @@ impl Provider {
         }
         if owners.is_empty() {
             // A policy may name it all the same.
-            owners.push(Owner { name: self.name.clone(), secrets: Vec::new(), endpoints: Vec::new() });
+            owners.push(Owner {
+                name: self.name.clone(),
+                secrets: Vec::new(),
+                endpoints: Vec::new(),
+            });
         }
         Ok(owners)
     }
@@ -253,9 +257,7 @@ impl Provider {
             return Ok(None);
         }
         let elsewhere = self.elsewhere()?;
-        let endpoint = |host: &str, port: u16, protocol: &str, access: &str| {
-            json!({"host": host, "port": port, "protocol": protocol, "access": access, "enforcement": "enforce"})
-        };
+        let endpoint = |host: &str, port: u16, protocol: &str, access: &str| json!({"host": host, "port": port, "protocol": protocol, "access": access, "enforcement": "enforce"});
         let listed = self.config.get(ALLOWED_IPS).map(String::as_str).unwrap_or_default();
         let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
         let addresses: Vec<&str> = listed.collect();
@@ -272,7 +274,9 @@ impl Provider {
         if elsewhere.is_empty() {
             for credential in self.kind.profile().credentials {
                 let has = |key: &&str| self.credentials.contains_key(*key);
-                if !credential.variables.is_empty() && !credential.variables.iter().any(|key| has(&key)) {
+                if !credential.variables.is_empty()
+                    && !credential.variables.iter().any(|key| has(&key))
+                {
                     continue;
                 }
                 for place in credential.places.iter().filter(|place| !is_model_api(place)) {

@@ -156,7 +156,11 @@ fn get(args: OutputArg) -> Result<(), Failure> {
             (Some(wanted), true) if !shown.written_by_hand => text.push_str(&table(wanted)),
             (_, true) => text.push_str(&format!("  Route: {ROUTE}\n  File: {}", shown.file)),
         }
-        text.push_str(if shown.running { "\n  Router: running" } else { "\n  Router: not running" });
+        text.push_str(if shown.running {
+            "\n  Router: running"
+        } else {
+            "\n  Router: not running"
+        });
         text
     })
 }

@@ -58,7 +58,8 @@ pub(crate) fn run(args: LearnArgs) -> Result<ExitCode, Failure> {
         command: args.command,
     };
     let ended = create::run_with(&create, &policy);
-    let learned = ended.and_then(|code| learn(&name, &folder, &args.allowed_ips).map(|policy| (code, policy)));
+    let learned = ended
+        .and_then(|code| learn(&name, &folder, &args.allowed_ips).map(|policy| (code, policy)));
     if folder.path().exists() {
         life::remove(&name, &folder)?;
     }

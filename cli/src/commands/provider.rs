@@ -107,7 +107,8 @@ fn existing(kind: Kind) -> Result<BTreeMap<String, Value>, Failure> {
     let known: Vec<&str> = kind.variables().collect();
     let failure = Failure::new(format!("no existing credentials found for type '{kind}'"));
     Err(if known.is_empty() {
-        failure.hint("this type knows no variables; give its credential with --credential KEY=VALUE")
+        failure
+            .hint("this type knows no variables; give its credential with --credential KEY=VALUE")
     } else {
         failure.hint(format!("set {}, or use --credential KEY=VALUE", known.join(" or ")))
     })
@@ -125,9 +126,7 @@ fn value(key: &str, text: &OsStr) -> Result<Value, Failure> {
 }
 
 /// What was given as `KEY=VALUE` or `KEY`, and the keys that were given an empty value.
-fn given(
-    pairs: &[std::ffi::OsString],
-) -> Result<(BTreeMap<String, Value>, Vec<String>), Failure> {
+fn given(pairs: &[std::ffi::OsString]) -> Result<(BTreeMap<String, Value>, Vec<String>), Failure> {
     let mut set = BTreeMap::new();
     let mut emptied = Vec::new();
     for pair in pairs {
@@ -158,7 +157,10 @@ fn given(
 
 fn is_variable(key: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    !key.is_empty() && key.len() <= 128 && key.chars().all(plain) && !key.starts_with(|c: char| c.is_ascii_digit())
+    !key.is_empty()
+        && key.len() <= 128
+        && key.chars().all(plain)
+        && !key.starts_with(|c: char| c.is_ascii_digit())
 }
 
 fn get(args: &ProviderGetArgs) -> Result<(), Failure> {
@@ -199,7 +201,12 @@ fn list(args: &ProviderListArgs) -> Result<(), Failure> {
         }
         let row = |one: &Shown| {
             let (credentials, config) = (one.credential_keys.len(), one.config.len());
-            vec![one.name.clone(), one.kind.to_string(), credentials.to_string(), config.to_string()]
+            vec![
+                one.name.clone(),
+                one.kind.to_string(),
+                credentials.to_string(),
+                config.to_string(),
+            ]
         };
         let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
         columns(&["NAME", "TYPE", "CREDENTIAL_KEYS", "CONFIG_KEYS"], &rows)
@@ -236,8 +243,10 @@ fn delete(names: &[String]) -> Result<(), Failure> {
     for name in names {
         checked(name)?;
         if let Some(sandbox) = attached::users(name)?.into_iter().next() {
-            return Err(Failure::new(format!("provider '{name}' is attached to sandbox {sandbox}"))
-                .hint(format!("`openshell sandbox provider detach {sandbox} {name}` takes it away")));
+            return Err(Failure::new(format!(
+                "provider '{name}' is attached to sandbox {sandbox}"
+            ))
+            .hint(format!("`openshell sandbox provider detach {sandbox} {name}` takes it away")));
         }
         if inference::uses(name)? {
             return Err(Failure::new(format!("model calls go to provider '{name}'"))
@@ -263,7 +272,8 @@ fn profile(profile: &Profile) -> Vec<String> {
     let variables = profile.credentials.iter().flat_map(|one| one.variables);
     let places = profile.credentials.iter().flat_map(|one| one.places);
     let variables: Vec<&str> = variables.copied().collect();
-    let places: Vec<String> = places.map(|place| format!("{}:{}", place.host, place.port)).collect();
+    let places: Vec<String> =
+        places.map(|place| format!("{}:{}", place.host, place.port)).collect();
     let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     vec![
         profile.name.to_owned(),

@@ -106,11 +106,14 @@ fn pending(name: &str, folder: &Folder) -> Result<Vec<(Denial, Value)>, Failure>
 /// The one that is meant.
 fn one(name: &str, folder: &Folder, id: &str) -> Result<(Denial, Value), Failure> {
     let all = pending(name, folder)?;
-    let mut meant = all.into_iter().filter(|(denial, _)| !id.is_empty() && denial.id.starts_with(id));
+    let mut meant =
+        all.into_iter().filter(|(denial, _)| !id.is_empty() && denial.id.starts_with(id));
     let hint = format!("`openshell rule get {name}` shows them");
     match (meant.next(), meant.next()) {
         (Some(one), None) => Ok(one),
-        (Some(_), Some(_)) => Err(Failure::new(format!("several rules begin with {id}")).hint(hint)),
+        (Some(_), Some(_)) => {
+            Err(Failure::new(format!("several rules begin with {id}")).hint(hint))
+        }
         (None, _) => Err(Failure::new(format!("there is no pending rule {id}")).hint(hint)),
     }
 }
@@ -226,7 +229,10 @@ fn show(format: output::Format, shown: &Vec<Shown>) -> Result<(), Failure> {
             return "No network rules.".to_owned();
         }
         let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
-        columns(&["ID", "STATUS", "ENDPOINT", "BINARY", "HITS", "REASON", "PROPOSAL", "NOTES"], &rows)
+        columns(
+            &["ID", "STATUS", "ENDPOINT", "BINARY", "HITS", "REASON", "PROPOSAL", "NOTES"],
+            &rows,
+        )
     })
 }
 

@@ -87,13 +87,17 @@ const fn local(provider: &'static str, base_url_key: &'static str) -> Option<Mod
 const ANTHROPIC: &[Place] = &[rest("api.anthropic.com")];
 const OPENAI: &[Place] = &[rest("api.openai.com")];
 const OPENROUTER: &[Place] = &[rest("openrouter.ai")];
-const GITHUB: &[Place] =
-    &[rest("api.github.com"), rest("github.com"), rest("uploads.github.com"), rest("gist.github.com")];
+const GITHUB: &[Place] = &[
+    rest("api.github.com"),
+    rest("github.com"),
+    rest("uploads.github.com"),
+    rest("gist.github.com"),
+];
 const COPILOT: &[Place] =
     &[rest("api.github.com"), rest("api.githubcopilot.com"), rest("*.githubcopilot.com")];
 
 /// All types, in the order in which they are offered.
-pub static ALL: [Profile; 23] = [
+pub static ALL: [Profile; 21] = [
     Profile {
         name: "claude",
         title: "Claude Code",
@@ -126,13 +130,7 @@ pub static ALL: [Profile; 23] = [
         model: None,
         opens: true,
     },
-    Profile {
-        name: "generic",
-        title: "Anything else",
-        credentials: &[],
-        model: None,
-        opens: true,
-    },
+    Profile { name: "generic", title: "Anything else", credentials: &[], model: None, opens: true },
     Profile {
         name: "openai",
         title: "OpenAI",
@@ -241,24 +239,6 @@ pub static ALL: [Profile; 23] = [
             BEARER,
             &[rest("api.cursor.com"), rest("*.cursor.sh")],
         )],
-        model: None,
-        opens: true,
-    },
-    Profile {
-        name: "pypi",
-        title: "PyPI",
-        credentials: &[one(
-            &["TWINE_PASSWORD", "UV_PUBLISH_TOKEN", "PYPI_TOKEN"],
-            "authorization: Basic",
-            &[rest("upload.pypi.org")],
-        )],
-        model: None,
-        opens: true,
-    },
-    Profile {
-        name: "npm",
-        title: "npm",
-        credentials: &[one(&["NPM_TOKEN"], BEARER, &[rest("registry.npmjs.org")])],
         model: None,
         opens: true,
     },

@@ -4,7 +4,12 @@ use policy::{Caller, Connect, Policy, Verdict};
 
 use super::*;
 
-fn provider(name: &str, kind: &str, credentials: &[(&str, &str)], config: &[(&str, &str)]) -> Provider {
+fn provider(
+    name: &str,
+    kind: &str,
+    credentials: &[(&str, &str)],
+    config: &[(&str, &str)],
+) -> Provider {
     let secret = |(key, value): &(&str, &str)| ((*key).to_owned(), Value::new(value).unwrap());
     Provider {
         name: name.to_owned(),
@@ -65,12 +70,18 @@ fn a_sandbox_with_a_provider_may_reach_its_service_and_models_only_through_the_r
         provider("gh", "github", &[("GITHUB_TOKEN", "value")], &[]),
         provider("ai", "openai", &[("OPENAI_API_KEY", "value")], &[]),
         provider("own", "generic", &[("OWN_KEY", "value")], &[("endpoint", "a.example.com:8080")]),
-        provider("lab", "gitlab", &[("GITLAB_TOKEN", "value")], &[("endpoint", "git.example.com:443")]),
+        provider(
+            "lab",
+            "gitlab",
+            &[("GITLAB_TOKEN", "value")],
+            &[("endpoint", "git.example.com:443")],
+        ),
     ];
     let supplied = Supplied::new(&all).unwrap();
     let policy = Policy::new(supplied.opened(&PolicyFile::restrictive()));
     let asks = |to: &str| {
-        let (caller, to) = (Caller { binary: "/usr/bin/curl", ancestors: &[] }, to.parse().unwrap());
+        let (caller, to) =
+            (Caller { binary: "/usr/bin/curl", ancestors: &[] }, to.parse().unwrap());
         let asked = Connect { caller, to: &to, inference: true };
         matches!(policy.connect(&asked), Verdict::Allow(_))
     };
@@ -84,7 +95,8 @@ fn a_sandbox_with_a_provider_may_reach_its_service_and_models_only_through_the_r
 
 #[test]
 fn what_the_policy_says_itself_stands() {
-    let supplied = Supplied::new(&[provider("gh", "github", &[("GITHUB_TOKEN", "v")], &[])]).unwrap();
+    let supplied =
+        Supplied::new(&[provider("gh", "github", &[("GITHUB_TOKEN", "v")], &[])]).unwrap();
     let text = "version: 1\nnetwork_policies: {provider-gh: {endpoints: [{host: a.b, port: 1}], binaries: [{path: /x}]}}";
     let (policy, _) = PolicyFile::parse(text).unwrap();
     assert_eq!(supplied.opened(&policy), policy);

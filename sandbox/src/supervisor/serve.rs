@@ -158,8 +158,7 @@ impl Shared {
             ));
         }
         let environment = self.environment(BTreeMap::new());
-        let order =
-            Order { command: self.record.command.clone(), environment, ..Order::default() };
+        let order = Order { command: self.record.command.clone(), environment, ..Order::default() };
         let screen = screen.or(self.record.terminal.then_some(UNSEEN));
         let has = if attach == Attach::Yes { Has::Both } else { Has::Output };
         let (session, streams) = Session::start(&self.keeper, order, screen, (has, KEPT_BYTES_MAX))

@@ -130,18 +130,21 @@ pub(super) fn text(
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
     let name = &provider.name;
     let failure = format!("provider '{name}' makes no sound router file: {}", told.join("; "));
-    Err(Failure::new(failure)
-        .hint(format!("`openshell provider update {name} --config KEY=VALUE` changes zone, base_url and price")))
+    Err(Failure::new(failure).hint(format!(
+        "`openshell provider update {name} --config KEY=VALUE` changes zone, base_url and price"
+    )))
 }
 
 /// The price in the configuration of a provider, as the router file has it.
 fn price(provider: &Provider) -> Result<Option<String>, Failure> {
     let Some(text) = provider.config.get("price") else { return Ok(None) };
-    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|one| one.is_finite() && *one >= 0.0);
+    let number =
+        |text: &str| text.trim().parse::<f64>().ok().filter(|one| one.is_finite() && *one >= 0.0);
     let sides = text.split_once('/').and_then(|(one, two)| Some((number(one)?, number(two)?)));
     let (input, output) = sides.ok_or_else(|| {
-        Failure::new(format!("{text:?} is no price"))
-            .hint("write what a million tokens cost in USD as price=INPUT/OUTPUT, such as price=0.25/2")
+        Failure::new(format!("{text:?} is no price")).hint(
+            "write what a million tokens cost in USD as price=INPUT/OUTPUT, such as price=0.25/2",
+        )
     })?;
     Ok(Some(format!("{{input: {input}, output: {output}}}")))
 }
@@ -162,8 +165,10 @@ fn text_with(
     let zone = match provider.config.get("zone").map(String::as_str) {
         Some(zone @ ("local" | "private" | "public")) => zone,
         Some(other) => {
-            return Err(Failure::new(format!("{other:?} is no zone"))
-                .hint(format!("openshell provider update {} --config zone=private", provider.name)));
+            return Err(Failure::new(format!("{other:?} is no zone")).hint(format!(
+                "openshell provider update {} --config zone=private",
+                provider.name
+            )));
         }
         None if model.local => "local",
         None => "public",
@@ -248,9 +253,15 @@ mod tests {
     #[test]
     fn what_makes_no_file_is_told() {
         assert!(made_of("github", &[]).unwrap_err().to_string().contains("no model API"));
-        assert!(made_of("openai", &[("zone", "mine")]).unwrap_err().to_string().contains("no zone"));
+        assert!(
+            made_of("openai", &[("zone", "mine")]).unwrap_err().to_string().contains("no zone")
+        );
         assert!(made_of("openai", &[("price", "x")]).unwrap_err().to_string().contains("no price"));
-        assert!(made_of("openai", &[("price", "0.5/2")]).unwrap().contains("price: {input: 0.5, output: 2}"));
+        assert!(
+            made_of("openai", &[("price", "0.5/2")])
+                .unwrap()
+                .contains("price: {input: 0.5, output: 2}")
+        );
         assert!(made_of("openai", &[]).unwrap().contains("price: {input: 15"), "never nothing");
         assert!(made_of("openai-compatible", &[]).unwrap_err().to_string().contains("base_url"));
     }

@@ -90,7 +90,8 @@ impl<'a> Service<'a> {
                     if UnixStream::connect(&socket).is_ok() {
                         return Ok(());
                     }
-                    if let Some(ended) = child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+                    if let Some(ended) = child.as_mut().map(Child::try_wait).transpose()?.flatten()
+                    {
                         return Err(self.failed(&format!("the router ended with {ended}")));
                     }
                     sleep(PAUSE).await;
@@ -132,7 +133,8 @@ impl<'a> Service<'a> {
         }
         let known = fs::read_to_string(self.at("lock"))?;
         let process = known.trim().parse().ok().and_then(Pid::from_raw);
-        let process = process.ok_or_else(|| Failure::new("nobody says which process the router is"))?;
+        let process =
+            process.ok_or_else(|| Failure::new("nobody says which process the router is"))?;
         // One that has ended meanwhile is what was wanted.
         kill_process(process, Signal::TERM).ok();
         block_on(async {
@@ -142,7 +144,8 @@ impl<'a> Service<'a> {
                 }
             };
             timeout(STOP_MAX, ended).await.map_err(|_| {
-                Failure::new("the router does not end").hint(format!("end process {process:?} yourself"))
+                Failure::new("the router does not end")
+                    .hint(format!("end process {process:?} yourself"))
             })
         })?;
         Ok(true)

@@ -50,7 +50,10 @@ pub(super) fn call(home: &Home, text: &str, wanted: &Wanted) -> Result<String, F
 
 fn start(path: &std::path::Path) -> Result<(Trial, String), Failure> {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("openshell").args(["router", "run", "--listen", "127.0.0.1:0", "--config"]).arg(path);
+    command
+        .arg0("openshell")
+        .args(["router", "run", "--listen", "127.0.0.1:0", "--config"])
+        .arg(path);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut trial = Trial(command.spawn().context("cannot start a router")?);
     let mut said = Vec::new();

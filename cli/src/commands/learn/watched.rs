@@ -49,7 +49,8 @@ impl Watched {
             return;
         }
         let (Some(host), Some(port)) = (host, port) else { return };
-        let to = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let to =
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         if event["action"] == "Denied" {
             let reason = text("/status_detail").unwrap_or("refused");
             *self.refused.entry(format!("{to} ({reason})")).or_default() += 1;
@@ -93,9 +94,13 @@ impl Watched {
                 None => left.push(format!("{to} by {binary}: {}", done.times())),
             }
         }
-        let mut text = String::from("# Made by openshell learn: what one run needed, and no more.\n");
+        let mut text =
+            String::from("# Made by openshell learn: what one run needed, and no more.\n");
         if self.model_calls > 0 {
-            text.push_str(&format!("# {} calls of models went to the router, which needs no rule.\n", self.model_calls));
+            text.push_str(&format!(
+                "# {} calls of models went to the router, which needs no rule.\n",
+                self.model_calls
+            ));
         }
         for one in left {
             text.push_str(&format!("# No rule could be made for {one}.\n"));
@@ -112,7 +117,8 @@ impl Watched {
             text.push_str(line);
             text.push('\n');
         }
-        PolicyFile::parse(&text).map_err(|_| Failure::new("what was learned is no sound policy"))?;
+        PolicyFile::parse(&text)
+            .map_err(|_| Failure::new("what was learned is no sound policy"))?;
         Ok(text)
     }
 }
@@ -126,8 +132,14 @@ fn proposed(
 ) -> Option<(String, Vec<Change>)> {
     let to: Destination = to.parse().ok()?;
     let inbox = Inbox::default();
-    let refused =
-        |what| Refused { to: &to, binary: Some(binary), reason: "learned", blocked: None, what, at_ms: 0 };
+    let refused = |what| Refused {
+        to: &to,
+        binary: Some(binary),
+        reason: "learned",
+        blocked: None,
+        what,
+        at_ms: 0,
+    };
     if done.requests.is_empty() {
         inbox.add(&refused(What::Connection));
     }
@@ -183,8 +195,12 @@ mod tests {
     #[test]
     fn requests_become_rules_with_how_often() {
         let get = request("api.example.com", "GET", "/a", "93.184.216.34");
-        let text = learned(&[get.clone(), get, request("api.example.com", "POST", "/b", "93.184.216.34")]);
-        assert!(text.contains("  # 3 requests by /usr/bin/curl\n  allow_api_example_com_443:"), "{text}");
+        let text =
+            learned(&[get.clone(), get, request("api.example.com", "POST", "/b", "93.184.216.34")]);
+        assert!(
+            text.contains("  # 3 requests by /usr/bin/curl\n  allow_api_example_com_443:"),
+            "{text}"
+        );
         let (policy, _) = PolicyFile::parse(&text).unwrap();
         let endpoint = &policy.network["allow_api_example_com_443"].endpoints[0];
         assert_eq!((endpoint.rules.len(), endpoint.allowed_ips.len()), (2, 0));
@@ -192,7 +208,9 @@ mod tests {
 
     #[test]
     fn many_requests_become_their_methods() {
-        let lines: Vec<String> = (0..50).map(|n| request("a.example.com", "GET", &format!("/x{n}y/z"), "1.2.3.4")).collect();
+        let lines: Vec<String> = (0..50)
+            .map(|n| request("a.example.com", "GET", &format!("/x{n}y/z"), "1.2.3.4"))
+            .collect();
         let (policy, _) = PolicyFile::parse(&learned(&lines)).unwrap();
         let rules = &policy.network["allow_a_example_com_443"].endpoints[0].rules;
         assert_eq!(rules.len(), 1);
@@ -201,7 +219,9 @@ mod tests {
 
     #[test]
     fn internal_addresses_are_listed() {
-        let (policy, _) = PolicyFile::parse(&learned(&[request("a.lab.test", "GET", "/", "198.18.0.10")])).unwrap();
+        let (policy, _) =
+            PolicyFile::parse(&learned(&[request("a.lab.test", "GET", "/", "198.18.0.10")]))
+                .unwrap();
         let endpoint = &policy.network["allow_a_lab_test_443"].endpoints[0];
         assert_eq!(endpoint.allowed_ips[0].to_string(), "198.18.0.10/32");
     }
@@ -213,6 +233,9 @@ mod tests {
             "dst_endpoint": {"ip": "169.254.169.254", "port": 80},
         });
         let text = learned(&[line.to_string(), "no JSON".to_owned()]);
-        assert!(text.contains("# Refused all the same, 1 times: 169.254.169.254:80 (ssrf_denied).\n"), "{text}");
+        assert!(
+            text.contains("# Refused all the same, 1 times: 169.254.169.254:80 (ssrf_denied).\n"),
+            "{text}"
+        );
     }
 }

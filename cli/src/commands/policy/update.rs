@@ -9,9 +9,7 @@ use policy::{
 use sandbox::{policies::Policies, state::Folder};
 
 use super::live::{self, Base, Wait};
-use crate::{
-    args::change::PolicyUpdateArgs, commands::sandbox::find, failure::Failure, output,
-};
+use crate::{args::change::PolicyUpdateArgs, commands::sandbox::find, failure::Failure, output};
 
 /// How often a change is made anew when somebody else was faster.
 const TRIES_MAX: usize = 5;
@@ -73,10 +71,14 @@ pub(crate) fn current(folder: &Folder) -> Result<(u64, PolicyFile), Failure> {
 /// The steps, in the order in which they make sense together: what goes, what comes, and rules about both.
 fn changes(args: &PolicyUpdateArgs) -> Result<Vec<Change>, Failure> {
     if args.rule_name.is_some() && args.add_endpoint.len() != 1 {
-        return Err(Failure::usage("--rule-name is only supported when exactly one --add-endpoint is provided"));
+        return Err(Failure::usage(
+            "--rule-name is only supported when exactly one --add-endpoint is provided",
+        ));
     }
     if let Some(binary) = args.binary.iter().find(|binary| !binary.starts_with('/')) {
-        return Err(Failure::usage(format!("--binary {binary}: the path of an executable begins with /")));
+        return Err(Failure::usage(format!(
+            "--binary {binary}: the path of an executable begins with /"
+        )));
     }
     let wrong = |flag: &str, text: &str, error: &SpecError| {
         Failure::usage(format!("{flag} {text}: {error}"))

@@ -37,11 +37,7 @@ pub(super) fn load(names: &[String]) -> Result<Vec<Provider>, Failure> {
 }
 
 /// Gives providers to the supervisor of a sandbox.
-pub(super) fn supply(
-    name: &str,
-    folder: &Folder,
-    providers: Vec<Provider>,
-) -> Result<(), Failure> {
+pub(super) fn supply(name: &str, folder: &Folder, providers: Vec<Provider>) -> Result<(), Failure> {
     if providers.is_empty() {
         return Ok(());
     }
@@ -106,8 +102,10 @@ fn detach(args: &AttachArgs) -> Result<(), Failure> {
     let (name, folder) = find(Some(&args.sandbox))?;
     let mut names = folder.record()?.providers;
     if let Some(missing) = args.providers.iter().find(|one| !names.contains(one)) {
-        return Err(Failure::new(format!("provider '{missing}' is not attached to sandbox {name}"))
-            .hint(format!("`openshell sandbox provider list {name}` shows those that are")));
+        return Err(Failure::new(format!(
+            "provider '{missing}' is not attached to sandbox {name}"
+        ))
+        .hint(format!("`openshell sandbox provider list {name}` shows those that are")));
     }
     names.retain(|one| !args.providers.contains(one));
     change(&name, &folder, &names)?;
