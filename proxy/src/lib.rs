@@ -31,6 +31,7 @@ pub mod listen;
 mod mask;
 mod metrics;
 mod models;
+mod pace;
 mod pass;
 mod plan;
 mod pool;

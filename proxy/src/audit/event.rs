@@ -3,7 +3,9 @@
 //! Not here: the shape of its line (`event_line`), calls of models (`record`). Invariant: an event has no field that
 //! could hold content, a header, a query or a credential.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use domain::Label;
 
 use super::event_line::EventLine;
 use crate::{egress::Identity, service::now_ms};
@@ -32,6 +34,8 @@ pub enum Engine {
     Request,
     /// The check of addresses.
     Address,
+    /// The detectors of sensitive data, about a body.
+    Content,
     /// The proxy itself: who is calling, whether the bytes are what they claim to be.
     Proxy,
 }
@@ -43,6 +47,7 @@ impl Engine {
             Self::Policy => "policy",
             Self::Request => "l7",
             Self::Address => "ssrf",
+            Self::Content => "sensitivity",
             Self::Proxy => "proxy",
         }
     }
@@ -118,6 +123,10 @@ pub struct Event {
     pub reason: Option<&'static str>,
     /// The same for people.
     pub detail: Option<String>,
+    /// How many refusals before this one were left out of the record; the sink says so.
+    pub unlisted: u64,
+    /// How often each label was found in a body.
+    pub findings: BTreeMap<Label, u32>,
 }
 
 impl Event {
@@ -138,6 +147,8 @@ impl Event {
             rule: None,
             reason: None,
             detail: None,
+            unlisted: 0,
+            findings: BTreeMap::new(),
         }
     }
 

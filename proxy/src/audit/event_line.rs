@@ -6,6 +6,7 @@
 
 use std::{fmt::Write as _, net::SocketAddr};
 
+use domain::Label;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -280,10 +281,18 @@ fn unmapped(event: &Event) -> Value {
     if event.outcome == Outcome::Inference {
         fields.insert("inference".to_owned(), json!(true));
     }
-    if let Activity::Name { unlisted, .. } = &event.activity
-        && *unlisted > 0
-    {
+    let names = match &event.activity {
+        Activity::Name { unlisted, .. } => *unlisted,
+        _ => 0,
+    };
+    let unlisted = event.unlisted.saturating_add(names);
+    if unlisted > 0 {
         fields.insert("unlisted".to_owned(), json!(unlisted));
+    }
+    if !event.findings.is_empty() {
+        let finding =
+            |(label, count): (&Label, &u32)| json!({"label": label.as_str(), "count": count});
+        fields.insert("findings".to_owned(), event.findings.iter().map(finding).collect());
     }
     json!({"openshell": own})
 }

@@ -1,7 +1,8 @@
 //! Writes audit lines on a thread of its own: to a file that is moved aside when it is large, and to standard output.
 //!
 //! Invariant: the request path never waits for a disk. What does not fit into the queue is counted, and records about
-//! refusals find room when others no longer do.
+//! refusals find room when others no longer do. Nor can a sandbox push out of the files what came before, by being refused over
+//! and over: beyond a rate its refusals are counted, and the next that is written says how many.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,18 +15,24 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-use super::{AuditOptions, Event, Record};
+use super::{AuditOptions, Event, Outcome, Record};
+use crate::pace::Pace;
 
 /// Records that wait to be written.
 const QUEUE_MAX: usize = 8_192;
 
 /// Places of the queue that only refusals and failures may take.
 const RESERVED: usize = 1_024;
+
+/// Refusals of a sandbox that are written at once, and how often another may follow: 20 a second take hours to fill the
+/// files that are kept.
+const REFUSALS_BURST: u32 = 1_000;
+const REFUSALS_PERIOD: Duration = Duration::from_millis(50);
 
 /// How long records gather before they are written.
 const GATHER: Duration = Duration::from_millis(20);
@@ -87,6 +94,7 @@ pub struct Sink {
     waiting: Arc<AtomicUsize>,
     /// Entries that found no room.
     lost: AtomicU64,
+    refusals: Mutex<Refusals>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -102,6 +110,7 @@ impl Sink {
                 queue: Mutex::default(),
                 waiting: Arc::default(),
                 lost: AtomicU64::new(0),
+                refusals: Mutex::new(Refusals::new(Instant::now())),
                 writer: Mutex::default(),
             });
         }
@@ -118,6 +127,7 @@ impl Sink {
             queue: Mutex::new(Some(queue)),
             waiting,
             lost: AtomicU64::new(0),
+            refusals: Mutex::new(Refusals::new(Instant::now())),
             writer: Mutex::new(Some(writer)),
         })
     }
@@ -127,11 +137,20 @@ impl Sink {
         self.open
     }
 
-    /// Puts an entry into the queue; false if there was no room, and counted in [`Sink::lost`].
+    /// Puts an entry into the queue; false if there was no room, and counted in [`Sink::lost`]. A refusal beyond the rate
+    /// is counted in the next that is written.
     pub fn send(&self, entry: impl Into<Entry>) -> bool {
         let queue = self.queue.lock();
         let Some(queue) = &*queue else { return true };
-        let entry = entry.into();
+        let mut entry = entry.into();
+        if let Kind::Event(event) = &mut entry.0
+            && event.outcome == Outcome::Denied
+        {
+            match self.refusals.lock().admit(Instant::now()) {
+                Some(unlisted) => event.unlisted = unlisted,
+                None => return true,
+            }
+        }
         let room = if entry.matters() { QUEUE_MAX } else { QUEUE_MAX.saturating_sub(RESERVED) };
         if self.waiting.fetch_add(1, Ordering::AcqRel) < room && queue.try_send(entry).is_ok() {
             return true;
@@ -139,6 +158,11 @@ impl Sink {
         self.waiting.fetch_sub(1, Ordering::AcqRel);
         self.lost.fetch_add(1, Ordering::Relaxed);
         false
+    }
+
+    /// How many refusals were left out since the last that was written.
+    pub fn unlisted(&self) -> u64 {
+        self.refusals.lock().unlisted
     }
 
     /// How many entries found no room so far.
@@ -155,6 +179,28 @@ impl Sink {
         {
             tracing::error!("the audit thread had failed");
         }
+    }
+}
+
+/// Which refusals are written.
+#[derive(Debug)]
+struct Refusals {
+    pace: Pace,
+    unlisted: u64,
+}
+
+impl Refusals {
+    fn new(now: Instant) -> Self {
+        Self { pace: Pace::new(REFUSALS_BURST, REFUSALS_PERIOD, now), unlisted: 0 }
+    }
+
+    /// How many were left out before this one; `None` if it is left out itself.
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        if self.pace.admit(now) {
+            return Some(std::mem::take(&mut self.unlisted));
+        }
+        self.unlisted = self.unlisted.saturating_add(1);
+        None
     }
 }
 
@@ -277,7 +323,7 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Activity, Outcome};
+    use crate::audit::Activity;
 
     #[test]
     fn lines_are_written_at_the_end_and_large_files_are_moved_aside() {
@@ -319,6 +365,34 @@ mod tests {
             line["class_uid"].as_u64().unwrap()
         };
         assert_eq!(text.lines().map(class).collect::<Vec<_>>(), [6003, 4001, 4001]);
+    }
+
+    #[test]
+    fn a_flood_of_refusals_pushes_nothing_out_and_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let options = AuditOptions { file: Some(path.clone()), ..AuditOptions::default() };
+        let sink = Sink::open(&options).unwrap();
+        let event = |outcome| Event::new("dev".into(), 1, Activity::Open, outcome);
+        let all = 5_000;
+        for _ in 0..all {
+            assert!(sink.send(event(Outcome::Denied)));
+        }
+        // As if the time of a hundred had gone by.
+        sink.refusals.lock().pace = Pace::new(1, REFUSALS_PERIOD, Instant::now());
+        assert!(sink.unlisted() > 0);
+        assert!(sink.send(event(Outcome::Denied)));
+        assert_eq!(sink.unlisted(), 0);
+        assert!(sink.send(event(Outcome::Allowed)));
+        sink.finish();
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let lines: Vec<serde_json::Value> = lines.collect();
+        assert!((1_002..3_000).contains(&lines.len()), "{}", lines.len());
+        let left_out =
+            lines.iter().filter_map(|line| line["unmapped"]["openshell"]["unlisted"].as_u64());
+        let told = u64::try_from(lines.len()).unwrap();
+        assert_eq!(left_out.sum::<u64>() + told, all + 2, "each is written or counted");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::{
     refusal::{Asked, Refusal},
     service::Snapshot,
     upstream::Upstream,
+    websocket,
 };
 use crate::audit::{Activity, Engine, Event, Outcome};
 
@@ -81,6 +82,7 @@ impl Ask {
     /// Asks `grant` and gives the answer to `found`, with the path that was judged and the one that is sent.
     fn answer<T>(
         &self,
+        method: &str,
         grant: &Grant<'_>,
         found: impl FnOnce([&CanonicalPath<'_>; 2], &RequestVerdict<'_>) -> T,
     ) -> Result<T, Refusal> {
@@ -89,13 +91,13 @@ impl Ask {
         let sent = CanonicalPath::new(&self.path, slash).map_err(unfit)?;
         // Placeholders stand for what nobody but the server sees.
         let shown = veiled(sent.as_str());
-        let path = match shown == sent.as_str() {
-            true => sent.clone(),
-            false => CanonicalPath::new(&shown, slash).map_err(unfit)?,
+        let path = if shown == sent.as_str() {
+            sent.clone()
+        } else {
+            CanonicalPath::new(&shown, slash).map_err(unfit)?
         };
         let query = veiled(self.query.as_deref().unwrap_or_default());
         let query = Query::new(&query).map_err(|error| bad_target(&error.to_string()))?;
-        let method = self.method.as_str();
         let mut places = Vec::new();
         grant.each(|place| places.push(place));
         let asked = match (operation::endpoint(&places, path.as_str()), &self.message) {
@@ -227,7 +229,7 @@ pub(super) fn judge(
             Ok(_) => Refusal::new(403, "policy_denied", "policy_changed", String::new()),
         });
     };
-    let judged = ask.answer(&grant, |[path, sent], verdict| {
+    let judged = ask.answer(method, &grant, |[path, sent], verdict| {
         let about = About::Request { scheme, method, path: path.as_str() };
         let mut event = link.event(snapshot.revision, about);
         event.engine = Engine::Request;
@@ -303,13 +305,32 @@ pub(super) fn stands(link: &Link, upstream: &Upstream, ask: &Ask, snapshot: &Sna
         return inspect::stands(link, upstream, snapshot);
     }
     let Some(grant) = link.grant(snapshot) else { return false };
-    let stands = ask.answer(&grant, |_, verdict| match verdict {
+    let stands = ask.answer(ask.method.as_str(), &grant, |_, verdict| match verdict {
         RequestVerdict::Allow(_) | RequestVerdict::Audit(_) => {
             !ask.websocket || speaks_websocket(verdict)
         }
         RequestVerdict::Deny(_) => false,
     });
     stands.unwrap_or(false)
+}
+
+/// Decides about a message on the WebSocket that the request opened, and puts the answer on record.
+pub(super) fn message(link: &Link, ask: &Ask) -> bool {
+    let snapshot = link.shared.snapshot.load_full();
+    let Some(grant) = link.grant(&snapshot) else { return false };
+    let allowed = ask.answer(websocket::METHOD, &grant, |[path, _], verdict| {
+        let (method, path) = (websocket::METHOD, path.as_str());
+        let about = About::Request { scheme: "ws", method, path };
+        let mut event = link.event(snapshot.revision, about);
+        event.engine = Engine::Request;
+        let refusal = put(&mut event, verdict, &link.asked(about));
+        link.shared.record.record(event);
+        if let Some(refusal) = &refusal {
+            link.denied(refusal.reason, None, What::Request { method, path });
+        }
+        refusal.is_none()
+    });
+    allowed.unwrap_or(false)
 }
 
 /// Whether what allows the request lets it become a WebSocket.

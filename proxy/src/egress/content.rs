@@ -4,9 +4,10 @@
 //! Not here: how any of it is done (`scrutiny`, `credentials`, `sigv4`, `reflect`). The order is fixed: what the caller wrote is
 //! looked at before credentials are in it, and signed when they are.
 
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use bytes::Bytes;
+use domain::Label;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use policy::{Grant, Place};
 
@@ -134,18 +135,26 @@ impl Content {
         plan.sign(&self.scope, request, hash, SystemTime::now()).map_err(|error| unsigned(&error))
     }
 
-    /// How often each label of sensitive data was found in what passed, for the record; `None` where nothing was.
-    pub(super) fn findings(&self) -> Option<String> {
-        let found = self.scan.as_ref()?.findings();
-        let one = |(label, count): (&domain::Label, &u32)| format!("{label}: {count}");
-        let all: Vec<String> = found.iter().map(one).collect();
-        (!all.is_empty()).then(|| all.join(", "))
+    /// What was seen in the body so far, for the record; `None` where there is nothing to say.
+    pub(super) fn seen(&self) -> Option<Seen<'_>> {
+        let scan = self.scan.as_ref()?;
+        let seen = Seen { findings: scan.findings(), unread: scan.is_unread() };
+        (seen.unread || !seen.findings.is_empty()).then_some(seen)
     }
 
     /// What to look for in the answer.
     pub(super) fn needles(&self) -> Option<Needles> {
         self.scope.needles().cloned()
     }
+}
+
+/// What was seen in a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'c> {
+    /// How often each label of sensitive data was found.
+    pub(super) findings: &'c BTreeMap<Label, u32>,
+    /// Whether a part of it could not be looked at.
+    pub(super) unread: bool,
 }
 
 /// Keeps credentials out of one answer.

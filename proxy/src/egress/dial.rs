@@ -95,7 +95,7 @@ impl Dialer {
     /// When the host does not resolve, an address may not be dialled, or none answers in time.
     pub async fn dial(&self, grant: &Grant<'_>, to: &Destination) -> Result<TcpStream, DialError> {
         let work = async {
-            let addresses = match self.resolver.resolve(&to.host).await {
+            let addresses = match self.addresses(&to.host).await {
                 Ok(addresses) => checked(grant, addresses)?,
                 Err(error) if self.upstream.is_some() && may_stay_unresolved(grant) => {
                     tracing::debug!(error = %error, "the upstream proxy resolves the name");
@@ -107,11 +107,21 @@ impl Dialer {
                 Some(upstream) if upstream.is_for(to, &addresses) => {
                     self.through(upstream, to, addresses.first().copied()).await
                 }
+                // Unresolved, and no proxy to leave it to: an exception, or a name of this network.
                 _ if addresses.is_empty() => Err(ResolveError::Unknown.into()),
                 _ => self.direct(&addresses, to.port()).await,
             }
         };
         timeout(self.limit, work).await.map_err(|_| DialError::Timeout)?
+    }
+
+    /// At least one address. Those that stand in a destination itself are nothing that a resolver could answer for.
+    async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, ResolveError> {
+        if let Some(address) = host.address() {
+            return Ok(vec![address]);
+        }
+        let addresses = self.resolver.resolve(host).await?;
+        if addresses.is_empty() { Err(ResolveError::Unknown) } else { Ok(addresses) }
     }
 
     async fn direct(&self, addresses: &[IpAddr], port: u16) -> Result<TcpStream, DialError> {
@@ -128,7 +138,7 @@ impl Dialer {
     ) -> Result<TcpStream, DialError> {
         let at = upstream.at();
         let unusable = |error: ResolveError| DialError::UpstreamProxy(io::Error::other(error));
-        let addresses = self.resolver.resolve(&at.host).await.map_err(unusable)?;
+        let addresses = self.addresses(&at.host).await.map_err(unusable)?;
         let place = |address: IpAddr| SocketAddr::new(address, at.port());
         let places = addresses.into_iter().take(ADDRESSES_MAX).map(place).collect();
         let mut stream = first_of(places).await.map_err(DialError::UpstreamProxy)?;

@@ -28,6 +28,7 @@ use super::{
     upstream::{TakeError, Taken, Upstream},
     websocket::Frames,
 };
+use crate::audit::Outcome;
 
 /// How long a body that is collected may pause.
 const BODY: Duration = Duration::from_secs(30);
@@ -141,7 +142,9 @@ async fn exchange(
         }
     }
     let mut judged = ask::judge(link, upstream, &session.req_header().headers, &ask)?;
-    let whole = whole(session, &ask, &mut judged).await?;
+    let whole = whole(session, &ask, &mut judged).await;
+    record(link, about(upstream, session.req_header()), judged.content.as_ref(), &whole);
+    let whole = whole?;
     let head = head(link, upstream, session, &judged, whole.as_deref());
     if let Err(Stop::Refused(refusal)) = &head {
         link.refused(refusal, about(upstream, session.req_header()));
@@ -154,7 +157,7 @@ async fn exchange(
             tracing::info!(to = %link.to, "a request was broken off: the policy changed");
             Err(Stop::BrokenOff)
         }
-        done = send(link, upstream, session, (head, judged, whole)) => done,
+        done = send((link, upstream), &ask, session, (head, judged, whole)) => done,
     }
 }
 
@@ -233,8 +236,8 @@ fn head(
 
 /// Sends the request and streams the answer back. `whole` is all of its body, where that was collected.
 async fn send(
-    link: &Link,
-    upstream: &Upstream,
+    (link, upstream): (&Link, &Upstream),
+    ask: &Ask,
     session: &mut ServerSession,
     (head, judged, whole): (RequestHeader, Judged, Option<Bytes>),
 ) -> Result<(), Stop> {
@@ -252,16 +255,20 @@ async fn send(
             Ok(()) => break server,
             // Its server closed it meanwhile: nothing has been done with the request yet.
             Err(error) if used => tracing::debug!(error = %error, "a used connection was closed"),
-            Err(error) => return Err(unanswered(link, &error).into()),
+            Err(error) => {
+                let refusal = unanswered(link, &error);
+                link.refused(&refusal, about(upstream, session.req_header()));
+                return Err(refusal.into());
+            }
         }
     };
     let frames = websocket.then(Frames::default);
     let sent = whole.is_some();
     let mut pump = Pump { sent, answered: false, frames, content, kept: None };
-    let done = pump.run(link, session, &mut server).await;
-    if let Some(found) = pump.content.as_ref().and_then(Content::findings) {
-        link.found(found, about(upstream, session.req_header()));
-    }
+    let done = pump.run(link, ask, session, &mut server).await;
+    // What was collected is on record already.
+    let streamed = pump.content.as_ref().filter(|_| !sent);
+    record(link, about(upstream, session.req_header()), streamed, &done);
     match done {
         Ok(()) => {
             if pump.sent && pump.frames.is_none() {
@@ -273,6 +280,17 @@ async fn send(
             server.shutdown().await;
             Err(stop)
         }
+    }
+}
+
+/// Puts on record what was seen in a body, and why it was refused.
+fn record<T>(link: &Link, about: About<'_>, content: Option<&Content>, done: &Result<T, Stop>) {
+    let outcome = if done.is_ok() { Outcome::Audited } else { Outcome::Denied };
+    if let Err(Stop::Refused(refusal)) = done {
+        link.refused(refusal, about);
+    }
+    if let Some(seen) = content.and_then(Content::seen) {
+        link.found(seen, outcome, about);
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Largest head, bytes. Servers commonly take 8 to 32 KiB.
-pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Most header lines.
 const LINES_MAX: usize = 128;
@@ -19,7 +19,7 @@ const PIECE: usize = 4 << 10;
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum HeadError {
+pub enum HeadError {
     /// It is no HTTP request.
     #[error("the request is no valid HTTP/1 request")]
     Malformed,
@@ -50,7 +50,7 @@ pub(super) enum HeadError {
 
 impl HeadError {
     /// The status that tells it.
-    pub(super) fn status(self) -> u16 {
+    pub fn status(self) -> u16 {
         match self {
             Self::Large => 431,
             Self::Timeout => 408,
@@ -61,7 +61,7 @@ impl HeadError {
     }
 
     /// The word in records.
-    pub(super) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed_request",
             Self::Line => "malformed_line",
@@ -77,7 +77,7 @@ impl HeadError {
 
 /// Looks for the end of a head in bytes that grow.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct End {
+pub struct End {
     seen: usize,
 }
 
@@ -86,7 +86,7 @@ impl End {
     ///
     /// # Errors
     /// As soon as a byte is there that no head holds.
-    pub(super) fn find(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
+    pub fn find(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
         while let Some(byte) = bytes.get(self.seen) {
             let before = self.seen.checked_sub(1).and_then(|at| bytes.get(at));
             match (before, byte) {
@@ -112,7 +112,7 @@ impl End {
 ///
 /// # Errors
 /// When no head comes, or none that could be one.
-pub(super) async fn read(
+pub async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     seen: &mut bytes::BytesMut,
 ) -> Result<usize, HeadError> {
@@ -132,7 +132,7 @@ pub(super) async fn read(
 
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Length {
+pub enum Length {
     /// There is no body.
     None,
     /// This many bytes.
@@ -143,17 +143,17 @@ pub(super) enum Length {
 
 /// What a head says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head<'h> {
+pub struct Head<'h> {
     /// The method, as it was written.
-    pub(super) method: &'h str,
+    pub method: &'h str,
     /// The target, as it was written; visible ASCII.
-    pub(super) target: &'h str,
+    pub target: &'h str,
     /// Whether it is HTTP/1.1, else HTTP/1.0.
-    pub(super) is_1_1: bool,
+    pub is_1_1: bool,
     /// The host header.
-    pub(super) host: Option<&'h str>,
+    pub host: Option<&'h str>,
     /// The body's length.
-    pub(super) length: Length,
+    pub length: Length,
     /// What the connection header says about keeping it, if anything.
     keep: Option<bool>,
 }
@@ -170,7 +170,7 @@ impl<'h> Head<'h> {
     ///
     /// # Errors
     /// What is no HTTP/1 request, or could be read in two ways.
-    pub(super) fn parse(raw: &'h [u8]) -> Result<Self, HeadError> {
+    pub fn parse(raw: &'h [u8]) -> Result<Self, HeadError> {
         let text = raw.strip_suffix(b"\r\n\r\n").ok_or(HeadError::Malformed)?;
         let mut lines = split_lines(text);
         let (method, target, is_1_1) = request_line(lines.next().unwrap_or_default())?;
@@ -230,7 +230,7 @@ impl<'h> Head<'h> {
     }
 
     /// The same head with `target` in place of its own; `None` where that is its own.
-    pub(super) fn in_origin_form(&self, raw: &[u8], target: &str) -> Option<Vec<u8>> {
+    pub fn in_origin_form(&self, raw: &[u8], target: &str) -> Option<Vec<u8>> {
         if self.target == target {
             return None;
         }
@@ -242,7 +242,7 @@ impl<'h> Head<'h> {
     }
 
     /// Whether the caller's side keeps the connection for another request.
-    pub(super) fn keeps(&self) -> bool {
+    pub fn keeps(&self) -> bool {
         self.keep.unwrap_or(self.is_1_1)
     }
 
@@ -286,7 +286,7 @@ fn number(value: &[u8]) -> Option<u64> {
 }
 
 /// Characters of methods and header names (RFC 9110, section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -118,15 +118,12 @@ pub(super) fn request_head(
 
 /// Whether a request says that it has no body.
 fn session_is_empty(session: &ServerSession) -> bool {
-    match session.as_http2() {
-        Some(stream) => stream.is_body_empty(),
-        None => {
-            let headers = &session.req_header().headers;
-            let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
-            let none = length.is_none_or(|length| length == b"0");
-            none && !headers.contains_key(header::TRANSFER_ENCODING)
-        }
+    if let Some(stream) = session.as_http2() {
+        return stream.is_body_empty();
     }
+    let headers = &session.req_header().headers;
+    let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
+    length.is_none_or(|length| length == b"0") && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// The value of the host header: the port only where it is not the usual one.

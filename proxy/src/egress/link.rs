@@ -9,6 +9,7 @@ use policy::{Caller, Connect, DenyCode, Grant, Verdict, address::Blocked, infere
 
 use super::{
     caller::{Connection, Identity, Unidentified},
+    content::Seen,
     denials::{Refused, What},
     dial::DialError,
     refusal::{Asked, Refusal},
@@ -28,6 +29,7 @@ pub(super) struct Link {
 }
 
 /// Where an admitted connection goes.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation in every decision")]
 pub(super) enum Admitted<'p> {
     /// To where it wanted to go.
     Server(Grant<'p>),
@@ -124,7 +126,7 @@ impl Link {
         if blocked.is_some() {
             event.engine = Engine::Address;
         }
-        event.policy.clone_from(&refusal.policy);
+        event.policy = refusal.policy.as_deref().map(str::to_owned);
         self.put(event, &refusal);
         self.denied(refusal.reason, blocked, What::Connection);
         Err(refusal)
@@ -167,13 +169,13 @@ impl Link {
         self.put(event, refusal);
     }
 
-    /// Puts on record which labels of sensitive data were in a body.
-    pub(super) fn found(&self, labels: String, about: About<'_>) {
+    /// Puts on record which labels of sensitive data were in a body, and whether all of it could be looked at.
+    pub(super) fn found(&self, seen: Seen<'_>, outcome: Outcome, about: About<'_>) {
         let mut event = self.event(self.shared.snapshot.load().revision, about);
-        event.engine = Engine::Request;
-        event.outcome = Outcome::Audited;
-        event.reason = Some("sensitive_content");
-        event.detail = Some(labels);
+        event.engine = Engine::Content;
+        event.outcome = outcome;
+        event.reason = Some(if seen.unread { "unreadable_content" } else { "sensitive_content" });
+        event.findings.clone_from(seen.findings);
         self.shared.record.record(event);
     }
 

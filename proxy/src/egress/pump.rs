@@ -7,11 +7,12 @@ use http::StatusCode;
 use pingora::protocols::http::{ServerSession, client::HttpSession};
 
 use super::{
+    ask::{self, Ask},
     content::{Content, Kept},
     forward::{Stop, unanswered},
     heads::{is_bodiless, response_head, switching},
     link::Link,
-    websocket::Frames,
+    websocket::{self, Frames},
 };
 
 /// How far an exchange is.
@@ -49,6 +50,7 @@ impl Pump {
     pub(super) async fn run(
         &mut self,
         link: &Link,
+        ask: &Ask,
         session: &mut ServerSession,
         server: &mut HttpSession,
     ) -> Result<(), Stop> {
@@ -61,6 +63,10 @@ impl Pump {
                 // The caller is gone.
                 Turn::Request(Err(error)) => return Err(error.into()),
                 Turn::Request(Ok(piece)) => {
+                    if let Some(last) = self.frames(link, ask, piece.as_deref()) {
+                        session.write_response_body(Bytes::from_static(last), true).await?;
+                        return Err(Stop::BrokenOff);
+                    }
                     self.request(server, piece).await?;
                     // The end may have come with the last piece.
                     if self.frames.is_none() && !self.sent && session.is_body_done() {
@@ -72,6 +78,17 @@ impl Pump {
                 Turn::Answer(Err(error)) => return Err(error.into()),
                 Turn::Answer(Ok(Some(piece))) => self.answer(session, piece).await?,
                 Turn::Answer(Ok(None)) => return self.end(session, server).await,
+            }
+        }
+    }
+
+    /// Asks about the messages that begin in a piece; gives what the caller is told where one may not pass.
+    fn frames(&mut self, link: &Link, ask: &Ask, piece: Option<&[u8]>) -> Option<&'static [u8]> {
+        match self.frames.as_mut()?.check(piece?) {
+            Err(_) => Some(&websocket::BROKEN),
+            Ok(messages) => {
+                let all = (0..messages).all(|_| ask::message(link, ask));
+                (!all).then_some(&websocket::REFUSED)
             }
         }
     }
@@ -91,10 +108,6 @@ impl Pump {
             (None, Some(content)) => content.finish()?,
             (piece, None) => piece.unwrap_or_default(),
         };
-        let frames = self.frames.as_mut();
-        if frames.is_some_and(|frames| frames.check(&piece).is_err()) {
-            return Err(Stop::BrokenOff);
-        }
         let sent = async {
             if !piece.is_empty() {
                 server.write_request_body(piece, false).await?;

@@ -51,10 +51,10 @@ pub struct Refusal {
     pub error: &'static str,
     /// The block of the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
+    pub policy: Option<Box<str>>,
     /// The request, as `METHOD /path`, where rules of requests decided.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
+    pub rule: Option<Box<str>>,
     /// A sentence for people.
     pub detail: String,
     /// The reason as a stable word, the same as on record.
@@ -79,16 +79,12 @@ impl Refusal {
     /// A connection that the policy does not open.
     pub fn connection(deny: &Deny<'_>, asked: &Asked<'_>) -> Self {
         let code = deny.code();
-        let (next_steps, detail) = match code {
-            DenyCode::NoPolicies | DenyCode::Endpoint => (steps::open(asked), None),
-            DenyCode::Binary => {
-                let why = asked.binary.map(|binary| format!(": it does not list {binary}"));
-                (steps::open(asked), why)
-            }
+        let next_steps = match code {
+            DenyCode::NoPolicies | DenyCode::Endpoint | DenyCode::Binary => steps::open(asked),
             DenyCode::Address(blocked) => return Self::address(blocked, asked),
         };
-        let policy = deny.nearest().map(|place| place.name().to_owned());
-        let detail = format!("{asked} not permitted by policy{}", detail.unwrap_or_default());
+        let policy = deny.nearest().map(|place| place.name().into());
+        let detail = format!("{asked} not permitted by policy");
         Self { policy, next_steps, ..Self::new(403, "policy_denied", code.as_str(), detail) }
     }
 
@@ -102,8 +98,8 @@ impl Refusal {
             RefusalCode::Unreadable | RefusalCode::ToolName => Vec::new(),
         };
         Self {
-            policy: Some(refusal.place.name().to_owned()),
-            rule: asked.request.map(|(method, path)| format!("{method} {path}")),
+            policy: Some(refusal.place.name().into()),
+            rule: asked.request.map(|(method, path)| format!("{method} {path}").into()),
             next_steps,
             ..Self::new(403, "policy_denied", refusal.code.as_str(), refusal.to_string())
         }

@@ -10,6 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use domain::Host;
+use parking_lot::Mutex;
 use policy::{Policy, inference};
 use router::rules::Rules;
 use tokio::sync::{Semaphore, watch};
@@ -32,8 +33,8 @@ use crate::{
     tasks::Tasks,
 };
 
-/// Connections of one sandbox that are served at once; more wait in the kernel.
-const CONNECTIONS_MAX: usize = 4_096;
+/// Connections of one sandbox that are served at once; more wait in the kernel. Each takes two descriptors.
+const CONNECTIONS_MAX: usize = 2_048;
 
 /// The sockets that are a sandbox's only network; whoever holds them is that network.
 #[derive(Debug)]
@@ -200,6 +201,8 @@ impl Shared {
 /// The egress proxy of one sandbox.
 pub struct Egress {
     shared: Arc<Shared>,
+    /// Held while a snapshot is made from another.
+    changing: Mutex<()>,
     /// Owns every task: when this is dropped, all connections end.
     tasks: Arc<Tasks>,
 }
@@ -210,8 +213,11 @@ impl Egress {
     /// # Errors
     /// When a socket or a certificate authority cannot be used.
     pub async fn start(ends: Ends, settings: Settings) -> Result<Self, EgressError> {
-        let verifier =
-            Verifier::new(settings.extra_ca_pem.as_deref()).map_err(EgressError::Roots)?;
+        let extra = settings.extra_ca_pem;
+        // Reads the files of the system.
+        let verifier = tokio::task::spawn_blocking(move || Verifier::new(extra.as_deref())).await;
+        let verifier = verifier.map_err(|error| EgressError::Roots(error.to_string()))?;
+        let verifier = verifier.map_err(EgressError::Roots)?;
         let listener = |socket: TcpListener| {
             socket.set_nonblocking(true)?;
             tokio::net::TcpListener::from_std(socket)
@@ -261,26 +267,25 @@ impl Egress {
         for listener in dns_tcp {
             tasks.spawn("egress names", dns::serve_tcp(listener, Arc::clone(&zone)));
         }
-        Ok(Self { shared, tasks })
+        Ok(Self { shared, changing: Mutex::default(), tasks })
     }
 
     /// Puts another policy in force. Connections that it does not allow end at once.
     pub fn replace_policy(&self, policy: Arc<Policy>, revision: u64) {
-        self.shared.snapshot.rcu(|now| Snapshot {
-            policy: Arc::clone(&policy),
-            revision,
-            credentials: now.credentials.clone(),
-        });
+        let changing = self.changing.lock();
+        let credentials = self.shared.snapshot.load().credentials.clone();
+        self.shared.snapshot.store(Arc::new(Snapshot { policy, revision, credentials }));
+        drop(changing);
         self.shared.changed.send_replace(revision);
     }
 
     /// Puts other credentials in force, for the requests that follow.
     pub fn replace_credentials(&self, credentials: Credentials) {
-        self.shared.snapshot.rcu(|now| Snapshot {
-            policy: Arc::clone(&now.policy),
-            revision: now.revision,
-            credentials: credentials.clone(),
-        });
+        let changing = self.changing.lock();
+        let now = self.shared.snapshot.load();
+        let (policy, revision) = (Arc::clone(&now.policy), now.revision);
+        self.shared.snapshot.store(Arc::new(Snapshot { policy, revision, credentials }));
+        drop(changing);
     }
 
     /// What was refused, the latest first, with the rules that would have allowed it.

@@ -9,7 +9,7 @@ use rustls::server::Acceptor;
 use super::head::is_token;
 
 /// Largest first message of TLS, or first line of HTTP, that is waited for, bytes.
-pub(super) const HELLO_BYTES_MAX: usize = 64 << 10;
+pub const HELLO_BYTES_MAX: usize = 64 << 10;
 
 /// Longest first line that may still become one of HTTP, bytes.
 const LINE_BYTES_MAX: usize = 8 << 10;
@@ -22,7 +22,7 @@ const PRIOR_KNOWLEDGE: &[u8] = b"PRI * HTTP/2.0";
 
 /// What the first bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Spoken {
+pub enum Spoken {
     /// TLS, for this name if it says one.
     Tls(Option<String>),
     /// Something that begins like TLS and is none.
@@ -37,7 +37,7 @@ pub(super) enum Spoken {
 
 /// Looks at bytes that grow.
 #[derive(Default)]
-pub(super) struct Sniffer {
+pub struct Sniffer {
     hello: Acceptor,
     fed: usize,
 }
@@ -50,7 +50,7 @@ impl fmt::Debug for Sniffer {
 
 impl Sniffer {
     /// What `bytes`, all that came so far, are; `None` while that is open.
-    pub(super) fn look(&mut self, bytes: &[u8]) -> Option<Spoken> {
+    pub fn look(&mut self, bytes: &[u8]) -> Option<Spoken> {
         match bytes.first() {
             None => None,
             Some(0x16) => self.tls(bytes),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use policy::{Verdict, model::Tls};
+use policy::{Protocol, Verdict, model::Tls};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
@@ -151,6 +151,9 @@ pub(super) async fn to_server(link: Arc<Link>, mut client: Client, server: TcpSt
     match spoken {
         Some(Spoken::Tls(name)) => {
             let Some(client) = named(&link, client, name.as_deref()).await else { return };
+            if is_native(&link, &link.shared.snapshot.load()) {
+                return splice(&link, client, server).await;
+            }
             let host = &link.to.host;
             let Some(stream) = tls::accept(&link.shared.authority, host, client).await else {
                 return;
@@ -198,6 +201,16 @@ pub(super) async fn to_router(link: Arc<Link>, mut client: Client) {
 fn manner(link: &Link, snapshot: &Snapshot) -> Option<(bool, bool)> {
     let grant = link.grant(snapshot)?;
     Some((grant.tls() == Tls::Skip, grant.is_inspected()))
+}
+
+/// Whether every endpoint is of a protocol that is carried as it is: its TLS is between the caller and its server.
+fn is_native(link: &Link, snapshot: &Snapshot) -> bool {
+    let mut native = true;
+    let Some(grant) = link.grant(snapshot) else { return false };
+    grant.each(|place| {
+        native &= matches!(place.endpoint.protocol, Some(Protocol::Tcp | Protocol::Sql));
+    });
+    native
 }
 
 /// Gives the client back if TLS asks for the host that was allowed, by its name.

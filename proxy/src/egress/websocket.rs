@@ -2,6 +2,13 @@
 //!
 //! Invariant: what is no frame, or a larger one than anybody needs, ends the connection.
 
+/// What a policy is asked about each message of the caller.
+pub(super) const METHOD: &str = "WEBSOCKET_TEXT";
+
+/// The last frame of the server's side when bytes are no frames (1002), and when the policy says no (1008).
+pub(super) const BROKEN: [u8; 4] = [0x88, 2, 3, 0xea];
+pub(super) const REFUSED: [u8; 4] = [0x88, 2, 3, 0xf0];
+
 /// Largest frame, bytes.
 const FRAME_BYTES_MAX: u64 = 16 << 20;
 
@@ -27,11 +34,12 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// Checks the next piece.
+    /// Checks the next piece; gives how many messages begin in it.
     ///
     /// # Errors
     /// As soon as a frame is none.
-    pub(super) fn check(&mut self, mut piece: &[u8]) -> Result<(), FrameError> {
+    pub(super) fn check(&mut self, mut piece: &[u8]) -> Result<usize, FrameError> {
+        let mut messages = 0_usize;
         while let Some((first, rest)) = piece.split_first() {
             if self.left > 0 {
                 let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(piece.len());
@@ -42,11 +50,14 @@ impl Frames {
             self.head.push(*first);
             piece = rest;
             if let Some(length) = length(&self.head)? {
+                // Texts and bytes alike: what may not be said as one may not be said as the other.
+                let begins = matches!(self.head.first().map(|first| first & 0x0f), Some(1 | 2));
+                messages = messages.saturating_add(usize::from(begins));
                 self.left = length;
                 self.head.clear();
             }
         }
-        Ok(())
+        Ok(messages)
     }
 }
 
@@ -89,11 +100,11 @@ mod tests {
         match length {
             0..=125 => bytes.push(0x80 | u8::try_from(length).unwrap()),
             126..=65_535 => {
-                bytes.push(0x80 | 126);
+                bytes.push(0xfe);
                 bytes.extend(u16::try_from(length).unwrap().to_be_bytes());
             }
             _ => {
-                bytes.push(0x80 | 127);
+                bytes.push(0xff);
                 bytes.extend(u64::try_from(length).unwrap().to_be_bytes());
             }
         }
@@ -114,9 +125,8 @@ mod tests {
         let all = all.concat();
         for size in [1, 2, 3, 7, 1000, all.len()] {
             let mut frames = Frames::default();
-            for piece in all.chunks(size) {
-                assert_eq!(frames.check(piece), Ok(()), "{size}");
-            }
+            let begun = all.chunks(size).map(|piece| frames.check(piece).unwrap()).sum::<usize>();
+            assert_eq!(begun, 3, "two are parts of others: {size}");
             assert_eq!((frames.left, frames.head.len()), (0, 0), "{size}");
         }
     }
@@ -142,7 +152,7 @@ mod tests {
             let whole = Frames::default().check(&bytes);
             let (first, second) = bytes.split_at(cut.min(bytes.len()));
             let mut frames = Frames::default();
-            let parts = frames.check(first).and_then(|()| frames.check(second));
+            let parts = frames.check(first).and_then(|begun| Ok(begun + frames.check(second)?));
             prop_assert_eq!(whole, parts);
         }
     }

@@ -2,6 +2,8 @@
 
 use proxy::{audit::Outcome, egress::Unidentified};
 
+use tokio::io::AsyncWriteExt as _;
+
 use crate::lab::{Lab, SOON, path};
 
 #[tokio::test]
@@ -76,7 +78,7 @@ async fn what_is_no_request_of_a_proxy_is_told_so_and_costs_little() {
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400, "malformed_request"),
         ("GET http://api.example.com/ HTTP/1.1\nHost: a\n\n".to_owned(), 400, "malformed_line"),
         (get("http://api.example.com/", &format!("X: {long}\r\n")), 431, "head_too_large"),
-        (get(&format!("http://api.example.com/{}", &long[..5000]), ""), 400, "malformed_target"),
+        (get(&format!("http://api.example.com/{}", "a".repeat(5000)), ""), 400, "malformed_target"),
     ];
     for (text, status, reason) in cases {
         let answer = lab.say(&text).await;
@@ -305,4 +307,27 @@ async fn what_was_refused_is_remembered_with_the_rule_that_would_allow_it() {
     assert!(denials.iter().all(|one| one.binary.as_deref() == Some("/usr/bin/curl")));
     assert!(lab.egress.forget_denial(&denials[0].id));
     assert_eq!(lab.egress.denials().len(), 1);
+}
+
+/// Whatever a program sends first: it is answered soundly or let go, within the time of a head, and the proxy lives on.
+#[tokio::test]
+async fn hostile_first_bytes_end_soundly() {
+    let lab = Lab::new().await;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let line = "(CONNECT|GET|POST|\\PC{0,3}) ?(http://|https://|)(api.example.com|[a-z.\\[\\]:@]{0,9})(:[0-9]{0,6})?(/[ -~]{0,9})? ?(HTTP/1.[019])?\r?\n";
+    let headers = "((Host|Content-Length|Transfer-Encoding|Connection|Upgrade|X) ?:[ -~]{0,12}\r?\n){0,4}(\r\n)?";
+    let strategy = format!("{line}{headers}\\PC{{0,8}}");
+    let strategy = proptest::string::string_regex(&strategy).unwrap();
+    for _ in 0..300 {
+        use proptest::strategy::{Strategy as _, ValueTree as _};
+        let text = strategy.new_tree(&mut runner).unwrap().current();
+        let mut peer = lab.connect().await;
+        drop(peer.0.write_all(text.as_bytes()).await);
+        drop(peer.0.shutdown().await);
+        let answer = tokio::time::timeout(SOON, peer.rest()).await.unwrap();
+        let sound = answer.is_empty() || answer.starts_with("HTTP/1.1 ");
+        assert!(sound, "{text:?}: {answer:?}");
+    }
+    let answer = lab.say("CONNECT nowhere.test:1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
 }

@@ -71,7 +71,8 @@ network_policies:
       - {host: dead.example.com, port: 81}
       - {host: raw.example.com, port: 7000}
       - {host: skip.example.com, port: 443, tls: skip}
-      - {host: ws.example.com, port: 7000, protocol: websocket, enforcement: enforce, rules: [{allow: {method: GET, path: "/chat"}}]}
+      - {host: native.example.com, port: 443, protocol: tcp}
+      - {host: ws.example.com, port: 7000, protocol: websocket, enforcement: enforce, rules: [{allow: {method: GET, path: "/chat"}}, {allow: {method: WEBSOCKET_TEXT, path: "/chat"}}]}
     binaries: [{path: /usr/bin/curl}]
   other:
     endpoints: [{host: other.example.com, port: 80}]
@@ -129,6 +130,14 @@ impl Journal {
 pub(crate) fn path(event: &Event) -> Option<&str> {
     match &event.activity {
         Activity::Request { path, .. } => Some(path),
+        _ => None,
+    }
+}
+
+/// The method of a request; none for a connection.
+pub(crate) fn method(event: &Event) -> Option<&str> {
+    match &event.activity {
+        Activity::Request { method, .. } => Some(method),
         _ => None,
     }
 }
@@ -224,7 +233,12 @@ impl Lab {
         own: (u16, SocketAddr),
     ) -> Self {
         let (plain, secure) = (Log::default(), Log::default());
-        let (pem, config) = outside(&["api.example.com", "plain.example.com", "skip.example.com"]);
+        let (pem, config) = outside(&[
+            "api.example.com",
+            "plain.example.com",
+            "skip.example.com",
+            "native.example.com",
+        ]);
         let (http, one) = server::http(Arc::clone(&plain), None).await;
         let (https, two) = server::http(Arc::clone(&secure), Some(config)).await;
         let places: Arc<dyn Resolve> =
@@ -314,7 +328,7 @@ impl Lab {
         let mut answer = [0; 512];
         let count = timeout(SOON, socket.recv(&mut answer)).await.unwrap().unwrap();
         let answers = answer[7];
-        let address: [u8; 4] = answer[count - 4..count].try_into().unwrap();
+        let address: [u8; 4] = *answer.get(..count).unwrap().last_chunk().unwrap();
         (answers > 0).then(|| Ipv4Addr::from(address))
     }
 

@@ -12,5 +12,6 @@ mod content;
 mod explicit;
 mod inference;
 mod revision;
+mod secrets;
 mod tls;
 mod websocket;

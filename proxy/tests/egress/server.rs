@@ -63,12 +63,13 @@ async fn serve(
     }
 }
 
-/// `/reflect` tells the authorization, `/public/large` answers with a mebibyte, `/public/empty` with 204, the rest with `ok METHOD TARGET LENGTH`.
+/// `/echo…` tells everything, `/reflect` tells the authorization, `/public/large` answers with a mebibyte, `/public/empty` with 204, the rest with `ok METHOD TARGET LENGTH`.
 async fn answer(request: Request<Incoming>, log: Log) -> hyper::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let target = head.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let reflected = head.headers.get(http::header::AUTHORIZATION).cloned();
+    let echo = format!("{target}\n{:?}\n{}\n", head.headers, String::from_utf8_lossy(&body));
     log.lock().push(Seen {
         target: target.clone(),
         version: head.version,
@@ -76,13 +77,22 @@ async fn answer(request: Request<Incoming>, log: Log) -> hyper::Result<Response<
         body: body.clone(),
     });
     let text = match target.as_str() {
+        _ if target.starts_with("/echo") => echo,
         "/public/large" => "x".repeat(1 << 20),
         "/reflect" => {
-            format!("you sent {:?}\n", reflected.map(|value| value.to_str().unwrap().to_owned()))
+            format!(
+                "you sent {:?}\n",
+                reflected.as_ref().map(|value| value.to_str().unwrap().to_owned())
+            )
         }
         _ => format!("ok {} {target} {}\n", head.method, body.len()),
     };
     let mut response = Response::new(Full::new(text.into()));
+    if target.starts_with("/echo")
+        && let Some(value) = reflected
+    {
+        response.headers_mut().insert("x-echo", value);
+    }
     if target == "/public/empty" {
         *response.status_mut() = http::StatusCode::NO_CONTENT;
         *response.body_mut() = Full::default();

@@ -96,14 +96,19 @@ async fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
 }
 
 #[tokio::test]
-async fn tls_that_is_skipped_reaches_the_server_itself() {
+async fn tls_that_is_skipped_or_native_reaches_the_server_itself() {
     let lab = Lab::new().await;
     let outside = lab.folder.path().join("outside.pem");
-    let url = "https://skip.example.com/secret";
-    let (text, content) = lab.curl(&["--cacert", outside.to_str().unwrap(), url]).await;
-    assert!(content && text.contains("ok GET /secret 0"), "{text}");
-    let (text, content) = lab.curl(&[url]).await;
-    assert!(!content, "the sandbox's authority did not sign it: {text}");
+    for host in ["skip", "native"] {
+        let url = format!("https://{host}.example.com/secret");
+        let (text, content) = lab.curl(&["--cacert", outside.to_str().unwrap(), &url]).await;
+        assert!(content && text.contains("ok GET /secret 0"), "{text}");
+        let (text, content) = lab.curl(&[&url]).await;
+        assert!(!content, "the sandbox's authority did not sign it: {text}");
+    }
+    // Where TLS is only carried, its name must be the one that was allowed all the same.
+    let text = openssl(&lab, "native.example.com:443", &["-servername", "api.example.com"]).await;
+    assert!(text.contains("unrecognized name"), "{text}");
 }
 
 /// What openssl says about a handshake through a tunnel to `to` that asks for `name`.

@@ -7,7 +7,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::lab::{Lab, POLICY, Peer, path};
+use crate::lab::{Lab, POLICY, Peer, method, path, policy};
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n";
@@ -31,7 +31,8 @@ async fn server() -> (std::net::SocketAddr, JoinSet<()>) {
                 peer.0.write_all(answer.as_bytes()).await.unwrap();
                 let mut buffer = vec![0; 1000];
                 while let Ok(count @ 1..) = peer.0.read(&mut buffer).await {
-                    peer.0.write_all(&buffer[..count]).await.unwrap();
+                    let (taken, _) = buffer.split_at(count);
+                    peer.0.write_all(taken).await.unwrap();
                 }
             });
         }
@@ -70,10 +71,23 @@ async fn frames_flow_in_both_directions_until_one_is_none() {
         peer.send(frame).await;
         assert_eq!(peer.take(frame.len()).await, frame);
     }
+    let messages = |outcome| {
+        let all = lab.journal.all();
+        let text = all.iter().filter(|event| method(event) == Some("WEBSOCKET_TEXT"));
+        text.filter(|event| event.outcome == outcome && path(event) == Some("/chat")).count()
+    };
+    assert_eq!(messages(Outcome::Allowed), 3);
     peer.send("GET /secret HTTP/1.1\r\n\r\n").await;
-    assert_eq!(peer.rest().await, "", "no frame, no connection");
-    let event = lab.journal.all().pop().unwrap();
-    assert_eq!((event.outcome, path(&event)), (Outcome::Allowed, Some("/chat")));
+    let closed = [0x88, 2, 3, 0xea];
+    assert_eq!(peer.rest().await.as_bytes(), String::from_utf8_lossy(&closed).as_bytes());
+    // A socket that may be opened is none that may be spoken on.
+    lab.egress.replace_policy(policy(&POLICY.replace("WEBSOCKET_TEXT", "PUT")), 2);
+    let mut peer = lab.tunnel("ws.example.com:7000").await;
+    peer.send(get("ws.example.com:7000", "/chat")).await;
+    assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
+    peer.send(frame).await;
+    assert!(!peer.rest().await.contains("abc"), "it did not come back");
+    assert_eq!(messages(Outcome::Denied), 1);
 }
 
 #[tokio::test]

@@ -26,10 +26,8 @@ struct Fixed {
 impl Resolve for Fixed {
     async fn resolve(&self, host: &Host) -> Result<Vec<IpAddr>, ResolveError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        if let Some(address) = host.address() {
-            return Ok(vec![address]);
-        }
-        let found = self.names.get(host.name().unwrap()).ok_or(ResolveError::Unknown)?;
+        let name = host.name().expect("only names are asked for");
+        let found = self.names.get(name).ok_or(ResolveError::Unknown)?;
         Ok(found.iter().map(|address| address.parse().unwrap()).collect())
     }
 
@@ -50,6 +48,7 @@ network_policies:
       - {host: inside.example, port: 443}
       - {host: 10.0.0.9, port: 443}
       - {host: listed.example, port: 443, allowed_ips: [10.0.0.0/16]}
+      - {host: empty.example, port: 443, allowed_ips: [10.0.0.0/16]}
     binaries: [{path: /usr/bin/curl}]
 ";
     Policy::new(PolicyFile::parse(text).unwrap().0)
@@ -82,6 +81,7 @@ fn names() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("mixed.example", vec!["198.51.0.1", "10.0.0.1"]),
         ("inside.example", vec!["127.0.0.1"]),
         ("listed.example", vec!["10.0.0.1"]),
+        ("empty.example", vec![]),
     ])
 }
 
@@ -183,6 +183,10 @@ async fn a_name_that_only_the_upstream_proxy_knows_is_left_to_it() {
     let dialer = Dialer::new(Arc::new(Fixed::default()), Some(proxy));
     let error = dial(&dialer, "listed.example:443").await.unwrap_err();
     assert_eq!(error.as_str(), "unresolved", "nobody could hold it to the addresses it lists");
+    let (proxy, _asked) = upstream(ESTABLISHED).await;
+    let dialer = Dialer::new(Arc::new(Fixed { names: names(), ..Fixed::default() }), Some(proxy));
+    let error = dial(&dialer, "empty.example:443").await.unwrap_err();
+    assert_eq!(error.as_str(), "unresolved", "no address is as good as no name");
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{QUESTION_BYTES_MAX, Zone, report::Pace};
+use super::{QUESTION_BYTES_MAX, Zone};
+use crate::pace::Pace;
 
 /// Answers at once and after that, for each socket; far above what programs ask, far below what would keep a core busy.
 const BURST: u32 = 2_000;

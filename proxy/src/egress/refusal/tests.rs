@@ -54,7 +54,7 @@ fn body(refusal: &Refusal) -> String {
 #[test]
 fn an_answer_has_its_headers_and_an_exact_length() {
     let refusal = refused("api.example.com:443", "/usr/bin/wget", None);
-    let body = r#"{"error":"policy_denied","policy":"web","detail":"CONNECT api.example.com:443 not permitted by policy: it does not list /usr/bin/wget","reason":"binary_not_allowed","next_steps":["openshell policy update dev --add-endpoint api.example.com:443 --binary /usr/bin/wget --rule-name allow_api_example_com_443","openshell rule list dev"]}"#;
+    let body = r#"{"error":"policy_denied","policy":"web","detail":"CONNECT api.example.com:443 not permitted by policy","reason":"binary_not_allowed","next_steps":["openshell policy update dev --add-endpoint api.example.com:443 --binary /usr/bin/wget --rule-name allow_api_example_com_443","openshell rule list dev"]}"#;
     let answer = format!(
         "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nX-OpenShell-Policy: web\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
