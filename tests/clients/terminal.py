@@ -6,7 +6,7 @@ size:ROWSxCOLUMNS
 """
 import codecs, fcntl, os, pty, select, struct, sys, termios, time
 
-LIMIT = 20
+LIMIT = 15
 
 
 def resize(fd, text):
