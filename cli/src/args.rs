@@ -12,7 +12,7 @@ use proxy::server::ListenAddr;
 use router::wire::Dialect;
 
 use self::{
-    change::{LearnArgs, PolicyUpdateArgs, RuleCommand},
+    change::{LearnArgs, PolicyProveArgs, PolicyUpdateArgs, RuleCommand},
     provider::{InferenceCommand, ProviderCommand},
     sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs},
 };
@@ -241,6 +241,8 @@ pub(crate) enum PolicyCommand {
     Check(PolicyCheckArgs),
     /// Why: the rule that decides, and what would have to change in those that nearly matched
     Explain(PolicyExplainArgs),
+    /// Whether credentials can be used where or for what they should not be; exit code 1 with who could
+    Prove(PolicyProveArgs),
     /// What differs between two policies, and what of it needs a new sandbox
     Diff(PolicyDiffArgs),
 }

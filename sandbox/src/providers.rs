@@ -257,30 +257,25 @@ impl Provider {
             return Ok(None);
         }
         let elsewhere = self.elsewhere()?;
-        let endpoint = |host: &str, port: u16, protocol: &str, access: &str| json!({"host": host, "port": port, "protocol": protocol, "access": access, "enforcement": "enforce"});
         let listed = self.config.get(ALLOWED_IPS).map(String::as_str).unwrap_or_default();
         let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
         let addresses: Vec<&str> = listed.collect();
         let mut endpoints = Vec::new();
         if self.kind.profile().model.is_none() {
-            endpoints.extend(elsewhere.iter().map(|to| {
-                let mut place = endpoint(&to.host.to_string(), to.port(), "rest", "full");
-                if !addresses.is_empty() {
-                    place[ALLOWED_IPS] = json!(addresses);
-                }
-                place
-            }));
+            let place = |to: &Destination| {
+                endpoint((&to.host.to_string(), to.port()), ("rest", "full"), &addresses)
+            };
+            endpoints.extend(elsewhere.iter().map(place));
         }
         if elsewhere.is_empty() {
             for credential in self.kind.profile().credentials {
                 let has = |key: &&str| self.credentials.contains_key(*key);
-                if !credential.variables.is_empty()
-                    && !credential.variables.iter().any(|key| has(&key))
-                {
+                if !credential.variables.is_empty() && !credential.variables.iter().any(has) {
                     continue;
                 }
                 for place in credential.places.iter().filter(|place| !is_model_api(place)) {
-                    endpoints.push(endpoint(place.host, place.port, place.protocol, place.access));
+                    let how = (place.protocol, place.access);
+                    endpoints.push(endpoint((place.host, place.port), how, &[]));
                 }
             }
         }
@@ -301,6 +296,18 @@ impl Provider {
         })?;
         Ok(policy.network.into_iter().next())
     }
+}
+
+/// An endpoint of a policy whose requests are held to what is allowed.
+fn endpoint(
+    (host, port): (&str, u16),
+    (protocol, access): (&str, &str),
+    allowed_ips: &[&str],
+) -> serde_json::Value {
+    json!({
+        "host": host, "port": port, "protocol": protocol, "access": access, "enforcement": "enforce",
+        "allowed_ips": allowed_ips,
+    })
 }
 
 fn is_model_api(place: &Place) -> bool {

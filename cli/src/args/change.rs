@@ -48,6 +48,20 @@ pub(crate) struct PolicyUpdateArgs {
     pub(crate) timeout: u64,
 }
 
+/// `openshell policy prove`
+#[derive(Debug, Args)]
+pub(crate) struct PolicyProveArgs {
+    /// The policy file
+    #[arg(long, short, value_name = "FILE", env = "OPENSHELL_SANDBOX_POLICY")]
+    pub(crate) policy: PathBuf,
+    /// A file with `credentials: [{name, target_hosts, access}]`; the providers of this user if not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
+    /// Output format
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
 /// `openshell rule …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum RuleCommand {

@@ -64,7 +64,7 @@ fn set(args: InferenceSetArgs) -> Result<(), Failure> {
     };
     let version = file::made(&home)?.map_or(1, |made| made.wanted.version.saturating_add(1));
     let wanted = Wanted { provider, model, timeout_secs: args.timeout, version };
-    put(&home, wanted, args.no_verify)
+    put(&home, &wanted, args.no_verify)
 }
 
 fn update(args: InferenceUpdateArgs) -> Result<(), Failure> {
@@ -79,7 +79,7 @@ fn update(args: InferenceUpdateArgs) -> Result<(), Failure> {
         timeout_secs: args.timeout.unwrap_or(made.wanted.timeout_secs),
         version: made.wanted.version.saturating_add(1),
     };
-    put(&home, wanted, args.no_verify)
+    put(&home, &wanted, args.no_verify)
 }
 
 /// Puts a router file in force that somebody wrote.
@@ -98,20 +98,21 @@ fn take(home: &Home, path: &Path) -> Result<(), Failure> {
 }
 
 /// Puts a file in force that is made for one provider and one model.
-fn put(home: &Home, wanted: Wanted, no_verify: bool) -> Result<(), Failure> {
+fn put(home: &Home, wanted: &Wanted, no_verify: bool) -> Result<(), Failure> {
     file::refuse_by_hand(home)?;
     let provider = provider::find(&wanted.provider)?;
     let key = service::folder(home)?.join("credentials");
     std::fs::create_dir_all(&key)?;
     let key = key.join(&provider.name);
     let has_key = provider.write_key(&key).context("cannot write the key for the router")?;
-    let text = file::text(&wanted, &provider, has_key.then_some(key.as_path()), home)?;
-    let validated = if no_verify { None } else { Some(verify::call(home, &text, &wanted)?) };
+    let text = file::text(wanted, &provider, has_key.then_some(key.as_path()), home)?;
+    let validated = if no_verify { None } else { Some(verify::call(home, &text, wanted)?) };
     file::write(home, &text)?;
     Service::of(home).ensure()?;
-    let mut told = format!("Gateway inference configured:\n\n{}", table(&wanted));
+    let mut told = format!("Gateway inference configured:\n\n{}", table(wanted));
     if let Some(endpoint) = validated {
-        told.push_str(&format!("\n  Validated Endpoints:\n    - {endpoint}"));
+        told.push_str("\n  Validated Endpoints:\n    - ");
+        told.push_str(&endpoint);
     }
     output::line(&told)
 }
@@ -154,7 +155,7 @@ fn get(args: OutputArg) -> Result<(), Failure> {
         match (wanted, shown.configured) {
             (_, false) => return text + "  Not configured",
             (Some(wanted), true) if !shown.written_by_hand => text.push_str(&table(wanted)),
-            (_, true) => text.push_str(&format!("  Route: {ROUTE}\n  File: {}", shown.file)),
+            (_, true) => text.extend(["  Route: ", ROUTE, "\n  File: ", &shown.file]),
         }
         text.push_str(if shown.running {
             "\n  Router: running"

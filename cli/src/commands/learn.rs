@@ -107,7 +107,9 @@ fn learn(name: &str, folder: &Folder, internal: &[IpNet]) -> Result<String, Fail
     life::end(name, folder, 0)?;
     let text = fs::read_to_string(folder.audit()).context("cannot read what was recorded")?;
     let mut watched = Watched::default();
-    text.lines().for_each(|line| watched.add(line));
+    for line in text.lines() {
+        watched.add(line);
+    }
     if !internal.is_empty() {
         watched.resolve();
     }

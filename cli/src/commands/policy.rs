@@ -6,6 +6,7 @@ mod check;
 mod diff;
 mod explain;
 pub(crate) mod live;
+mod prove;
 pub(crate) mod update;
 
 use std::{path::Path, process::ExitCode};
@@ -25,6 +26,7 @@ pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode, Failure> {
         PolicyCommand::List(args) => live::list(&args),
         PolicyCommand::Check(args) => check::run(&args),
         PolicyCommand::Explain(args) => explain::run(&args),
+        PolicyCommand::Prove(args) => prove::run(&args),
         PolicyCommand::Diff(args) => diff::run(&args),
     }
 }

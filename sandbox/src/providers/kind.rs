@@ -76,12 +76,12 @@ const fn one(
     Credential { variables, header, places }
 }
 
-const fn model(provider: &'static str, base_url_key: &'static str) -> Option<ModelApi> {
-    Some(ModelApi { provider, base_url_key, base_url: None, local: false })
+const fn model(provider: &'static str, base_url_key: &'static str) -> ModelApi {
+    ModelApi { provider, base_url_key, base_url: None, local: false }
 }
 
-const fn local(provider: &'static str, base_url_key: &'static str) -> Option<ModelApi> {
-    Some(ModelApi { provider, base_url_key, base_url: None, local: true })
+const fn local(provider: &'static str, base_url_key: &'static str) -> ModelApi {
+    ModelApi { provider, base_url_key, base_url: None, local: true }
 }
 
 const ANTHROPIC: &[Place] = &[rest("api.anthropic.com")];
@@ -102,7 +102,7 @@ pub static ALL: [Profile; 21] = [
         name: "claude",
         title: "Claude Code",
         credentials: &[one(&["ANTHROPIC_API_KEY", "CLAUDE_API_KEY"], "x-api-key", ANTHROPIC)],
-        model: model("anthropic", "ANTHROPIC_BASE_URL"),
+        model: Some(model("anthropic", "ANTHROPIC_BASE_URL")),
         opens: true,
     },
     Profile {
@@ -120,7 +120,7 @@ pub static ALL: [Profile; 21] = [
         name: "codex",
         title: "Codex",
         credentials: &[one(&["OPENAI_API_KEY"], BEARER, OPENAI)],
-        model: model("openai", "OPENAI_BASE_URL"),
+        model: Some(model("openai", "OPENAI_BASE_URL")),
         opens: true,
     },
     Profile {
@@ -135,21 +135,21 @@ pub static ALL: [Profile; 21] = [
         name: "openai",
         title: "OpenAI",
         credentials: &[one(&["OPENAI_API_KEY"], BEARER, OPENAI)],
-        model: model("openai", "OPENAI_BASE_URL"),
+        model: Some(model("openai", "OPENAI_BASE_URL")),
         opens: true,
     },
     Profile {
         name: "anthropic",
         title: "Anthropic",
         credentials: &[one(&["ANTHROPIC_API_KEY"], "x-api-key", ANTHROPIC)],
-        model: model("anthropic", "ANTHROPIC_BASE_URL"),
+        model: Some(model("anthropic", "ANTHROPIC_BASE_URL")),
         opens: true,
     },
     Profile {
         name: "nvidia",
         title: "NVIDIA",
         credentials: &[one(&["NVIDIA_API_KEY"], BEARER, &[rest("integrate.api.nvidia.com")])],
-        model: model("nvidia", "NVIDIA_BASE_URL"),
+        model: Some(model("nvidia", "NVIDIA_BASE_URL")),
         opens: true,
     },
     Profile {
@@ -181,7 +181,7 @@ pub static ALL: [Profile; 21] = [
         name: "openrouter",
         title: "OpenRouter",
         credentials: &[one(&["OPENROUTER_API_KEY"], BEARER, OPENROUTER)],
-        model: model("openrouter", "OPENROUTER_BASE_URL"),
+        model: Some(model("openrouter", "OPENROUTER_BASE_URL")),
         opens: true,
     },
     Profile {
@@ -200,35 +200,35 @@ pub static ALL: [Profile; 21] = [
         name: "azure-openai",
         title: "Azure OpenAI",
         credentials: &[one(&["AZURE_OPENAI_API_KEY"], "api-key", &[rest("*.openai.azure.com")])],
-        model: model("azure-openai", "AZURE_OPENAI_ENDPOINT"),
+        model: Some(model("azure-openai", "AZURE_OPENAI_ENDPOINT")),
         opens: true,
     },
     Profile {
         name: "openai-compatible",
         title: "Anything that speaks OpenAI's chat dialect",
         credentials: &[],
-        model: model("openai-compatible", "OPENAI_BASE_URL"),
+        model: Some(model("openai-compatible", "OPENAI_BASE_URL")),
         opens: true,
     },
     Profile {
         name: "ollama",
         title: "Ollama",
         credentials: &[],
-        model: local("ollama", "OLLAMA_BASE_URL"),
+        model: Some(local("ollama", "OLLAMA_BASE_URL")),
         opens: false,
     },
     Profile {
         name: "vllm",
         title: "vLLM",
         credentials: &[one(&["VLLM_API_KEY"], BEARER, &[])],
-        model: local("vllm", "VLLM_BASE_URL"),
+        model: Some(local("vllm", "VLLM_BASE_URL")),
         opens: false,
     },
     Profile {
         name: "llamacpp",
         title: "The server of llama.cpp",
         credentials: &[one(&["LLAMA_API_KEY"], BEARER, &[])],
-        model: local("llamacpp", "LLAMACPP_BASE_URL"),
+        model: Some(local("llamacpp", "LLAMACPP_BASE_URL")),
         opens: false,
     },
     Profile {

@@ -28,7 +28,7 @@ fn a_record_is_its_owners_alone_and_found_again() {
     let github = provider("gh", "github", &[("GITHUB_TOKEN", "ghp_secret\n")], &[]);
     providers.create(&github).unwrap();
     assert_eq!(providers.create(&github).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-    assert_eq!(providers.all().unwrap(), [github.clone()]);
+    assert_eq!(providers.all().unwrap(), std::slice::from_ref(&github));
     let file = home.path().join("providers/gh.json");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));

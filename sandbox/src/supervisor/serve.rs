@@ -310,7 +310,9 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
             Reply::Done
         }
         Request::ForgetDenials { ids } => {
-            ids.iter().for_each(|id| shared.network.forget(id));
+            for id in &ids {
+                shared.network.forget(id);
+            }
             Reply::Done
         }
         Request::Denials => Reply::Denials { denials: shared.network.denials() },

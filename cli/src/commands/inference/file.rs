@@ -19,6 +19,8 @@ use crate::{failure::Failure, output};
 /// What begins the first line of a file that was made.
 const MADE: &str = "# made by openshell inference set: ";
 
+/// What a model costs that runs on this machine.
+const PRICE_LOCAL: &str = "{input: 0, output: 0}";
 /// What a model costs that nobody knows: that of the dearest that are common.
 const PRICE_ASSUMED: &str = "{input: 15, output: 75}";
 
@@ -115,7 +117,8 @@ pub(super) fn text(
     key: Option<&Path>,
     home: &Home,
 ) -> Result<String, Failure> {
-    let told = price(provider)?;
+    let is_local = provider.kind.profile().model.is_some_and(|model| model.local);
+    let told = price(provider)?.or_else(|| is_local.then(|| PRICE_LOCAL.to_owned()));
     let text = text_with(wanted, provider, key, (home, told.as_deref()))?;
     let Err(faults) = parse(&text) else { return Ok(text) };
     let assumed = text_with(wanted, provider, key, (home, Some(PRICE_ASSUMED)))?;
@@ -221,7 +224,7 @@ mod tests {
 
     fn made_of(kind: &str, config: &[(&str, &str)]) -> Result<String, Failure> {
         let wanted =
-            Wanted { provider: "p".into(), model: "m:\"1\"".into(), timeout_secs: 5, version: 3 };
+            Wanted { provider: "p".into(), model: "m-1:8b".into(), timeout_secs: 5, version: 3 };
         text(&wanted, &provider(kind, config), Some(Path::new("/a \"b\"/key")), &Home::new("/h"))
     }
 
@@ -246,7 +249,11 @@ mod tests {
             let config = [("base_url", url)];
             made_of(profile.name, if url.is_empty() { &[] } else { &config }).unwrap();
         }
-        assert!(made_of("ollama", &[]).unwrap().contains("zone: local"));
+        let local = made_of("ollama", &[]).unwrap();
+        assert!(
+            local.contains("zone: local") && local.contains("{input: 0, output: 0}"),
+            "{local}"
+        );
         assert!(made_of("openai", &[("zone", "private")]).unwrap().contains("zone: private"));
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     net::{IpAddr, ToSocketAddrs as _},
 };
 
@@ -43,15 +44,16 @@ impl Watched {
         let Ok(event) = serde_json::from_str::<Value>(line) else { return };
         let text = |at: &str| event.pointer(at).and_then(Value::as_str);
         let host = text("/dst_endpoint/hostname").or_else(|| text("/dst_endpoint/ip"));
-        let port = event.pointer("/dst_endpoint/port").and_then(Value::as_u64);
+        let number = |at: &str| event.pointer(at).and_then(Value::as_u64);
+        let port = number("/dst_endpoint/port");
         if event.pointer("/unmapped/openshell/inference").is_some() {
-            self.model_calls += u64::from(event["class_uid"] == 4_002);
+            self.model_calls += u64::from(number("/class_uid") == Some(4_002));
             return;
         }
         let (Some(host), Some(port)) = (host, port) else { return };
         let to =
             if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        if event["action"] == "Denied" {
+        if text("/action") == Some("Denied") {
             let reason = text("/status_detail").unwrap_or("refused");
             *self.refused.entry(format!("{to} ({reason})")).or_default() += 1;
             return;
@@ -60,12 +62,12 @@ impl Watched {
         let done = self.done.entry((to, binary.to_owned())).or_default();
         done.addresses.extend(text("/dst_endpoint/ip").and_then(|ip| ip.parse::<IpAddr>().ok()));
         let request = text("/http_request/http_method").zip(text("/http_request/url/path"));
-        match (event["class_uid"].as_u64(), request) {
+        match (number("/class_uid"), request) {
             (Some(4_002), Some((method, path))) if method != "CONNECT" => {
                 *done.requests.entry((method.to_owned(), path.to_owned())).or_default() += 1;
             }
             (Some(4_002), _) => done.connections += 1,
-            (Some(4_001), _) if event["activity_id"] == 1 => done.connections += 1,
+            (Some(4_001), _) if number("/activity_id") == Some(1) => done.connections += 1,
             _ => {}
         }
     }
@@ -97,22 +99,20 @@ impl Watched {
         let mut text =
             String::from("# Made by openshell learn: what one run needed, and no more.\n");
         if self.model_calls > 0 {
-            text.push_str(&format!(
-                "# {} calls of models went to the router, which needs no rule.\n",
-                self.model_calls
-            ));
+            let count = self.model_calls;
+            writeln!(text, "# {count} calls of models went to the router, which needs no rule.")?;
         }
         for one in left {
-            text.push_str(&format!("# No rule could be made for {one}.\n"));
+            writeln!(text, "# No rule could be made for {one}.")?;
         }
         for (what, count) in &self.refused {
-            text.push_str(&format!("# Refused all the same, {count} times: {what}.\n"));
+            writeln!(text, "# Refused all the same, {count} times: {what}.")?;
         }
         let yaml = policy.to_yaml()?;
         for line in yaml.lines() {
             let key = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':'));
             if let Some(remark) = key.and_then(|key| remarks.get(key.trim_matches(['"', '\'']))) {
-                text.push_str(&format!("  # {remark}\n"));
+                writeln!(text, "  # {remark}")?;
             }
             text.push_str(line);
             text.push('\n');
@@ -188,7 +188,9 @@ mod tests {
 
     fn learned(lines: &[String]) -> String {
         let mut watched = Watched::default();
-        lines.iter().for_each(|line| watched.add(line));
+        for line in lines {
+            watched.add(line);
+        }
         watched.policy().unwrap()
     }
 
