@@ -1,5 +1,7 @@
 //! What was typed: the commands and their flags.
 
+pub(crate) mod change;
+pub(crate) mod provider;
 pub(crate) mod sandbox;
 
 use std::path::PathBuf;
@@ -9,7 +11,11 @@ use domain::Sensitivity;
 use proxy::server::ListenAddr;
 use router::wire::Dialect;
 
-use self::sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs};
+use self::{
+    change::{LearnArgs, PolicyProveArgs, PolicyUpdateArgs, RuleCommand},
+    provider::{InferenceCommand, ProviderCommand},
+    sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs},
+};
 use crate::output::Format;
 
 /// The safe and private runtime for AI agents: each model call goes to the cheapest backend that may see it.
@@ -31,6 +37,12 @@ pub(crate) enum Command {
     /// Sandboxes: where agents run
     #[command(subcommand, visible_alias = "sb")]
     Sandbox(SandboxCommand),
+    /// Providers: services with their credentials
+    #[command(subcommand)]
+    Provider(ProviderCommand),
+    /// Where model calls of sandboxes go
+    #[command(subcommand)]
+    Inference(InferenceCommand),
     /// Ports of a sandbox on this machine
     #[command(subcommand, visible_alias = "fwd")]
     Forward(ForwardCommand),
@@ -55,6 +67,11 @@ pub(crate) enum Command {
     /// What a sandbox policy allows, and why
     #[command(subcommand, visible_alias = "pol")]
     Policy(PolicyCommand),
+    /// What sandboxes were refused, and the rules that would allow it
+    #[command(subcommand, visible_alias = "rl")]
+    Rule(RuleCommand),
+    /// Run a command and print the smallest policy that would have allowed what it did
+    Learn(LearnArgs),
     /// The whole story on this machine in a few seconds, without network or root
     Demo(DemoArgs),
     /// Completions for your shell, on standard output
@@ -214,6 +231,8 @@ impl From<DialectWord> for Dialect {
 pub(crate) enum PolicyCommand {
     /// Put another policy in force; what a sandbox is built of stays
     Set(PolicySetArgs),
+    /// Change the policy of a sandbox in small steps, all of them or none
+    Update(PolicyUpdateArgs),
     /// Show a revision of the policy of a sandbox
     Get(PolicyGetArgs),
     /// List the revisions of the policy of a sandbox
@@ -222,6 +241,8 @@ pub(crate) enum PolicyCommand {
     Check(PolicyCheckArgs),
     /// Why: the rule that decides, and what would have to change in those that nearly matched
     Explain(PolicyExplainArgs),
+    /// Whether credentials can be used where or for what they should not be; exit code 1 with who could
+    Prove(PolicyProveArgs),
     /// What differs between two policies, and what of it needs a new sandbox
     Diff(PolicyDiffArgs),
 }

@@ -8,9 +8,13 @@ mod demo;
 mod events;
 mod explain;
 mod forward;
+mod inference;
+mod learn;
 mod logs;
 mod network_events;
 mod policy;
+mod provider;
+mod rule;
 mod run;
 mod sandbox;
 
@@ -28,6 +32,8 @@ use crate::{
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Sandbox(command) => sandbox::run(command),
+        Command::Provider(command) => provider::run(command),
+        Command::Inference(command) => inference::run(command),
         Command::Forward(command) => forward::run(command),
         Command::Logs(args) => logs::run(&args),
         Command::Supervise(args) => Ok(sandbox::supervise(&args)),
@@ -38,6 +44,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Cost(args) => cost::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Policy(command) => policy::run(command),
+        Command::Rule(command) => rule::run(command),
+        Command::Learn(args) => learn::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions { shell } => {
             // Into memory first: the generator panics where a reader such as `head` has gone.

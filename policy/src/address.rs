@@ -95,15 +95,39 @@ pub fn is_always_blocked(address: IpAddr) -> bool {
     }
 }
 
+/// Every address that is open without `allowed_ips`, as networks; of IPv6 those that are given out (RFC 4291, 2.4).
+pub fn public_networks() -> Vec<IpNet> {
+    let closed: Vec<IpNet> =
+        networks(&NEVER_4, &NEVER_6).chain(networks(&INTERNAL_4, &INTERNAL_6)).collect();
+    const ALL_4: [(Ipv4Addr, u8); 1] = [(Ipv4Addr::UNSPECIFIED, 0)];
+    const ALL_6: [(Ipv6Addr, u8); 1] = [(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3)];
+    let mut open = Vec::new();
+    let mut left: Vec<IpNet> = networks(&ALL_4, &ALL_6).collect();
+    while let Some(net) = left.pop() {
+        if closed.iter().any(|one| one.contains(&net)) {
+            continue;
+        }
+        match net.subnets(net.prefix_len().saturating_add(1)) {
+            Ok(halves) if closed.iter().any(|one| net.contains(one)) => left.extend(halves),
+            Ok(_) | Err(_) => open.push(net),
+        }
+    }
+    open
+}
+
+fn networks<'n>(
+    four: &'n [(Ipv4Addr, u8)],
+    six: &'n [(Ipv6Addr, u8)],
+) -> impl Iterator<Item = IpNet> + 'n {
+    let four = four.iter().filter_map(|(base, prefix)| Ipv4Net::new(*base, *prefix).ok());
+    let six = six.iter().filter_map(|(base, prefix)| Ipv6Net::new(*base, *prefix).ok());
+    four.map(IpNet::from).chain(six.map(IpNet::from))
+}
+
 /// Whether a network holds an address that no policy can open.
 pub fn overlaps_always_blocked(net: &IpNet) -> bool {
     let meets = |one: &IpNet| one.contains(net) || net.contains(one);
-    let never = NEVER_4.iter().filter_map(|(base, prefix)| Ipv4Net::new(*base, *prefix).ok());
-    let never = never.map(IpNet::from).chain(
-        NEVER_6
-            .iter()
-            .filter_map(|(base, prefix)| Ipv6Net::new(*base, *prefix).ok().map(IpNet::from)),
-    );
+    let never = networks(&NEVER_4, &NEVER_6);
     // An IPv4 network that is written as an IPv6 one would never match: addresses are unwrapped first.
     let wrapped = Ipv6Net::new(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96).map(IpNet::from);
     never.chain(wrapped).any(|one| meets(&one))
@@ -150,6 +174,39 @@ fn within_6(nets: &[(Ipv6Addr, u8)], address: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn public_networks_are_what_is_open_without_being_listed() {
+        let open = public_networks();
+        assert!(open.len() < 1024 && open.iter().all(|net| !overlaps_always_blocked(net)));
+        let is_open =
+            |text: &str| open.iter().any(|net| net.contains(&text.parse::<IpAddr>().unwrap()));
+        for text in [
+            "1.1.1.1",
+            "9.255.255.255",
+            "10.0.0.0",
+            "11.0.0.0",
+            "100.63.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.15.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "192.169.0.1",
+            "198.18.0.10",
+            "198.20.0.1",
+            "223.255.255.255",
+            "224.0.0.1",
+            "255.255.255.255",
+            "2606:4700::1111",
+            "2001:db8::1",
+            "2001:500::1",
+            "::1",
+        ] {
+            assert_eq!(is_open(text), check(text.parse().unwrap(), 443, &[]).is_ok(), "{text}");
+        }
+    }
 
     fn net(text: &str) -> IpNet {
         text.parse().unwrap()

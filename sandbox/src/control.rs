@@ -15,7 +15,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::state::{Record, State};
+use crate::{
+    providers::Provider,
+    state::{Record, State},
+};
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,9 +76,22 @@ pub enum Request {
     SetPolicy {
         /// The file.
         text: String,
+        /// The version that it replaces; any if not given.
+        #[serde(default)]
+        base: Option<u64>,
+    },
+    /// Give the sandbox these providers, and take away all others.
+    SetProviders {
+        /// Their records, with the secrets.
+        providers: Vec<Provider>,
     },
     /// What the policy refused lately, with the rule that would allow it.
     Denials,
+    /// Forget refusals that somebody has decided about.
+    ForgetDenials {
+        /// Which.
+        ids: Vec<String>,
+    },
     /// End the main command, then everything else, then the supervisor.
     Stop {
         /// How long the main command may take to end by itself, in milliseconds.
@@ -141,6 +157,8 @@ pub enum Reply {
         /// What of it is applied only when the sandbox starts next.
         postponed: Vec<String>,
     },
+    /// Another policy is there than the one that was to be replaced.
+    Stale,
     /// What was refused.
     Denials {
         /// One object each.

@@ -36,6 +36,8 @@ mod isolate;
 mod plan;
 pub mod policies;
 mod policy_spec;
+pub mod providers;
+pub mod rules;
 mod spawn;
 mod spec;
 mod start;

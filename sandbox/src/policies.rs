@@ -211,6 +211,22 @@ impl Policies {
         last.map_or_else(|| Ok((0, PolicyFile::restrictive())), Err)
     }
 
+    /// The same where the newest revision is this one, or whichever it is for none; `None` where it is another one.
+    ///
+    /// # Errors
+    /// As [`Policies::set`].
+    pub fn set_over(
+        &mut self,
+        text: &str,
+        base: Option<u64>,
+    ) -> Result<Option<(Set, PolicyFile)>, Failed> {
+        let newest = self.revisions.last().map_or(0, |newest| newest.version);
+        if base.is_some_and(|base| base != newest) {
+            return Ok(None);
+        }
+        self.set(text).map(Some)
+    }
+
     fn keep(&mut self, revision: &Revision, text: &str) -> io::Result<()> {
         let policies = self.folder.path().join("policies");
         fs::create_dir_all(policies)?;
@@ -267,6 +283,7 @@ mod tests {
         );
         policies.set(&policy("b.example.com")).unwrap();
         policies.loaded(2).unwrap();
+        assert_eq!(policies.set_over(&policy("c.example.com"), Some(1)).unwrap(), None);
         let again = Policies::open(&folder).unwrap();
         let statuses: Vec<Status> = again.revisions().iter().map(|one| one.status).collect();
         assert_eq!(statuses, [Status::Superseded, Status::Loaded]);

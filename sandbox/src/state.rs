@@ -45,6 +45,8 @@ pub struct Record {
     pub environment: BTreeMap<String, String>,
     /// What its owner noted on it.
     pub labels: BTreeMap<String, String>,
+    /// The names of the providers that are attached to it.
+    pub providers: Vec<String>,
     /// Where inference goes: an address, or `unix:PATH`.
     pub router: Option<String>,
     /// How the network outside is reached.
@@ -223,6 +225,14 @@ impl Folder {
     /// `NotFound` when there is no such sandbox; `InvalidData` when the file is damaged.
     pub fn record(&self) -> io::Result<Record> {
         self.read("sandbox.json")
+    }
+
+    /// Notes which providers are attached to it.
+    ///
+    /// # Errors
+    /// As [`Folder::record`], and when it cannot be written.
+    pub fn keep_providers(&self, providers: Vec<String>) -> io::Result<()> {
+        self.write("sandbox.json", &Record { providers, ..self.record()? })
     }
 
     /// How it is doing. A supervisor that is gone without a word has lost its sandbox.

@@ -269,3 +269,32 @@ fn every_ready_policy_passes_its_check() {
     }
     assert!(count >= 9, "{count} policies");
 }
+
+#[test]
+fn prove_names_who_could_misuse_a_credential() {
+    let policy = |endpoint: &str| {
+        format!(
+            "version: 1\nnetwork_policies: {{gh: {{endpoints: [{{{endpoint}}}], binaries: [{{path: /usr/bin/gh}}]}}}}\n"
+        )
+    };
+    let held =
+        "host: api.github.com, port: 443, protocol: rest, enforcement: enforce, access: read-only";
+    let desk = Desk::with("good.yaml", &policy(held));
+    desk.write("bad.yaml", &policy("host: api.github.com, port: 443"));
+    let credentials = "credentials:\n  - {name: github, type: github-pat, scopes: [repo], injected_via: GITHUB_TOKEN, target_hosts: [api.github.com], access: read-only}\n";
+    desk.write("credentials.yaml", credentials);
+    desk.write("wrong.yaml", "credentials: [{name: a, acces: full}]\n");
+    let prove = |policy: &str, credentials: &str| {
+        desk.run(&["policy", "prove", "--policy", policy, "--credentials", credentials])
+    };
+    let passed = prove("good.yaml", "credentials.yaml").expect(0).stdout;
+    assert_eq!(
+        passed,
+        "PASS link_local_reach\nPASS l7_bypass_credentialed\nPASS credential_reach_expansion\nPASS capability_expansion\n"
+    );
+    let failed = prove("bad.yaml", "credentials.yaml").expect(1).stdout;
+    let witness = "FAIL l7_bypass_credentialed\n  /usr/bin/gh may send github to api.github.com:443 in requests that nobody looks at\n";
+    assert!(failed.contains(witness), "{failed}");
+    let wrong = prove("good.yaml", "wrong.yaml").expect(1).stderr;
+    assert!(wrong.contains("wrong.yaml:1:") && wrong.contains("`access`"), "{wrong}");
+}

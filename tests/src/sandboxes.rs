@@ -171,6 +171,8 @@ impl Person {
 
 impl Drop for Person {
     fn drop(&mut self) {
+        // Where none runs, nothing happens.
+        drop(self.openshell(&["inference", "stop"]).output());
         let deleted = self.openshell(&["sandbox", "delete", "--all"]).output();
         if deleted.is_ok_and(|output| output.status.success()) {
             return;

@@ -31,6 +31,41 @@ pub(crate) enum SandboxCommand {
     Start(NameArg),
     /// Delete sandboxes with their files
     Delete(DeleteArgs),
+    /// The providers whose credentials a sandbox may use
+    #[command(subcommand)]
+    Provider(AttachedCommand),
+}
+
+/// `openshell sandbox provider …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AttachedCommand {
+    /// List the providers of a sandbox
+    List(AttachedListArgs),
+    /// Give providers to a sandbox; programs that run already do not see their variables
+    Attach(AttachArgs),
+    /// Take providers away from a sandbox
+    Detach(AttachArgs),
+}
+
+/// `openshell sandbox provider list`
+#[derive(Debug, Args)]
+pub(crate) struct AttachedListArgs {
+    #[command(flatten)]
+    pub(crate) sandbox: NameArg,
+    /// Output format
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// `openshell sandbox provider attach` and `detach`
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// Sandbox name
+    #[arg(value_name = "NAME")]
+    pub(crate) sandbox: String,
+    /// Provider names
+    #[arg(value_name = "PROVIDER", required = true)]
+    pub(crate) providers: Vec<String>,
 }
 
 /// A sandbox, by default the last one that was used.
@@ -54,6 +89,9 @@ pub(crate) struct CreateArgs {
     /// Path to a policy file; without one nothing is reachable but inference
     #[arg(long, value_name = "FILE", env = "OPENSHELL_SANDBOX_POLICY")]
     pub(crate) policy: Option<PathBuf>,
+    /// A provider whose credentials the sandbox may use without seeing them; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) provider: Vec<String>,
     /// Return when the sandbox is ready, and let the command run
     #[arg(long, short)]
     pub(crate) detach: bool,
@@ -294,7 +332,7 @@ pub(crate) struct SuperviseArgs {
 }
 
 /// A name and a value.
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as KEY=VALUE".to_owned()),

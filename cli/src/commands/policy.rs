@@ -5,7 +5,9 @@
 mod check;
 mod diff;
 mod explain;
-mod live;
+pub(crate) mod live;
+mod prove;
+pub(crate) mod update;
 
 use std::{path::Path, process::ExitCode};
 
@@ -19,10 +21,12 @@ use crate::{args::PolicyCommand, failure::Failure, output};
 pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode, Failure> {
     match command {
         PolicyCommand::Set(args) => live::set(&args),
+        PolicyCommand::Update(args) => update::run(&args),
         PolicyCommand::Get(args) => live::get(&args),
         PolicyCommand::List(args) => live::list(&args),
         PolicyCommand::Check(args) => check::run(&args),
         PolicyCommand::Explain(args) => explain::run(&args),
+        PolicyCommand::Prove(args) => prove::run(&args),
         PolicyCommand::Diff(args) => diff::run(&args),
     }
 }

@@ -3,9 +3,10 @@
 //! Here: which command, which sandbox, how its supervisor is started and asked. Not here: walls, streams, files; the crate
 //! `sandbox` has them, and its supervisor answers.
 
-mod create;
+pub(crate) mod attached;
+pub(crate) mod create;
 mod files;
-mod life;
+pub(crate) mod life;
 mod names;
 mod programs;
 mod show;
@@ -31,7 +32,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     args::sandbox::{SandboxCommand, SuperviseArgs},
+    commands::inference::service::Service,
     failure::Failure,
+    output,
 };
 
 /// The longest line that a supervisor says when it is ready, bytes.
@@ -51,6 +54,7 @@ pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
         SandboxCommand::Stop(args) => life::stop(&args),
         SandboxCommand::Start(args) => life::start(args.name.as_deref()),
         SandboxCommand::Delete(args) => life::delete(args),
+        SandboxCommand::Provider(command) => attached::run(command),
     }
 }
 
@@ -137,6 +141,20 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     let done = runtime.block_on(work);
     runtime.shutdown_background();
     done
+}
+
+/// Starts the router of this user for a sandbox that was given no other one, where it is configured.
+fn start_router(router: Option<&str>) -> Result<(), Failure> {
+    let home = home()?;
+    let service = Service::of(&home);
+    if router.is_none()
+        && service.is_configured()
+        && let Err(failure) = service.ensure()
+    {
+        // The sandbox is of use without it, and finds it when it starts later.
+        output::complain(&format!("! Model calls are not answered: {failure}"));
+    }
+    Ok(())
 }
 
 /// Starts the supervisor of a sandbox and waits until the sandbox stands.

@@ -79,19 +79,18 @@ pub(super) async fn serve(
     if begun || tell(session, &refusal).await.is_err() {
         return false;
     }
-    if !session.is_http2() {
-        let rest = async {
-            let mut left = LINGER_BYTES_MAX;
-            while let Ok(Some(piece)) = session.read_request_body().await {
-                left = left.saturating_sub(piece.len());
-                if left == 0 {
-                    break;
-                }
+    // Also over HTTP/2: some clients take the reset that says "no need for the rest" for a failure.
+    let rest = async {
+        let mut left = LINGER_BYTES_MAX;
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
             }
-        };
-        if timeout(LINGER, rest).await.is_err() {
-            tracing::debug!("a refused caller went on sending");
         }
+    };
+    if timeout(LINGER, rest).await.is_err() {
+        tracing::debug!("a refused caller went on sending");
     }
     // Refusals over HTTP/1 end the connection; over HTTP/2 they end their stream.
     session.is_http2()
@@ -329,7 +328,10 @@ fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerS
             Refusal::new(502, "upstream_unreachable", "upstream_broken", detail)
         }
         TakeError::Router(_) => {
-            Refusal::new(503, "inference_unavailable", "router_unreachable", error.to_string())
+            let detail = error.to_string();
+            let told = Refusal::new(503, "inference_unavailable", "router_unreachable", detail);
+            let step = "openshell inference set --provider NAME --model MODEL".to_owned();
+            Refusal { next_steps: vec![step], ..told }
         }
     };
     link.refused(&refusal, about);

@@ -13,7 +13,7 @@ use pingora::{
 use super::{
     ask::Judged,
     content::{Content, Kept},
-    inference,
+    inference::{self, InferenceTarget},
     link::Link,
     reflect::Needles,
     upstream::Upstream,
@@ -108,9 +108,9 @@ pub(super) fn request_head(
         head.insert_header(header::UPGRADE, "websocket")?;
     }
     if upstream.is_router()
-        && let Some(router) = &link.shared.inference
+        && let Some(token) = link.shared.inference.as_ref().and_then(InferenceTarget::token)
     {
-        head.insert_header(inference::TOKEN, router.token())?;
+        head.insert_header(inference::TOKEN, token)?;
     }
     head.set_version(Version::HTTP_11);
     Ok(head)

@@ -2,7 +2,7 @@
 //!
 //! The router strips the caller's own credential. Not here: which calls are model calls (`policy`, `link`).
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use pingora::protocols::{Stream, l4};
@@ -11,11 +11,14 @@ use tokio::net::{TcpStream, UnixStream};
 /// Carries the proof of the sandbox to the router; a caller's own header of this name is dropped.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-openshell-sandbox-token");
 
+/// Gives the proof of a sandbox for one request.
+type Prove = Arc<dyn Fn() -> Option<HeaderValue> + Send + Sync>;
+
 /// The router service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct InferenceTarget {
     address: RouterAddress,
-    token: HeaderValue,
+    prove: Prove,
 }
 
 /// Where the router service listens.
@@ -29,14 +32,24 @@ pub enum RouterAddress {
 
 impl InferenceTarget {
     /// A router that believes `token`.
-    pub fn new(address: RouterAddress, mut token: HeaderValue) -> Self {
-        token.set_sensitive(true);
-        Self { address, token }
+    pub fn new(address: RouterAddress, token: HeaderValue) -> Self {
+        Self::proving(address, move || Some(token.clone()))
+    }
+
+    /// A router that believes what `prove` gives, which is asked for every request: a proof can be short-lived. Without one the
+    /// router decides what it thinks of the request.
+    pub fn proving(
+        address: RouterAddress,
+        prove: impl Fn() -> Option<HeaderValue> + Send + Sync + 'static,
+    ) -> Self {
+        Self { address, prove: Arc::new(prove) }
     }
 
     /// The proof of the sandbox.
-    pub(super) fn token(&self) -> HeaderValue {
-        self.token.clone()
+    pub(super) fn token(&self) -> Option<HeaderValue> {
+        let mut token = (self.prove)()?;
+        token.set_sensitive(true);
+        Some(token)
     }
 
     /// A new connection to it.
@@ -53,5 +66,11 @@ impl InferenceTarget {
             RouterAddress::Unix(path) => UnixStream::connect(path).await?.into(),
         };
         Ok(Box::new(stream))
+    }
+}
+
+impl fmt::Debug for InferenceTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InferenceTarget").field("address", &self.address).finish_non_exhaustive()
     }
 }

@@ -3,11 +3,15 @@
 //! Not here: decisions (`policy`), connections (`proxy`), callers (`identity`). Invariant: without the proxy the sockets are
 //! closed, and every connection is refused.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs::DirBuilder, net::AddrParseError, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc,
+};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use policy::{Policy, PolicyFile};
 use proxy::{
+    SandboxKey,
     audit::{AuditOptions, Sink},
     egress::{
         Authority, Egress, Ends, InferenceTarget, RouterAddress, Settings,
@@ -22,14 +26,34 @@ use crate::{
     Callers, Sandbox,
     control::Failed,
     policy_spec::CALLERS,
-    state::{Folder, Record, Upstream},
+    providers::Supplied,
+    state::{Folder, Record, Upstream, now},
 };
+
+/// How long a proof of the sandbox is good for, in seconds: a request and its retries.
+const PROOF_SECONDS: u64 = 600;
 
 /// What the sandbox reaches.
 #[derive(Debug)]
 pub(super) struct Network {
     egress: Egress,
     audit: Arc<Sink>,
+    /// What decides together.
+    current: Mutex<Current>,
+}
+
+/// What the policy says, and what the providers bring along.
+#[derive(Debug)]
+struct Current {
+    policy: PolicyFile,
+    version: u64,
+    supplied: Supplied,
+}
+
+impl Current {
+    fn policy(&self) -> Arc<Policy> {
+        Arc::new(Policy::new(self.supplied.opened(&self.policy)))
+    }
 }
 
 /// What a network is made of beside its sandbox.
@@ -56,7 +80,8 @@ impl Network {
                 Failed::new(format!("callers cannot be known: {error}"), hint)
             },
         )?;
-        let policy = Arc::new(Policy::new(policy));
+        let current = Current { policy, version, supplied: Supplied::default() };
+        let policy = current.policy();
         let options = AuditOptions { file: Some(folder.audit()), ..AuditOptions::default() };
         let audit = Sink::open(&options).map(Arc::new).map_err(|error| {
             Failed::new(format!("decisions cannot go on record: {error}"), "look at the disk")
@@ -67,7 +92,7 @@ impl Network {
         settings.revision = version;
         settings.extra_ca_pem.clone_from(&record.upstream.ca_pem);
         settings.dial = dialer(&record.upstream)?;
-        settings.inference = record.router.as_deref().map(|at| target(at, folder)).transpose()?;
+        settings.inference = target(folder, record)?;
         let ends = Ends {
             proxy: sockets.proxy,
             captured: sockets.captured,
@@ -77,12 +102,36 @@ impl Network {
         let egress = Egress::start(ends, settings).await.map_err(|error| {
             Failed::new(format!("the proxy cannot start: {error}"), "see the sandbox's log")
         })?;
-        Ok(Self { egress, audit })
+        Ok(Self { egress, audit, current: Mutex::new(current) })
     }
 
     /// Puts another policy in force for every connection, open ones too.
     pub(super) fn replace_policy(&self, policy: PolicyFile, version: u64) {
-        self.egress.replace_policy(Arc::new(Policy::new(policy)), version);
+        let mut current = self.current.lock();
+        current.policy = policy;
+        current.version = version;
+        self.egress.replace_policy(current.policy(), version);
+    }
+
+    /// Puts other providers in force: what they open, and their credentials.
+    pub(super) fn supply(&self, supplied: Supplied) {
+        let mut current = self.current.lock();
+        current.supplied = supplied;
+        // Either alone gives nothing away: a placeholder without its secret is refused, and a secret without its endpoint.
+        self.egress.replace_credentials(current.supplied.credentials.clone());
+        self.egress.replace_policy(current.policy(), current.version);
+    }
+
+    /// What programs find in their environment instead of secrets.
+    pub(super) fn placeholders(&self) -> Vec<(String, String)> {
+        let current = self.current.lock();
+        let all = current.supplied.credentials.environment();
+        all.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Forgets a refusal that somebody has decided about.
+    pub(super) fn forget(&self, id: &str) {
+        self.egress.forget_denial(id);
     }
 
     /// What was refused lately.
@@ -110,23 +159,37 @@ fn dialer(upstream: &Upstream) -> Result<Dialer, Failed> {
     Ok(Dialer::new(Arc::new(System::default()), Some(proxy)))
 }
 
-/// The router at this address, which knows the sandbox by its token. Without one, it is a caller like any other.
-fn target(at: &str, folder: &Folder) -> Result<InferenceTarget, Failed> {
-    let wrong = |why: String| {
+/// The router that was asked for, which knows the sandbox by its token; without one, it is a caller like any other. Else the
+/// router of this user, which may start later and knows the sandbox by a proof that is made anew for every request.
+fn target(folder: &Folder, record: &Record) -> Result<Option<InferenceTarget>, Failed> {
+    if let Some(at) = record.router.as_deref() {
+        let unusable =
+            |why: String| Failed::new(format!("the sandbox's token is unusable: {why}"), "");
+        let token = folder.token().map_err(|error| unusable(error.to_string()))?;
+        let token = token.map(|token| HeaderValue::from_bytes(&token)).transpose();
+        let token = token.map_err(|error| unusable(error.to_string()))?;
+        return Ok(Some(InferenceTarget::proving(address(at)?, move || token.clone())));
+    }
+    let Some(home) = folder.home().map(|home| home.join("router")) else { return Ok(None) };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&home);
+    let key = made.and_then(|()| SandboxKey::open(&home.join("key"))).map_err(|error| {
+        Failed::new(format!("the key for the router cannot be used: {error}"), "look at the disk")
+    })?;
+    let name = record.name.clone();
+    let prove = move || key.mint(&name, now().saturating_add(PROOF_SECONDS));
+    let address = RouterAddress::Unix(home.join("router.sock"));
+    Ok(Some(InferenceTarget::proving(address, prove)))
+}
+
+fn address(at: &str) -> Result<RouterAddress, Failed> {
+    if let Some(path) = at.strip_prefix("unix:") {
+        return Ok(RouterAddress::Unix(PathBuf::from(path)));
+    }
+    let text = at.strip_prefix("http://").unwrap_or(at).trim_end_matches('/');
+    text.parse().map(RouterAddress::Tcp).map_err(|error: AddrParseError| {
         Failed::new(
-            format!("the router cannot be at {at:?}: {why}"),
+            format!("the router cannot be at {at:?}: {error}"),
             "write it as IP:PORT or unix:PATH, as `openshell router run --listen` does",
         )
-    };
-    let address = if let Some(path) = at.strip_prefix("unix:") {
-        RouterAddress::Unix(PathBuf::from(path))
-    } else {
-        let at = at.strip_prefix("http://").unwrap_or(at).trim_end_matches('/');
-        let address: SocketAddr = at.parse().map_err(|error| wrong(format!("{error}")))?;
-        RouterAddress::Tcp(address)
-    };
-    let unusable = |why: String| Failed::new(format!("the sandbox's token is unusable: {why}"), "");
-    let token = folder.token().map_err(|error| unusable(error.to_string()))?.unwrap_or_default();
-    let token = HeaderValue::from_bytes(&token).map_err(|error| unusable(error.to_string()))?;
-    Ok(InferenceTarget::new(address, token))
+    })
 }

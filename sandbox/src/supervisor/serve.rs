@@ -1,6 +1,6 @@
 //! What is asked of a supervisor, and what it answers.
 
-use std::{io, net::TcpStream as StdTcpStream, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, net::TcpStream as StdTcpStream, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rustix::process::Signal;
@@ -28,6 +28,7 @@ use crate::{
         frame::{self, Kind},
     },
     policies::Policies,
+    providers::Supplied,
     state::{Folder, Record, State},
 };
 
@@ -130,6 +131,15 @@ impl Shared {
         self.network.finish();
     }
 
+    /// What a program finds in its environment beside that of every sandbox: placeholders of credentials, and what was asked
+    /// for, which is stronger.
+    fn environment(&self, asked: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut all: BTreeMap<String, String> = self.network.placeholders().into_iter().collect();
+        all.retain(|name, _| !self.record.environment.contains_key(name));
+        all.extend(asked);
+        all
+    }
+
     /// Starts the main command unless it runs.
     pub(super) async fn launch(
         self: &Arc<Self>,
@@ -147,7 +157,8 @@ impl Shared {
                 "run one with `openshell sandbox exec`, or name it after `--` when you create a sandbox",
             ));
         }
-        let order = Order { command: self.record.command.clone(), ..Order::default() };
+        let environment = self.environment(BTreeMap::new());
+        let order = Order { command: self.record.command.clone(), environment, ..Order::default() };
         let screen = screen.or(self.record.terminal.then_some(UNSEEN));
         let has = if attach == Attach::Yes { Has::Both } else { Has::Output };
         let (session, streams) = Session::start(&self.keeper, order, screen, (has, KEPT_BYTES_MAX))
@@ -266,7 +277,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
             Reply::Status { record: Box::new(shared.record.clone()), state, policy }
         }
         Request::Exec { command, environment, folder, terminal } => {
-            let order = Order { command, environment, folder };
+            let order = Order { command, environment: shared.environment(environment), folder };
             let started = Session::start(&shared.keeper, order, terminal, (Has::Both, 0)).await;
             return watched(shared, started.map_err(|error| failed(&error))?);
         }
@@ -291,7 +302,19 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
         }
         Request::Attach { terminal } => return attach(shared, terminal).await,
         Request::Forward { port } => return Ok(Answer::Connection(connect(shared, port).await?)),
-        Request::SetPolicy { text } => set_policy(shared, &text).await?,
+        Request::SetPolicy { text, base } => set_policy(shared, &text, base).await?,
+        Request::SetProviders { providers } => {
+            let supplied = Supplied::new(&providers)?;
+            tracing::info!(providers = %supplied.names.join(","), "providers attached");
+            shared.network.supply(supplied);
+            Reply::Done
+        }
+        Request::ForgetDenials { ids } => {
+            for id in &ids {
+                shared.network.forget(id);
+            }
+            Reply::Done
+        }
         Request::Denials => Reply::Denials { denials: shared.network.denials() },
         Request::Stop { grace_ms } => return Ok(Answer::Stop(Duration::from_millis(grace_ms))),
     };
@@ -317,9 +340,9 @@ async fn attach(shared: &Shared, screen: Option<Screen>) -> Result<Answer, Faile
     Ok(Answer::Stream { session, attached, leave: Leave::Nothing })
 }
 
-async fn set_policy(shared: &Shared, text: &str) -> Result<Reply, Failed> {
+async fn set_policy(shared: &Shared, text: &str, base: Option<u64>) -> Result<Reply, Failed> {
     let mut policies = shared.policies.lock().await;
-    let (set, policy) = policies.set(text)?;
+    let Some((set, policy)) = policies.set_over(text, base)? else { return Ok(Reply::Stale) };
     let version = set.revision.version;
     if set.changed {
         shared.network.replace_policy(policy, version);

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use sandbox::{
     control::{Reply, Request, client::Supervisor},
     policies::{Policies, Revision},
+    state::Folder,
 };
 use serde::Serialize;
 use tokio::time::timeout;
@@ -44,37 +45,70 @@ pub(super) fn set(args: &PolicySetArgs) -> Result<ExitCode, Failure> {
     super::warn(&args.policy, &notices);
     let text = std::fs::read_to_string(&args.policy)
         .with_context(|| format!("cannot read {}", args.policy.display()))?;
+    let wait = Wait { told: args.wait, seconds: args.timeout };
+    put(&name, &folder, text, (Base::Any, wait)).map(|_| ExitCode::SUCCESS)
+}
+
+/// Which policy a new one replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// Whichever is there.
+    Any,
+    /// This version only.
+    Version(u64),
+}
+
+/// Whether somebody wants to be told that a policy is in force, and how long that may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    pub(crate) told: bool,
+    pub(crate) seconds: u64,
+}
+
+/// Puts a policy in force and tells so; its version. None when another one than its base is there.
+pub(crate) fn put(
+    name: &str,
+    folder: &Folder,
+    text: String,
+    (base, wait): (Base, Wait),
+) -> Result<Option<u64>, Failure> {
+    let base = match base {
+        Base::Any => None,
+        Base::Version(version) => Some(version),
+    };
     if !folder.is_attended() {
-        let (set, _) = Policies::open(&folder)?
-            .set(&text)
-            .map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
+        let set = Policies::open(folder)?.set_over(&text, base);
+        let set = set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
+        let Some((set, _)) = set else { return Ok(None) };
         let Revision { version, hash, .. } = set.revision;
         submitted(version, &hash, set.changed)?;
         output::complain(&format!(
             "• Sandbox {name} is not running; it takes effect when it starts"
         ));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Some(version));
     }
-    let limit = Duration::from_secs(args.timeout);
+    let limit = Duration::from_secs(wait.seconds);
     let asked = block_on(async {
-        let request = Request::SetPolicy { text };
-        Ok(timeout(limit, Supervisor::of(&folder).ask(&request)).await)
+        let request = Request::SetPolicy { text, base };
+        Ok(timeout(limit, Supervisor::of(folder).ask(&request)).await)
     })?;
     let reply = asked.map_err(|_| {
-        Failure::new(format!("it took longer than {} s", args.timeout)).with_code(TIMED_OUT)
+        Failure::new(format!("it took longer than {} s", wait.seconds)).with_code(TIMED_OUT)
     })?;
-    let Reply::Policy { version, hash, changed, postponed } = heard(&name, reply)? else {
-        return Err(Failure::new("the supervisor answered something else"));
+    let (version, hash, changed, postponed) = match heard(name, reply)? {
+        Reply::Policy { version, hash, changed, postponed } => (version, hash, changed, postponed),
+        Reply::Stale => return Ok(None),
+        _ => return Err(Failure::new("the supervisor answered something else")),
     };
     submitted(version, &hash, changed)?;
     for what in postponed {
         output::complain(&format!("! {what} takes effect when the sandbox starts next"));
     }
-    if args.wait {
+    if wait.told {
         // A supervisor answers only when the policy is in force.
         output::line(&format!("✓ Policy version {version} loaded (active version: {version})"))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Some(version))
 }
 
 fn submitted(version: u64, hash: &str, changed: bool) -> Result<(), Failure> {

@@ -13,10 +13,11 @@ use sandbox::{
     Main, WORKSPACE,
     control::{Request, client::Supervisor},
     policies::Policies,
+    providers::Provider,
     state::{Folder, ProxyUrl, Record, Upstream, is_name, now},
 };
 
-use super::{block_on, files, heard, home, life, names, programs, spawn, terminal};
+use super::{attached, block_on, files, heard, home, life, names, programs, spawn, terminal};
 use crate::{args::sandbox::CreateArgs, commands::forward, failure::Failure, output};
 
 /// How long a sandbox may prove to the router which one it is: a year.
@@ -27,7 +28,14 @@ const NAMES_MAX: usize = 20;
 /// Creates it, and stays with its command unless told otherwise.
 pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
     let policy = policy_text(args.policy.as_deref())?;
+    run_with(args, &policy)
+}
+
+/// The same under this policy.
+pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Failure> {
     let uploads = args.upload.iter().map(|text| upload(text)).collect::<Result<Vec<_>, _>>()?;
+    let providers = attached::load(&args.provider)?;
+    super::start_router(args.router.as_deref())?;
     let size = terminal::size(args.tty);
     let record = Record {
         id: uuid::Uuid::new_v4().to_string(),
@@ -36,12 +44,14 @@ pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
         terminal: size.is_some(),
         environment: args.env.iter().cloned().collect(),
         labels: args.label.iter().cloned().collect(),
+        providers: providers.iter().map(|provider| provider.name.clone()).collect(),
         router: args.router.clone(),
         upstream: upstream(args)?,
         created: now(),
     };
     let (name, folder) = make(args.name.as_deref(), &record)?;
-    let prepared = prove(&name, &folder, args).and_then(|()| prepare(&folder, &policy));
+    let prepared =
+        prove(&name, &folder, args).and_then(|()| prepare(&name, &folder, policy, providers));
     if let Err(failure) = prepared {
         // It never stood, so there is nothing to keep.
         folder.remove().ok();
@@ -139,10 +149,21 @@ fn prove(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure> 
     Ok(folder.keep_token(token.as_bytes())?)
 }
 
-fn prepare(folder: &Folder, policy: &str) -> Result<(), Failure> {
+fn prepare(
+    name: &str,
+    folder: &Folder,
+    policy: &str,
+    providers: Vec<Provider>,
+) -> Result<(), Failure> {
     let set = Policies::open(folder)?.set(policy);
     set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
-    spawn(folder, Main::WhenAsked)
+    spawn(folder, Main::WhenAsked)?;
+    let supplied = attached::supply(name, folder, providers);
+    if supplied.is_err() {
+        // It is not to stand without what it was to have.
+        life::end(name, folder, 0).ok();
+    }
+    supplied
 }
 
 fn fill(name: &str, folder: &Folder, args: &CreateArgs, uploads: &[Upload]) -> Result<(), Failure> {

@@ -5,12 +5,15 @@ use std::{process::ExitCode, time::Duration};
 use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{
     Main,
-    control::client::{ControlError, Supervisor},
+    control::{
+        Request,
+        client::{ControlError, Supervisor},
+    },
     state::Folder,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::{block_on, find, heard, home, spawn};
+use super::{attached, block_on, find, heard, home, spawn};
 use crate::{
     args::sandbox::{DeleteArgs, StopArgs},
     commands::forward,
@@ -18,6 +21,8 @@ use crate::{
     output,
 };
 
+/// Between two looks at a supervisor that ends.
+const PAUSE: Duration = Duration::from_millis(2);
 /// How long a supervisor may take to end when nothing is left to wait for.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
@@ -40,7 +45,15 @@ pub(super) fn start(name: Option<&str>) -> Result<ExitCode, Failure> {
         output::line(&format!("· Sandbox {name} is running"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    spawn(&folder, Main::AtOnce)?;
+    let record = folder.record()?;
+    let providers = attached::load(&record.providers)?;
+    super::start_router(record.router.as_deref())?;
+    spawn(&folder, Main::WhenAsked)?;
+    attached::supply(&name, &folder, providers)?;
+    if !record.command.is_empty() {
+        let request = Request::Launch { attach: false, terminal: None };
+        block_on(async { heard(&name, Supervisor::of(&folder).ask(&request).await) })?;
+    }
     output::line(&format!("✓ Started sandbox {name}"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -68,7 +81,7 @@ pub(super) fn delete(args: DeleteArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Ends a sandbox and removes everything of it.
-pub(super) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
+pub(crate) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
     forward::stop_all(name)?;
     if folder.is_attended() && end(name, folder, 0).is_err() {
         kill(folder);
@@ -96,11 +109,19 @@ fn kill(folder: &Folder) {
     }
 }
 
-fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
+pub(crate) fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
     let limit = Duration::from_millis(grace_ms).saturating_add(ANSWER_MAX);
     let stopped = block_on(async {
         let supervisor = Supervisor::of(folder);
-        timeout(limit, supervisor.stop(grace_ms)).await.map_err(|_| {
+        let gone = async {
+            let stopped = supervisor.stop(grace_ms).await;
+            // Its record of decisions is whole, and its state the last one, only when it has let go.
+            while folder.is_attended() {
+                sleep(PAUSE).await;
+            }
+            stopped
+        };
+        timeout(limit, gone).await.map_err(|_| {
             Failure::new(format!("the supervisor of sandbox {name} does not answer"))
                 .hint(format!("`openshell sandbox delete {name}` ends it by force"))
         })
