@@ -138,6 +138,13 @@ impl Ask {
         self.message.as_ref().map(|(_, body)| body.clone())
     }
 
+    /// The canonical path where no endpoint is about it, as it is told and recorded; empty where it has none.
+    fn shown(&self) -> String {
+        let path = veiled(&self.path);
+        let path = CanonicalPath::new(&path, EncodedSlash::Keep);
+        path.map(|path| path.to_string()).unwrap_or_default()
+    }
+
     /// The path and query that are sent.
     fn target(&self, path: &CanonicalPath<'_>) -> String {
         match &self.query {
@@ -224,6 +231,8 @@ pub(super) fn judge(
     let (scheme, method) = (upstream.scheme(), method.as_str());
     let about = About::Request { scheme, method, path: "" };
     let Some(grant) = link.grant(&snapshot) else {
+        let path = ask.shown();
+        let about = About::Request { scheme, method, path: &path };
         return Err(match link.admit(&snapshot, about) {
             Err(refusal) => refusal,
             Ok(_) => Refusal::new(403, "policy_denied", "policy_changed", String::new()),

@@ -59,6 +59,25 @@ async fn what_is_not_allowed_is_refused_with_a_reason_and_put_on_record() {
 }
 
 #[tokio::test]
+async fn a_refused_request_is_told_with_its_canonical_path_and_without_its_query() {
+    let lab = Lab::new().await;
+    let cases = [
+        ("/x?key=secret", "/x"),
+        ("/a/../b", "/b"),
+        ("", "/"),
+        ("/openshell:resolve:env:KEY/x", "/%5BCREDENTIAL%5D/x"),
+    ];
+    for (target, path) in cases {
+        let url = format!("http://denied.example.com{target}");
+        let answer =
+            lab.say(format!("GET {url} HTTP/1.1\r\nHost: denied.example.com\r\n\r\n")).await;
+        let detail = format!("GET denied.example.com:80{path} not permitted by policy");
+        assert!(answer.contains(&format!("\"{detail}\"")), "{target}: {answer}");
+        assert_eq!(self::path(&lab.journal.last()), Some(path), "{target}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_request_of_a_proxy_is_told_so_and_costs_little() {
     let lab = Lab::new().await;
     let long = "a".repeat(1 << 20);
