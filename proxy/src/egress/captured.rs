@@ -52,6 +52,8 @@ pub(super) async fn serve(
         Some(host) => host,
         // It stands for a name that is no longer known, or never was: nobody can say what was meant.
         None if Names::is_synthetic(to.ip()) => to.ip().into(),
+        // Whatever it says, nothing opens the port: no need to wait for a caller whose server would speak first.
+        None if !could_open(&shared, to.port()) => to.ip().into(),
         None => said(&mut client).await.unwrap_or_else(|| to.ip().into()),
     };
     let Some(to) = Destination::new(host, to.port()) else { return };
@@ -84,6 +86,11 @@ fn meant(shared: &Shared, stream: TcpStream, own: SocketAddr) -> Option<(SocketA
 
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Whether a connection to this port could be allowed to some name.
+fn could_open(shared: &Shared, port: u16) -> bool {
+    shared.inference.is_some() || shared.snapshot.load().policy.has_port(port)
 }
 
 /// The server that the first bytes name, if they do.

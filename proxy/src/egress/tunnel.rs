@@ -38,6 +38,9 @@ const IDLE: Duration = Duration::from_hours(1);
 /// How long the first message may take once it has begun.
 const FIRST: Duration = Duration::from_secs(10);
 
+/// How long a caller that is refused may take to say in which protocol it wants to be told.
+const SPEAK: Duration = Duration::from_millis(500);
+
 /// How long, and how many bytes, are taken from a caller that goes on sending what was refused.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1 << 20;
@@ -123,8 +126,12 @@ impl Client {
     }
 }
 
-/// Tells a refusal in what the caller speaks.
+/// Tells a refusal in what the caller speaks. One that waits for its server to speak is told by the end of the connection.
 pub(super) async fn tell(mut client: Client, refusal: &Refusal) {
+    let speaks = !client.seen.is_empty() || timeout(SPEAK, client.stream.readable()).await.is_ok();
+    if !speaks {
+        return;
+    }
     match timeout(FIRST, client.sniff(None)).await {
         Ok(Some(Spoken::Tls(_))) => client.end(&ACCESS_DENIED).await,
         Ok(Some(Spoken::Http)) => client.refuse(refusal).await,
