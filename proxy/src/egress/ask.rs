@@ -12,8 +12,8 @@ use policy::{
 };
 
 use super::{
-    content::Content,
-    credentials::veiled,
+    content::{self, Content},
+    credentials::{CredentialError, veiled},
     denials::What,
     inspect::{self, authority_of},
     link::{About, Link},
@@ -340,6 +340,13 @@ pub(super) fn message(link: &Link, ask: &Ask) -> bool {
         refusal.is_none()
     });
     allowed.unwrap_or(false)
+}
+
+/// Puts on record that a message holds a placeholder that does not become a value.
+pub(super) fn unfit_message(link: &Link, ask: &Ask, error: &CredentialError) {
+    let path = ask.shown();
+    let about = About::Request { scheme: "ws", method: websocket::METHOD, path: &path };
+    link.refused(&content::unfit(error), about);
 }
 
 /// Whether what allows the request lets it become a WebSocket.

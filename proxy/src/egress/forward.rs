@@ -26,7 +26,6 @@ use super::{
     service::Snapshot,
     sigv4::Unsigned,
     upstream::{TakeError, Taken, Upstream},
-    websocket::Frames,
 };
 use crate::audit::Outcome;
 
@@ -263,9 +262,9 @@ async fn send(
             }
         }
     };
-    let frames = websocket.then(Frames::default);
+    let frames = content.as_ref().filter(|_| websocket).map(Content::messages);
     let sent = whole.is_some();
-    let mut pump = Pump { sent, answered: false, frames, content, kept: None };
+    let mut pump = Pump { sent, answered: false, frames, answers: None, content, kept: None };
     let done = pump.run(link, ask, session, &mut server).await;
     // What was collected is on record already.
     let streamed = pump.content.as_ref().filter(|_| !sent);
