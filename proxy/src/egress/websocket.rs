@@ -190,9 +190,7 @@ impl Frames {
                 message.decide(&self.side)?
             }
             Work::Fill(rewriter) => rewriter.push(payload.into())?,
-            Work::Hide(guard) => {
-                guard.push(payload.into()).map_err(|_| FrameError::Malformed)?
-            }
+            Work::Hide(guard) => guard.push(payload.into()).map_err(|_| FrameError::Malformed)?,
         };
         message.ready.extend_from_slice(&passed);
         Ok(())

@@ -73,6 +73,7 @@ network_policies:
       - {host: skip.example.com, port: 443, tls: skip}
       - {host: native.example.com, port: 443, protocol: tcp}
       - {host: ws.example.com, port: 7000, protocol: websocket, enforcement: enforce, rules: [{allow: {method: GET, path: "/chat"}}, {allow: {method: WEBSOCKET_TEXT, path: "/chat"}}]}
+      - {host: talk.example.com, port: 7000, protocol: websocket, enforcement: enforce, access: full, credential_binding: {provider: work}, websocket_credential_rewrite: true}
     binaries: [{path: /usr/bin/curl}]
   other:
     endpoints: [{host: other.example.com, port: 80}]

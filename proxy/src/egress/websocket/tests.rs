@@ -189,7 +189,8 @@ fn a_placeholder_that_becomes_no_value_never_goes_on() {
                     Some((length, Frame::parse(rest.get(..length)?, true).ok()??))
                 });
                 let (length, mut frame) = head.unwrap();
-                let (payload, after) = rest[length..].split_at(usize::try_from(frame.left).unwrap());
+                let (payload, after) =
+                    rest[length..].split_at(usize::try_from(frame.left).unwrap());
                 sent.extend(unmasked(payload, &mut frame.mask));
                 rest = after;
             }
