@@ -150,10 +150,12 @@ impl Link {
         let refusal = Refusal::undialled(error, &self.asked(about));
         let mut event = self.event(revision, about);
         event.engine = Engine::Address;
-        if let DialError::Blocked(blocked) = error {
-            self.denied(refusal.reason, Some(*blocked), What::Connection);
-        } else {
-            event.outcome = Outcome::Failed;
+        match error {
+            DialError::Blocked(blocked) => {
+                self.denied(refusal.reason, Some(*blocked), What::Connection);
+            }
+            DialError::Unlisted => self.denied(refusal.reason, None, What::Other),
+            _ => event.outcome = Outcome::Failed,
         }
         self.put(event, &refusal);
         refusal
