@@ -25,6 +25,7 @@ use super::{
     refusal::Refusal,
     service::Snapshot,
     sigv4::Unsigned,
+    tls::Unverified,
     upstream::{TakeError, Taken, Upstream},
 };
 use crate::audit::Outcome;
@@ -318,9 +319,12 @@ fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerS
             let detail = format!("{} is no longer permitted by policy", link.to);
             Refusal::new(403, "policy_denied", "policy_changed", detail)
         }
-        TakeError::Tls(_) => {
+        TakeError::Tls(ref why) => {
             tracing::info!(to = %link.to, error = %error, "a server could not be verified");
-            let detail = format!("{} cannot be verified over TLS", link.to);
+            let detail = match why {
+                Unverified::NoAuthorities => format!("{} cannot be verified: {why}", link.to),
+                Unverified::Handshake(_) => format!("{} cannot be verified over TLS", link.to),
+            };
             Refusal::new(502, "upstream_unverified", "upstream_tls_failed", detail)
         }
         TakeError::Http2 => {

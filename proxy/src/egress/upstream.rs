@@ -21,7 +21,11 @@ use pingora::{
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
-use super::{dial::DialError, link::Link, tls::Offer};
+use super::{
+    dial::DialError,
+    link::Link,
+    tls::{Offer, Unverified},
+};
 
 /// Idle connections that are kept for one caller.
 const IDLE_MAX: usize = 32;
@@ -50,7 +54,7 @@ pub(super) enum TakeError {
     Dial(#[from] DialError),
     /// The server is not the one it should be, or does not speak TLS.
     #[error("the server cannot be verified: {0}")]
-    Tls(String),
+    Tls(Unverified),
     /// The server does not speak HTTP/2 although it said so.
     #[error("the server breaks off HTTP/2")]
     Http2,
