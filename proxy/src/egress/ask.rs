@@ -305,6 +305,16 @@ fn to_router(
     }
     let path = CanonicalPath::new(&ask.path, EncodedSlash::Keep);
     let path = path.map_err(|error| bad_target(&error.to_string()))?;
+    if upstream.takes_model_calls_only() {
+        let about =
+            About::Request { scheme: "https", method: ask.method.as_str(), path: path.as_str() };
+        if !policy::inference::is_model_call(ask.method.as_str(), path.as_str()) {
+            let refused = link.admit(snapshot, about).err();
+            let other = || Refusal::new(403, "policy_denied", "policy_changed", String::new());
+            return Err(refused.unwrap_or_else(other));
+        }
+        link.model_call(snapshot.revision, about);
+    }
     Ok(Judged { path: ask.target(&path), websocket: false, content: None })
 }
 

@@ -64,6 +64,12 @@ pub(super) async fn serve(
 async fn connect(link: Link, mut client: Client) {
     let link = Arc::new(link);
     let snapshot = link.shared.snapshot.load_full();
+    if link.takes_model_calls(&snapshot) {
+        if client.stream.write_all(ESTABLISHED).await.is_ok() {
+            tunnel::to_model_calls(link, client).await;
+        }
+        return;
+    }
     let grant = match link.admit(&snapshot, About::Open) {
         Ok(Admitted::Server(grant)) => grant,
         Ok(Admitted::Router) => {

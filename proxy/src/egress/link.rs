@@ -85,6 +85,30 @@ impl Link {
         }
     }
 
+    /// Whether the connection is refused under this snapshot and may carry model calls all the same, which go to the
+    /// router. Not at literal addresses, nor at other ports than that of model APIs.
+    pub(super) fn takes_model_calls(&self, snapshot: &Snapshot) -> bool {
+        let named = self.to.host.name().is_some() && self.to.port() == 443;
+        if !named || !self.shared.model_calls_by_shape {
+            return false;
+        }
+        match self.verdict(snapshot) {
+            Some(Verdict::Deny(deny)) => match deny.code() {
+                DenyCode::NoPolicies | DenyCode::Endpoint | DenyCode::Binary => true,
+                DenyCode::Address(_) => false,
+            },
+            Some(Verdict::Allow(_) | Verdict::Inference(_)) | None => false,
+        }
+    }
+
+    /// Puts on record that a request goes to the router for its shape.
+    pub(super) fn model_call(&self, revision: u64, about: About<'_>) {
+        let mut event = self.event(revision, about);
+        event.outcome = Outcome::Inference;
+        event.detail = Some("the request has the shape of a model call".to_owned());
+        self.shared.record.record(event);
+    }
+
     /// Decides about the connection. A refusal and a route to the router are on record when this returns; what is
     /// allowed goes there once its addresses are checked, by [`Link::allowed`].
     ///

@@ -204,6 +204,32 @@ pub(super) async fn to_router(link: Arc<Link>, mut client: Client) {
     }
 }
 
+/// Looks for model calls in a tunnel that is refused otherwise: nothing is resolved or dialled for it.
+pub(super) async fn to_model_calls(link: Arc<Link>, mut client: Client) {
+    let spoken = timeout(FIRST, client.sniff(None)).await.ok().flatten();
+    let client = match spoken {
+        Some(Spoken::Tls(name)) => {
+            let Some(client) = named(&link, client, name.as_deref()).await else { return };
+            let host = &link.to.host;
+            if let Some(stream) = tls::accept(&link.shared.authority, host, client).await {
+                let upstream = Upstream::model_calls();
+                let link = Arc::clone(&link);
+                Box::pin(inspect::tunnel(link, stream, BytesMut::new(), upstream)).await;
+            }
+            None
+        }
+        _ => Some(client),
+    };
+    // Whoever asked for nothing was refused the connection itself.
+    if !link.carried.is_empty() {
+        return;
+    }
+    let refusal = link.admit(&link.shared.snapshot.load(), About::Open).err();
+    if let Some((client, refusal)) = client.zip(refusal) {
+        tell(client, &refusal).await;
+    }
+}
+
 /// Whether bytes are to be left alone, and whether requests are looked into; `None` where the policy opens nothing.
 fn manner(link: &Link, snapshot: &Snapshot) -> Option<(bool, bool)> {
     let grant = link.grant(snapshot)?;
