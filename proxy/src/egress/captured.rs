@@ -3,7 +3,12 @@
 //! An address that the sandbox got from our name server stands for its name, and what TLS or HTTP say must be that name.
 //! Another address stands for itself, unless TLS or HTTP name a server: then that name is asked about and resolved by us.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::{Destination, Host};
 use tokio::{net::TcpStream, time::timeout};
@@ -72,7 +77,9 @@ pub(super) async fn serve(
         }
     };
     link.allowed(&snapshot, &grant, About::Open);
+    let begun = Instant::now();
     tunnel::to_server(Arc::clone(&link), client, server).await;
+    link.closed(grant.name(), begun);
 }
 
 /// Where the connection was meant to go, unless that is the very socket that takes what is captured.

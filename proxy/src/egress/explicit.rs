@@ -1,6 +1,10 @@
 //! The explicit proxy: `CONNECT host:port`, or requests that name their server in absolute form.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::Destination;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
@@ -88,9 +92,11 @@ async fn connect(link: Link, mut client: Client) {
         }
     };
     link.allowed(&snapshot, &grant, About::Open);
+    let begun = Instant::now();
     if client.stream.write_all(ESTABLISHED).await.is_ok() {
         tunnel::to_server(Arc::clone(&link), client, server).await;
     }
+    link.closed(grant.name(), begun);
 }
 
 /// Refuses what is no request.

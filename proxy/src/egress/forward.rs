@@ -70,6 +70,7 @@ pub(super) async fn serve(
     target: &str,
 ) -> bool {
     session.set_write_timeout(Some(WRITE_PAUSE));
+    link.carried.request();
     let stop = match exchange(link, upstream, session, target).await {
         Ok(()) => return true,
         Err(stop) => stop,
@@ -243,6 +244,7 @@ async fn send(
     (head, judged, whole): (RequestHeader, Judged, Option<Bytes>),
 ) -> Result<(), Stop> {
     let Judged { websocket, content, .. } = judged;
+    link.carried.sent(whole.as_ref().map_or(0, Bytes::len));
     let whole = match whole {
         None if session.is_body_empty() && !websocket => Some(Bytes::new()),
         whole => whole,

@@ -65,6 +65,7 @@ impl Pump {
                 // The caller is gone.
                 Turn::Request(Err(error)) => return Err(error.into()),
                 Turn::Request(Ok(piece)) => {
+                    link.carried.sent(piece.as_ref().map_or(0, Bytes::len));
                     let piece = match self.messages(link, ask, piece) {
                         Ok(piece) => piece,
                         Err(last) => {
@@ -81,7 +82,10 @@ impl Pump {
                 Turn::Head(Err(error)) => return Err(unanswered(link, &error).into()),
                 Turn::Head(Ok(())) => self.head(session, server).await?,
                 Turn::Answer(Err(error)) => return Err(error.into()),
-                Turn::Answer(Ok(Some(piece))) => self.answer(session, piece).await?,
+                Turn::Answer(Ok(Some(piece))) => {
+                    link.carried.received(piece.len());
+                    self.answer(session, piece).await?;
+                }
                 Turn::Answer(Ok(None)) => return self.end(session, server).await,
             }
         }

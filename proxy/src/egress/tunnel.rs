@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     head::{self, HeadError},
     inspect,
-    link::{About, Link},
+    link::{About, Carried, Link},
     refusal::Refusal,
     service::Snapshot,
     sniff::{Sniffer, Spoken},
@@ -284,8 +284,9 @@ async fn splice(link: &Link, client: Client, mut server: TcpStream) {
         if server.write_all(&seen).await.is_err() {
             return;
         }
+        link.carried.sent(seen.len());
         drop(seen);
-        let mut client = Watched { stream, clock: &clock };
+        let mut client = Watched { stream, clock: &clock, carried: &link.carried };
         let copied = tokio::io::copy_bidirectional(&mut client, &mut server).await;
         if let Err(error) = copied {
             tracing::debug!(error = %error, "a tunnel broke off");
@@ -330,10 +331,11 @@ impl Clock {
     }
 }
 
-/// A stream that notes when it moves.
+/// A stream that notes when it moves, and how much.
 struct Watched<'c> {
     stream: TcpStream,
     clock: &'c Clock,
+    carried: &'c Carried,
 }
 
 impl AsyncRead for Watched<'_> {
@@ -342,8 +344,10 @@ impl AsyncRead for Watched<'_> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
+            self.carried.sent(buffer.filled().len().saturating_sub(before));
             self.clock.touch();
         }
         read
@@ -357,7 +361,8 @@ impl AsyncWrite for Watched<'_> {
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if written.is_ready() {
+        if let Poll::Ready(done) = &written {
+            self.carried.received(*done.as_ref().unwrap_or(&0));
             self.clock.touch();
         }
         written
