@@ -20,6 +20,8 @@ pub struct Policy {
     /// The blocks with their keys, in the order of their names, then of their keys.
     blocks: Vec<(Box<str>, Block)>,
     hosts: Trie,
+    /// The ports of all endpoints, sorted.
+    ports: Vec<u16>,
     binaries: Binaries,
 }
 
@@ -62,12 +64,15 @@ impl Policy {
                 entries.extend(endpoint.ports.iter().map(|port| (host, entry(port))));
             }
         }
+        let mut ports: Vec<u16> = entries.iter().map(|(_, entry)| entry.port).collect();
+        ports.sort_unstable();
+        ports.dedup();
         let hosts = Trie::new(entries);
         let binaries = Binaries::new(all().map(|(index, block)| (index, &*block.binaries)));
         let block =
             |(_, key, block): &(&str, &String, &Block)| (key.as_str().into(), (*block).clone());
         let blocks = named.iter().map(block).collect();
-        Self { file, blocks, hosts, binaries }
+        Self { file, blocks, hosts, ports, binaries }
     }
 
     /// The policy as it was written.
@@ -79,6 +84,11 @@ impl Policy {
     /// [`inference::is_model_api_host`].
     pub fn could_reach(&self, host: &Host) -> bool {
         host.name() == Some(inference::INFERENCE_HOST) || self.hosts.holds(host)
+    }
+
+    /// Whether some endpoint is about the port, whoever may use it and to whatever host.
+    pub fn has_port(&self, port: u16) -> bool {
+        self.ports.binary_search(&port).is_ok()
     }
 
     /// Calls `found` with each entry that is about the destination and whose block lists the caller, in no order;

@@ -51,6 +51,25 @@ pub fn is_model_api(to: &Destination) -> bool {
     known
 }
 
+/// Paths that a model is called at with `POST`.
+const CALLS: [&str; 6] = [
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/responses",
+];
+
+/// Whether a request with this canonical path has the shape of a model call, whatever its host.
+pub fn is_model_call(method: &str, path: &str) -> bool {
+    match method {
+        "POST" => CALLS.contains(&path),
+        "GET" => path == "/v1/models",
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +80,18 @@ mod tests {
             assert!(line.parse::<HostPattern>().is_ok(), "{line}");
         }
         assert!(lines().count() > 10);
+    }
+
+    #[test]
+    fn a_model_call_is_known_by_its_method_and_whole_path() {
+        for path in CALLS {
+            assert!(is_model_call("POST", path) && !is_model_call("GET", path), "{path}");
+            assert!(!is_model_call("POST", &format!("{path}/x")), "{path}");
+        }
+        assert!(is_model_call("GET", "/v1/models") && !is_model_call("POST", "/v1/models"));
+        assert!(
+            !is_model_call("POST", "/upload/v1/messages") && !is_model_call("post", "/v1/messages")
+        );
     }
 
     #[test]

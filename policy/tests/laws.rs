@@ -276,7 +276,12 @@ proptest! {
         let endpoints = file.network.values().flat_map(|block| &block.endpoints);
         let mut open = endpoints.filter(|endpoint| !endpoint.ports.is_empty());
         let expected = open.any(|endpoint| endpoint.host.as_ref().is_none_or(|one| one.matches(&host)));
-        prop_assert_eq!(Policy::new(file).could_reach(&host), expected);
+        let ports: Vec<u16> = file.network.values().flat_map(|block| &block.endpoints).flat_map(|endpoint| endpoint.ports.clone()).collect();
+        let policy = Policy::new(file);
+        prop_assert_eq!(policy.could_reach(&host), expected);
+        for port in [22, 80, 443, 8080] {
+            prop_assert_eq!(policy.has_port(port), ports.contains(&port), "{}", port);
+        }
     }
 
     #[test]

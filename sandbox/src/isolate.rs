@@ -40,6 +40,7 @@ pub(crate) fn build(plan: &Plan) -> Result<Walls, StartError> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     sethostname(plan.host_name.as_bytes()).at(Step::HostName)?;
     routes::bring_up().at(Step::Routes)?;
+    routes::add_address().at(Step::Routes)?;
     let versions = sockets::versions().at(Step::Sockets)?;
     routes::close(versions).at(Step::Routes)?;
     let sockets = Sockets::open(versions).at(Step::Sockets)?;

@@ -274,3 +274,18 @@ fn a_tightened_policy_ends_what_it_no_longer_allows() {
     let _left = listener.wait_for_leave();
     assert!(begun.elapsed().as_secs() < 50, "it was not curl that gave up");
 }
+
+#[test]
+fn names_are_found_by_programs_that_ask_for_the_kinds_of_addresses_there_are() {
+    let Some(site) = Site::start() else { return };
+    let _server = site.server((SERVER, 80));
+    site.create(&policy(&curl("one", "host: allowed.test, port: 80")));
+    for family in ["AF_INET", "AF_UNSPEC"] {
+        let look = format!(
+            "import socket as s; print(len(s.getaddrinfo('allowed.test', 80, s.{family}, 0, 0, s.AI_ADDRCONFIG)) > 0)"
+        );
+        let ended = site.shell(&format!("/usr/bin/python3 -c \"{look}\""));
+        assert_eq!(ended.stdout, "True\n", "{family}: {}", ended.stderr);
+    }
+    assert_eq!(site.status("--noproxy '*' http://allowed.test/"), 200, "and it is captured still");
+}

@@ -12,8 +12,8 @@ use policy::{
 };
 
 use super::{
-    content::Content,
-    credentials::veiled,
+    content::{self, Content},
+    credentials::{CredentialError, veiled},
     denials::What,
     inspect::{self, authority_of},
     link::{About, Link},
@@ -138,6 +138,13 @@ impl Ask {
         self.message.as_ref().map(|(_, body)| body.clone())
     }
 
+    /// The canonical path where no endpoint is about it, as it is told and recorded; empty where it has none.
+    fn shown(&self) -> String {
+        let path = veiled(&self.path);
+        let path = CanonicalPath::new(&path, EncodedSlash::Keep);
+        path.map(|path| path.to_string()).unwrap_or_default()
+    }
+
     /// The path and query that are sent.
     fn target(&self, path: &CanonicalPath<'_>) -> String {
         match &self.query {
@@ -224,6 +231,8 @@ pub(super) fn judge(
     let (scheme, method) = (upstream.scheme(), method.as_str());
     let about = About::Request { scheme, method, path: "" };
     let Some(grant) = link.grant(&snapshot) else {
+        let path = ask.shown();
+        let about = About::Request { scheme, method, path: &path };
         return Err(match link.admit(&snapshot, about) {
             Err(refusal) => refusal,
             Ok(_) => Refusal::new(403, "policy_denied", "policy_changed", String::new()),
@@ -296,6 +305,16 @@ fn to_router(
     }
     let path = CanonicalPath::new(&ask.path, EncodedSlash::Keep);
     let path = path.map_err(|error| bad_target(&error.to_string()))?;
+    if upstream.takes_model_calls_only() {
+        let about =
+            About::Request { scheme: "https", method: ask.method.as_str(), path: path.as_str() };
+        if !policy::inference::is_model_call(ask.method.as_str(), path.as_str()) {
+            let refused = link.admit(snapshot, about).err();
+            let other = || Refusal::new(403, "policy_denied", "policy_changed", String::new());
+            return Err(refused.unwrap_or_else(other));
+        }
+        link.model_call(snapshot.revision, about);
+    }
     Ok(Judged { path: ask.target(&path), websocket: false, content: None })
 }
 
@@ -331,6 +350,13 @@ pub(super) fn message(link: &Link, ask: &Ask) -> bool {
         refusal.is_none()
     });
     allowed.unwrap_or(false)
+}
+
+/// Puts on record that a message holds a placeholder that does not become a value.
+pub(super) fn unfit_message(link: &Link, ask: &Ask, error: &CredentialError) {
+    let path = ask.shown();
+    let about = About::Request { scheme: "ws", method: websocket::METHOD, path: &path };
+    link.refused(&content::unfit(error), about);
 }
 
 /// Whether what allows the request lets it become a WebSocket.

@@ -3,7 +3,12 @@
 //! An address that the sandbox got from our name server stands for its name, and what TLS or HTTP say must be that name.
 //! Another address stands for itself, unless TLS or HTTP name a server: then that name is asked about and resolved by us.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::{Destination, Host};
 use tokio::{net::TcpStream, time::timeout};
@@ -52,6 +57,8 @@ pub(super) async fn serve(
         Some(host) => host,
         // It stands for a name that is no longer known, or never was: nobody can say what was meant.
         None if Names::is_synthetic(to.ip()) => to.ip().into(),
+        // Whatever it says, nothing opens the port: no need to wait for a caller whose server would speak first.
+        None if !could_open(&shared, to.port()) => to.ip().into(),
         None => said(&mut client).await.unwrap_or_else(|| to.ip().into()),
     };
     let Some(to) = Destination::new(host, to.port()) else { return };
@@ -70,7 +77,9 @@ pub(super) async fn serve(
         }
     };
     link.allowed(&snapshot, &grant, About::Open);
+    let begun = Instant::now();
     tunnel::to_server(Arc::clone(&link), client, server).await;
+    link.closed(grant.name(), begun);
 }
 
 /// Where the connection was meant to go, unless that is the very socket that takes what is captured.
@@ -84,6 +93,11 @@ fn meant(shared: &Shared, stream: TcpStream, own: SocketAddr) -> Option<(SocketA
 
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Whether a connection to this port could be allowed to some name.
+fn could_open(shared: &Shared, port: u16) -> bool {
+    shared.inference.is_some() || shared.snapshot.load().policy.has_port(port)
 }
 
 /// The server that the first bytes name, if they do.

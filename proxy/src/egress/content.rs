@@ -19,6 +19,7 @@ use super::{
     scrutiny::{Blocked, Scan},
     service::Snapshot,
     sigv4::{Plan, SignError, Unsigned},
+    websocket::Frames,
 };
 
 /// Bodies of an announced length up to this are rewritten as a whole, so that the new length can be announced.
@@ -135,6 +136,11 @@ impl Content {
         plan.sign(&self.scope, request, hash, SystemTime::now()).map_err(|error| unsigned(&error))
     }
 
+    /// What the caller's messages go through, where the request opens a WebSocket.
+    pub(super) fn messages(&self) -> Frames {
+        Frames::of_caller(self.scope.clone())
+    }
+
     /// What was seen in the body so far, for the record; `None` where there is nothing to say.
     pub(super) fn seen(&self) -> Option<Seen<'_>> {
         let scan = self.scan.as_ref()?;
@@ -200,7 +206,8 @@ impl Kept {
     }
 }
 
-fn unfit(error: &CredentialError) -> Refusal {
+/// How a placeholder is refused that does not become a value.
+pub(super) fn unfit(error: &CredentialError) -> Refusal {
     let mut refusal = Refusal::new(error.status(), error.code(), error.code(), error.to_string());
     refusal.next_steps = vec![error.next_step().to_owned()];
     refusal

@@ -35,6 +35,11 @@ pub enum DialError {
     /// The host has no address.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// No endpoint names the host, so that nobody is asked for its address.
+    #[error(
+        "no endpoint names this host; one without a host takes addresses, and names of this machine's hosts file"
+    )]
+    Unlisted,
     /// One of its addresses may not be dialled.
     #[error("{0}")]
     Blocked(Blocked),
@@ -57,6 +62,7 @@ impl DialError {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Blocked(_) => "ssrf_denied",
+            Self::Unlisted => "host_not_listed",
             Self::Resolve(_) => "unresolved",
             Self::Connect(_) => "unreachable",
             Self::Timeout => "connect_timeout",
@@ -95,7 +101,17 @@ impl Dialer {
     /// When the host does not resolve, an address may not be dialled, or none answers in time.
     pub async fn dial(&self, grant: &Grant<'_>, to: &Destination) -> Result<TcpStream, DialError> {
         let work = async {
-            let addresses = match self.addresses(&to.host).await {
+            let found = if to.host.address().is_some() || is_listed(grant) {
+                self.addresses(&to.host).await
+            } else {
+                // Whoever may have any name resolved can say anything to whoever answers for it.
+                let own = self.resolver.own(&to.host).await;
+                if own.is_empty() {
+                    return Err(DialError::Unlisted);
+                }
+                Ok(own)
+            };
+            let addresses = match found {
                 Ok(addresses) => checked(grant, addresses)?,
                 Err(error) if self.upstream.is_some() && may_stay_unresolved(grant) => {
                     tracing::debug!(error = %error, "the upstream proxy resolves the name");
@@ -158,6 +174,13 @@ fn checked(grant: &Grant<'_>, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, Dia
         grant.check_address(*address).map_err(DialError::Blocked)?;
     }
     Ok(addresses)
+}
+
+/// Whether some endpoint names the host, alone or among others.
+fn is_listed(grant: &Grant<'_>) -> bool {
+    let mut listed = false;
+    grant.each(|place| listed |= place.endpoint.host.is_some());
+    listed
 }
 
 /// Whether some endpoint opens the destination wherever its name leads.

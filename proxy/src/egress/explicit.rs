@@ -1,6 +1,10 @@
 //! The explicit proxy: `CONNECT host:port`, or requests that name their server in absolute form.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::Destination;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
@@ -64,6 +68,12 @@ pub(super) async fn serve(
 async fn connect(link: Link, mut client: Client) {
     let link = Arc::new(link);
     let snapshot = link.shared.snapshot.load_full();
+    if link.takes_model_calls(&snapshot) {
+        if client.stream.write_all(ESTABLISHED).await.is_ok() {
+            tunnel::to_model_calls(link, client).await;
+        }
+        return;
+    }
     let grant = match link.admit(&snapshot, About::Open) {
         Ok(Admitted::Server(grant)) => grant,
         Ok(Admitted::Router) => {
@@ -82,9 +92,11 @@ async fn connect(link: Link, mut client: Client) {
         }
     };
     link.allowed(&snapshot, &grant, About::Open);
+    let begun = Instant::now();
     if client.stream.write_all(ESTABLISHED).await.is_ok() {
         tunnel::to_server(Arc::clone(&link), client, server).await;
     }
+    link.closed(grant.name(), begun);
 }
 
 /// Refuses what is no request.

@@ -25,8 +25,8 @@ use super::{
     refusal::Refusal,
     service::Snapshot,
     sigv4::Unsigned,
+    tls::Unverified,
     upstream::{TakeError, Taken, Upstream},
-    websocket::Frames,
 };
 use crate::audit::Outcome;
 
@@ -70,6 +70,7 @@ pub(super) async fn serve(
     target: &str,
 ) -> bool {
     session.set_write_timeout(Some(WRITE_PAUSE));
+    link.carried.request();
     let stop = match exchange(link, upstream, session, target).await {
         Ok(()) => return true,
         Err(stop) => stop,
@@ -242,6 +243,7 @@ async fn send(
     (head, judged, whole): (RequestHeader, Judged, Option<Bytes>),
 ) -> Result<(), Stop> {
     let Judged { websocket, content, .. } = judged;
+    link.carried.sent(whole.as_ref().map_or(0, Bytes::len));
     let whole = match whole {
         None if session.is_body_empty() && !websocket => Some(Bytes::new()),
         whole => whole,
@@ -262,9 +264,9 @@ async fn send(
             }
         }
     };
-    let frames = websocket.then(Frames::default);
+    let frames = content.as_ref().filter(|_| websocket).map(Content::messages);
     let sent = whole.is_some();
-    let mut pump = Pump { sent, answered: false, frames, content, kept: None };
+    let mut pump = Pump { sent, answered: false, frames, answers: None, content, kept: None };
     let done = pump.run(link, ask, session, &mut server).await;
     // What was collected is on record already.
     let streamed = pump.content.as_ref().filter(|_| !sent);
@@ -318,9 +320,12 @@ fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerS
             let detail = format!("{} is no longer permitted by policy", link.to);
             Refusal::new(403, "policy_denied", "policy_changed", detail)
         }
-        TakeError::Tls(_) => {
+        TakeError::Tls(ref why) => {
             tracing::info!(to = %link.to, error = %error, "a server could not be verified");
-            let detail = format!("{} cannot be verified over TLS", link.to);
+            let detail = match why {
+                Unverified::NoAuthorities => format!("{} cannot be verified: {why}", link.to),
+                Unverified::Handshake(_) => format!("{} cannot be verified over TLS", link.to),
+            };
             Refusal::new(502, "upstream_unverified", "upstream_tls_failed", detail)
         }
         TakeError::Http2 => {

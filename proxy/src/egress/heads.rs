@@ -169,11 +169,17 @@ pub(super) fn is_bodiless(request: &RequestHeader, status: StatusCode) -> bool {
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// The head of an answer that makes a WebSocket of the connection.
-pub(super) fn switching(from: &ResponseHeader) -> pingora::Result<ResponseHeader> {
-    let mut head =
-        ResponseHeader::build(StatusCode::SWITCHING_PROTOCOLS, Some(from.headers.len()))?;
-    for (name, value) in &from.headers {
+/// The head of an answer that makes a WebSocket of the connection, without what `needles` are for.
+pub(super) fn switching(
+    from: &ResponseHeader,
+    needles: Option<&Needles>,
+) -> pingora::Result<ResponseHeader> {
+    let mut headers = from.headers.clone();
+    if let Some(needles) = needles {
+        needles.headers(&mut headers);
+    }
+    let mut head = ResponseHeader::build(StatusCode::SWITCHING_PROTOCOLS, Some(headers.len()))?;
+    for (name, value) in &headers {
         if !HOP_BY_HOP.contains(name) && name != header::CONTENT_LENGTH {
             head.append_header(name.clone(), value.clone())?;
         }

@@ -199,7 +199,10 @@ pub(super) fn stands(link: &Link, upstream: &Upstream, snapshot: &Snapshot) -> b
     match link.verdict(snapshot) {
         Some(Verdict::Allow(_)) => !upstream.is_router(),
         Some(Verdict::Inference(_)) => upstream.is_router(),
-        Some(Verdict::Deny(_)) | None => false,
+        Some(Verdict::Deny(_)) => {
+            upstream.takes_model_calls_only() && link.takes_model_calls(snapshot)
+        }
+        None => false,
     }
 }
 

@@ -2,7 +2,14 @@
 //!
 //! Invariant: the answer goes on record before anything follows from it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use domain::Destination;
 use policy::{Caller, Connect, DenyCode, Grant, Verdict, address::Blocked, inference};
@@ -26,6 +33,37 @@ pub(super) struct Link {
     pub(super) from: SocketAddr,
     pub(super) caller: Result<Arc<Identity>, Unidentified>,
     pub(super) to: Destination,
+    pub(super) carried: Carried,
+}
+
+/// What a connection has carried so far.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    requests: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Carried {
+    /// A request was read.
+    pub(super) fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes that the caller sent, of a tunnel or of the bodies of requests.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The same of what it got.
+    pub(super) fn received(&self, bytes: usize) {
+        self.received.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether no request was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) == 0
+    }
 }
 
 /// Where an admitted connection goes.
@@ -57,13 +95,14 @@ impl Link {
     /// Finds out who opened the connection.
     pub(super) async fn open(shared: Arc<Shared>, connection: Connection, to: Destination) -> Self {
         let caller = shared.identify.identify(&connection).await;
-        Self { shared, from: connection.from, caller, to }
+        Self { shared, from: connection.from, caller, to, carried: Carried::default() }
     }
 
     /// The same caller, to somewhere else.
     pub(super) fn toward(&self, to: Destination) -> Self {
         let shared = Arc::clone(&self.shared);
-        Self { shared, from: self.from, caller: self.caller.clone(), to }
+        let caller = self.caller.clone();
+        Self { shared, from: self.from, caller, to, carried: Carried::default() }
     }
 
     /// What the policy says; `None` where nobody can say who is calling. The router's own name is for every caller.
@@ -83,6 +122,30 @@ impl Link {
             Verdict::Allow(grant) => Some(grant),
             Verdict::Inference(_) | Verdict::Deny(_) => None,
         }
+    }
+
+    /// Whether the connection is refused under this snapshot and may carry model calls all the same, which go to the
+    /// router. Not at literal addresses, nor at other ports than that of model APIs.
+    pub(super) fn takes_model_calls(&self, snapshot: &Snapshot) -> bool {
+        let named = self.to.host.name().is_some() && self.to.port() == 443;
+        if !named || !self.shared.model_calls_by_shape {
+            return false;
+        }
+        match self.verdict(snapshot) {
+            Some(Verdict::Deny(deny)) => match deny.code() {
+                DenyCode::NoPolicies | DenyCode::Endpoint | DenyCode::Binary => true,
+                DenyCode::Address(_) => false,
+            },
+            Some(Verdict::Allow(_) | Verdict::Inference(_)) | None => false,
+        }
+    }
+
+    /// Puts on record that a request goes to the router for its shape.
+    pub(super) fn model_call(&self, revision: u64, about: About<'_>) {
+        let mut event = self.event(revision, about);
+        event.outcome = Outcome::Inference;
+        event.detail = Some("the request has the shape of a model call".to_owned());
+        self.shared.record.record(event);
     }
 
     /// Decides about the connection. A refusal and a route to the router are on record when this returns; what is
@@ -140,6 +203,19 @@ impl Link {
         self.shared.record.record(event);
     }
 
+    /// Puts on record that a connection has ended which was allowed by `policy` at `begun`.
+    pub(super) fn closed(&self, policy: &str, begun: Instant) {
+        let mut event = self.event(self.shared.snapshot.load().revision, About::Open);
+        event.outcome = Outcome::Allowed;
+        event.policy = Some(policy.to_owned());
+        event.activity = Activity::Close {
+            sent: self.carried.sent.load(Ordering::Relaxed),
+            received: self.carried.received.load(Ordering::Relaxed),
+            open: begun.elapsed(),
+        };
+        self.shared.record.record(event);
+    }
+
     /// Puts on record that the destination cannot be reached, and tells how to say so.
     pub(super) fn unreachable(
         &self,
@@ -150,10 +226,12 @@ impl Link {
         let refusal = Refusal::undialled(error, &self.asked(about));
         let mut event = self.event(revision, about);
         event.engine = Engine::Address;
-        if let DialError::Blocked(blocked) = error {
-            self.denied(refusal.reason, Some(*blocked), What::Connection);
-        } else {
-            event.outcome = Outcome::Failed;
+        match error {
+            DialError::Blocked(blocked) => {
+                self.denied(refusal.reason, Some(*blocked), What::Connection);
+            }
+            DialError::Unlisted => self.denied(refusal.reason, None, What::Other),
+            _ => event.outcome = Outcome::Failed,
         }
         self.put(event, &refusal);
         refusal

@@ -12,7 +12,7 @@ use super::{
     forward::{Stop, unanswered},
     heads::{is_bodiless, response_head, switching},
     link::Link,
-    websocket::{self, Frames},
+    websocket::{self, FrameError, Frames},
 };
 
 /// How far an exchange is.
@@ -21,8 +21,10 @@ pub(super) struct Pump {
     pub(super) sent: bool,
     /// The head of the answer has been given to the caller.
     pub(super) answered: bool,
-    /// The frames of a WebSocket.
+    /// The frames of the caller, where the request opens a WebSocket.
     pub(super) frames: Option<Frames>,
+    /// The frames of the server, where it has opened one and they are searched.
+    pub(super) answers: Option<Frames>,
     /// What becomes of the body of the request.
     pub(super) content: Option<Content>,
     /// What keeps credentials out of the answer.
@@ -63,10 +65,14 @@ impl Pump {
                 // The caller is gone.
                 Turn::Request(Err(error)) => return Err(error.into()),
                 Turn::Request(Ok(piece)) => {
-                    if let Some(last) = self.frames(link, ask, piece.as_deref()) {
-                        session.write_response_body(Bytes::from_static(last), true).await?;
-                        return Err(Stop::BrokenOff);
-                    }
+                    link.carried.sent(piece.as_ref().map_or(0, Bytes::len));
+                    let piece = match self.messages(link, ask, piece) {
+                        Ok(piece) => piece,
+                        Err(last) => {
+                            session.write_response_body(Bytes::from_static(last), true).await?;
+                            return Err(Stop::BrokenOff);
+                        }
+                    };
                     self.request(server, piece).await?;
                     // The end may have come with the last piece.
                     if self.frames.is_none() && !self.sent && session.is_body_done() {
@@ -76,19 +82,33 @@ impl Pump {
                 Turn::Head(Err(error)) => return Err(unanswered(link, &error).into()),
                 Turn::Head(Ok(())) => self.head(session, server).await?,
                 Turn::Answer(Err(error)) => return Err(error.into()),
-                Turn::Answer(Ok(Some(piece))) => self.answer(session, piece).await?,
+                Turn::Answer(Ok(Some(piece))) => {
+                    link.carried.received(piece.len());
+                    self.answer(session, piece).await?;
+                }
                 Turn::Answer(Ok(None)) => return self.end(session, server).await,
             }
         }
     }
 
-    /// Asks about the messages that begin in a piece; gives what the caller is told where one may not pass.
-    fn frames(&mut self, link: &Link, ask: &Ask, piece: Option<&[u8]>) -> Option<&'static [u8]> {
-        match self.frames.as_mut()?.check(piece?) {
-            Err(_) => Some(&websocket::BROKEN),
-            Ok(messages) => {
-                let all = (0..messages).all(|_| ask::message(link, ask));
-                (!all).then_some(&websocket::REFUSED)
+    /// What may go on of a piece of the caller's frames; what is no frame is given back as it is.
+    ///
+    /// # Errors
+    /// What the caller is told where a message may not pass.
+    fn messages(
+        &mut self,
+        link: &Link,
+        ask: &Ask,
+        piece: Option<Bytes>,
+    ) -> Result<Option<Bytes>, &'static [u8]> {
+        let (Some(frames), Some(piece)) = (&mut self.frames, &piece) else { return Ok(piece) };
+        match frames.pass(piece, || ask::message(link, ask)) {
+            Ok(piece) => Ok(Some(piece)),
+            Err(FrameError::Malformed | FrameError::Large) => Err(&websocket::BROKEN),
+            Err(FrameError::Denied) => Err(&websocket::REFUSED),
+            Err(FrameError::Credential(error)) => {
+                ask::unfit_message(link, ask, &error);
+                Err(&websocket::REFUSED)
             }
         }
     }
@@ -100,7 +120,7 @@ impl Pump {
         piece: Option<Bytes>,
     ) -> Result<(), Stop> {
         let last = piece.is_none();
-        // Frames are masked: what is in them is no text here.
+        // What is in frames went through their own.
         let content = self.content.as_mut().filter(|_| self.frames.is_none());
         let piece = match (piece, content) {
             (Some(piece), _) if piece.is_empty() => return Ok(()),
@@ -126,9 +146,10 @@ impl Pump {
 
     /// Gives a piece of the answer on.
     async fn answer(&mut self, session: &mut ServerSession, piece: Bytes) -> Result<(), Stop> {
-        let piece = match &mut self.kept {
-            Some(kept) => kept.push(piece).map_err(|_| Stop::BrokenOff)?,
-            None => piece,
+        let piece = match (&mut self.answers, &mut self.kept) {
+            (Some(frames), _) => frames.pass(&piece, || true).map_err(|_| Stop::BrokenOff)?,
+            (None, Some(kept)) => kept.push(piece).map_err(|_| Stop::BrokenOff)?,
+            (None, None) => piece,
         };
         if piece.is_empty() {
             return Ok(());
@@ -146,7 +167,9 @@ impl Pump {
         match answer.status {
             StatusCode::CONTINUE => return Ok(session.write_continue_response().await?),
             StatusCode::SWITCHING_PROTOCOLS if self.frames.is_some() => {
-                let head = switching(answer)?;
+                let needles = self.content.as_ref().and_then(Content::needles);
+                let head = switching(answer, needles.as_ref())?;
+                self.answers = needles.map(Frames::of_server);
                 session.write_response_header(Box::new(head)).await?;
                 if let HttpSession::H1(server) = server {
                     server.maybe_upgrade_body_writer();

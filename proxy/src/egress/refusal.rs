@@ -113,6 +113,11 @@ impl Refusal {
         };
         match error {
             DialError::Blocked(blocked) => Self::address(*blocked, asked),
+            DialError::Unlisted => {
+                let detail = format!("{asked} not permitted by policy: {error}");
+                let next_steps = steps::open(asked);
+                Self { next_steps, ..Self::new(403, "policy_denied", error.as_str(), detail) }
+            }
             DialError::Timeout => unreachable(504),
             DialError::Resolve(_)
             | DialError::Connect(_)

@@ -6,19 +6,27 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use domain::Host;
-use tokio::sync::Semaphore;
+use tokio::{io::AsyncReadExt as _, sync::Semaphore};
 
 /// How long a lookup may take; resolvers of the host try twice within it.
 const LOOKUP: Duration = Duration::from_secs(10);
 
 /// Lookups at once. Each holds a thread, and a resolver that is gone holds it for long.
 const LOOKUPS_MAX: usize = 64;
+
+/// The names that this machine knows by itself.
+const HOSTS: &str = "/etc/hosts";
+
+/// How much of that file is read, bytes, and the most addresses of one name in it.
+const HOSTS_BYTES_MAX: u64 = 1 << 20;
+const ADDRESSES_MAX: usize = 64;
 
 /// Why a name leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +48,11 @@ pub trait Resolve: fmt::Debug + Send + Sync + 'static {
     /// When there is none.
     async fn resolve(&self, host: &Host) -> Result<Vec<IpAddr>, ResolveError>;
 
+    /// The addresses that this machine itself has for the name; nobody else is asked. None where that is not known.
+    async fn own(&self, _host: &Host) -> Vec<IpAddr> {
+        Vec::new()
+    }
+
     /// Where an address that has passed every check is reached: there. Tests, whose servers are on the loopback device
     /// that no policy opens, say otherwise.
     fn reach(&self, checked: SocketAddr) -> SocketAddr {
@@ -52,11 +65,13 @@ pub trait Resolve: fmt::Debug + Send + Sync + 'static {
 pub struct System {
     places: Arc<Semaphore>,
     limit: Duration,
+    hosts: PathBuf,
 }
 
 impl Default for System {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(LOOKUPS_MAX)), limit: LOOKUP }
+        let places = Arc::new(Semaphore::new(LOOKUPS_MAX));
+        Self { places, limit: LOOKUP, hosts: HOSTS.into() }
     }
 }
 
@@ -89,6 +104,29 @@ impl Resolve for System {
         });
         if addresses.is_empty() { Err(ResolveError::Unknown) } else { Ok(addresses) }
     }
+
+    async fn own(&self, host: &Host) -> Vec<IpAddr> {
+        let file = tokio::fs::File::open(&self.hosts).await;
+        let mut text = String::new();
+        let read = match file {
+            Ok(file) => file.take(HOSTS_BYTES_MAX).read_to_string(&mut text).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = read {
+            tracing::debug!(error = %error, "the file of hosts cannot be read");
+        }
+        host.name().map(|name| listed(&text, name)).unwrap_or_default()
+    }
+}
+
+/// The addresses of a name in the text of a hosts file (`hosts(5)`): an address, then names, `#` begins a remark.
+fn listed(text: &str, name: &str) -> Vec<IpAddr> {
+    let of = |line: &str| {
+        let mut words = line.split('#').next()?.split_ascii_whitespace();
+        let address = words.next()?.parse().ok()?;
+        words.any(|word| word.trim_end_matches('.').eq_ignore_ascii_case(name)).then_some(address)
+    };
+    text.lines().filter_map(of).take(ADDRESSES_MAX).collect()
 }
 
 #[cfg(test)]
@@ -107,9 +145,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_lookup_that_finds_no_place_ends_in_time() {
-        let system =
-            System { places: Arc::new(Semaphore::new(0)), limit: Duration::from_millis(1) };
+        let places = Arc::new(Semaphore::new(0));
+        let system = System { places, limit: Duration::from_millis(1), ..System::default() };
         let host = "example.com".parse().unwrap();
         assert_eq!(system.resolve(&host).await, Err(ResolveError::Timeout));
+    }
+
+    #[tokio::test]
+    async fn names_of_this_machine_are_those_of_its_hosts_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = folder.path().join("hosts");
+        let text = "10.0.0.1 one.example One # two.example\n# 10.0.0.3 two.example\n\n\
+                    fd00::1\tone.example.\nnonsense one.example\n";
+        std::fs::write(&hosts, text).unwrap();
+        let system = System { hosts, ..System::default() };
+        let own = async |host: &str| system.own(&host.parse().unwrap()).await;
+        let expected: Vec<IpAddr> = ["10.0.0.1", "fd00::1"].map(|one| one.parse().unwrap()).into();
+        assert_eq!(own("one.example").await, expected);
+        assert_eq!(own("two.example").await, Vec::<IpAddr>::new());
+        let absent = System { hosts: folder.path().join("absent"), ..System::default() };
+        assert!(absent.own(&"one.example".parse().unwrap()).await.is_empty());
     }
 }

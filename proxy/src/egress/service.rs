@@ -87,6 +87,10 @@ pub struct Settings {
     pub detectors: Option<Arc<Detectors>>,
     /// Where model calls go; without it nothing is routed for inference.
     pub inference: Option<InferenceTarget>,
+    /// Whether calls of models to hosts that no policy opens go to the router as well, known by their shape. What a tunnel
+    /// to port 443 of such a host carries is then looked into, refused unless it is a model call, and sent nowhere
+    /// else. Without inference this changes nothing.
+    pub model_calls_by_shape: bool,
     /// Authorities that servers may be vouched for by, besides those of the system, as PEM.
     pub extra_ca_pem: Option<String>,
     /// Where decisions go on record.
@@ -114,6 +118,7 @@ impl Settings {
             credentials: Credentials::default(),
             detectors: None,
             inference: None,
+            model_calls_by_shape: true,
             extra_ca_pem: None,
             record,
             original: Arc::new(super::captured::original),
@@ -162,6 +167,7 @@ pub(super) struct Shared {
     pub(super) dial: Dialer,
     pub(super) detectors: Arc<Detectors>,
     pub(super) inference: Option<InferenceTarget>,
+    pub(super) model_calls_by_shape: bool,
     pub(super) record: Arc<dyn Record>,
     pub(super) original: Original,
     pub(super) tasks: Weak<Tasks>,
@@ -249,6 +255,7 @@ impl Egress {
             verifier,
             dial: settings.dial,
             detectors,
+            model_calls_by_shape: settings.model_calls_by_shape && settings.inference.is_some(),
             inference: settings.inference,
             record: settings.record,
             original: settings.original,

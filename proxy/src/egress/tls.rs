@@ -24,8 +24,24 @@ pub(super) enum Offer {
     Http2,
 }
 
+/// Why a server is not believed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unverified {
+    /// This machine trusts nobody.
+    #[error(
+        "this machine has no certificate authorities: install its package `ca-certificates` (a bundle in /etc/ssl/certs or \
+         /etc/pki/tls/certs, or named by SSL_CERT_FILE) and start the sandbox again"
+    )]
+    NoAuthorities,
+    /// It is not the one it should be, or does not speak TLS, or not in time.
+    #[error("{0}")]
+    Handshake(String),
+}
+
 /// Verifies servers by the authorities of the system and those of the operator.
 pub(super) struct Verifier {
+    /// Whether nobody is trusted, so that no server can be verified.
+    empty: bool,
     http1: TlsConnector,
     http2: TlsConnector,
 }
@@ -50,6 +66,11 @@ impl Verifier {
                 return Err("the extra authorities hold no certificate in PEM format".to_owned());
             }
         }
+        Self::of(roots)
+    }
+
+    fn of(roots: RootCertStore) -> Result<Self, String> {
+        let empty = roots.is_empty();
         let roots = Arc::new(roots);
         let connector = |protocols: &[&[u8]]| -> Result<TlsConnector, String> {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -61,7 +82,8 @@ impl Verifier {
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
             Ok(Arc::new(config).into())
         };
-        Ok(Self { http1: connector(&[b"http/1.1"])?, http2: connector(&[b"h2", b"http/1.1"])? })
+        let (http1, http2) = (connector(&[b"http/1.1"])?, connector(&[b"h2", b"http/1.1"])?);
+        Ok(Self { empty, http1, http2 })
     }
 
     /// Speaks TLS with the server and believes it only if it is `host`.
@@ -73,7 +95,10 @@ impl Verifier {
         server: TcpStream,
         host: &Host,
         offer: Offer,
-    ) -> Result<Stream, String> {
+    ) -> Result<Stream, Unverified> {
+        if self.empty {
+            return Err(Unverified::NoAuthorities);
+        }
         let connector = match offer {
             Offer::Http1 => &self.http1,
             Offer::Http2 => &self.http2,
@@ -81,8 +106,9 @@ impl Verifier {
         let name = host.to_string();
         let stream = l4::stream::Stream::from(server);
         let handshake = timeout(HANDSHAKE, client::handshake(connector, &name, stream)).await;
-        let done = handshake.map_err(|_| "the TLS handshake took too long".to_owned())?;
-        Ok(Box::new(done.map_err(|error| error.to_string())?))
+        let broken = |why: String| Unverified::Handshake(why);
+        let done = handshake.map_err(|_| broken("the TLS handshake took too long".to_owned()))?;
+        Ok(Box::new(done.map_err(|error| broken(error.to_string()))?))
     }
 }
 
@@ -110,5 +136,22 @@ pub(super) async fn accept(authority: &Authority, host: &Host, client: Client) -
             None
         }
         Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_machine_without_authorities_is_told_what_to_install() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let verifier = Verifier::of(RootCertStore::empty()).unwrap();
+        let host = "a.example".parse().unwrap();
+        let Err(error) = verifier.connect(server, &host, Offer::Http1).await else {
+            panic!("nobody is trusted");
+        };
+        assert!(error.to_string().contains("ca-certificates"), "{error}");
     }
 }

@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     head::{self, HeadError},
     inspect,
-    link::{About, Link},
+    link::{About, Carried, Link},
     refusal::Refusal,
     service::Snapshot,
     sniff::{Sniffer, Spoken},
@@ -37,6 +37,9 @@ const IDLE: Duration = Duration::from_hours(1);
 
 /// How long the first message may take once it has begun.
 const FIRST: Duration = Duration::from_secs(10);
+
+/// How long a caller that is refused may take to say in which protocol it wants to be told.
+const SPEAK: Duration = Duration::from_millis(500);
 
 /// How long, and how many bytes, are taken from a caller that goes on sending what was refused.
 const LINGER: Duration = Duration::from_secs(1);
@@ -123,8 +126,12 @@ impl Client {
     }
 }
 
-/// Tells a refusal in what the caller speaks.
+/// Tells a refusal in what the caller speaks. One that waits for its server to speak is told by the end of the connection.
 pub(super) async fn tell(mut client: Client, refusal: &Refusal) {
+    let speaks = !client.seen.is_empty() || timeout(SPEAK, client.stream.readable()).await.is_ok();
+    if !speaks {
+        return;
+    }
     match timeout(FIRST, client.sniff(None)).await {
         Ok(Some(Spoken::Tls(_))) => client.end(&ACCESS_DENIED).await,
         Ok(Some(Spoken::Http)) => client.refuse(refusal).await,
@@ -197,6 +204,32 @@ pub(super) async fn to_router(link: Arc<Link>, mut client: Client) {
     }
 }
 
+/// Looks for model calls in a tunnel that is refused otherwise: nothing is resolved or dialled for it.
+pub(super) async fn to_model_calls(link: Arc<Link>, mut client: Client) {
+    let spoken = timeout(FIRST, client.sniff(None)).await.ok().flatten();
+    let client = match spoken {
+        Some(Spoken::Tls(name)) => {
+            let Some(client) = named(&link, client, name.as_deref()).await else { return };
+            let host = &link.to.host;
+            if let Some(stream) = tls::accept(&link.shared.authority, host, client).await {
+                let upstream = Upstream::model_calls();
+                let link = Arc::clone(&link);
+                Box::pin(inspect::tunnel(link, stream, BytesMut::new(), upstream)).await;
+            }
+            None
+        }
+        _ => Some(client),
+    };
+    // Whoever asked for nothing was refused the connection itself.
+    if !link.carried.is_empty() {
+        return;
+    }
+    let refusal = link.admit(&link.shared.snapshot.load(), About::Open).err();
+    if let Some((client, refusal)) = client.zip(refusal) {
+        tell(client, &refusal).await;
+    }
+}
+
 /// Whether bytes are to be left alone, and whether requests are looked into; `None` where the policy opens nothing.
 fn manner(link: &Link, snapshot: &Snapshot) -> Option<(bool, bool)> {
     let grant = link.grant(snapshot)?;
@@ -251,8 +284,9 @@ async fn splice(link: &Link, client: Client, mut server: TcpStream) {
         if server.write_all(&seen).await.is_err() {
             return;
         }
+        link.carried.sent(seen.len());
         drop(seen);
-        let mut client = Watched { stream, clock: &clock };
+        let mut client = Watched { stream, clock: &clock, carried: &link.carried };
         let copied = tokio::io::copy_bidirectional(&mut client, &mut server).await;
         if let Err(error) = copied {
             tracing::debug!(error = %error, "a tunnel broke off");
@@ -297,10 +331,11 @@ impl Clock {
     }
 }
 
-/// A stream that notes when it moves.
+/// A stream that notes when it moves, and how much.
 struct Watched<'c> {
     stream: TcpStream,
     clock: &'c Clock,
+    carried: &'c Carried,
 }
 
 impl AsyncRead for Watched<'_> {
@@ -309,8 +344,10 @@ impl AsyncRead for Watched<'_> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
+            self.carried.sent(buffer.filled().len().saturating_sub(before));
             self.clock.touch();
         }
         read
@@ -324,7 +361,8 @@ impl AsyncWrite for Watched<'_> {
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if written.is_ready() {
+        if let Poll::Ready(done) = &written {
+            self.carried.received(*done.as_ref().unwrap_or(&0));
             self.clock.touch();
         }
         written

@@ -21,7 +21,11 @@ use pingora::{
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
-use super::{dial::DialError, link::Link, tls::Offer};
+use super::{
+    dial::DialError,
+    link::Link,
+    tls::{Offer, Unverified},
+};
 
 /// Idle connections that are kept for one caller.
 const IDLE_MAX: usize = 32;
@@ -50,7 +54,7 @@ pub(super) enum TakeError {
     Dial(#[from] DialError),
     /// The server is not the one it should be, or does not speak TLS.
     #[error("the server cannot be verified: {0}")]
-    Tls(String),
+    Tls(Unverified),
     /// The server does not speak HTTP/2 although it said so.
     #[error("the server breaks off HTTP/2")]
     Http2,
@@ -66,6 +70,8 @@ enum Place {
     Server(Option<Offer>),
     /// To the router.
     Router,
+    /// To the router too, as far as they are model calls: the host is none that may be reached.
+    ModelCalls,
 }
 
 /// The connections of one caller to one place.
@@ -101,13 +107,23 @@ impl Upstream {
         Self::new(Place::Router, Open::default())
     }
 
+    /// Goes to the router with model calls and takes nothing else.
+    pub(super) fn model_calls() -> Arc<Self> {
+        Self::new(Place::ModelCalls, Open::default())
+    }
+
     fn new(place: Place, open: Open) -> Arc<Self> {
         Arc::new(Self { place, open: Mutex::new(open), opening: tokio::sync::Mutex::default() })
     }
 
     /// Whether requests go to the router.
     pub(super) fn is_router(&self) -> bool {
-        matches!(self.place, Place::Router)
+        matches!(self.place, Place::Router | Place::ModelCalls)
+    }
+
+    /// Whether only model calls are taken.
+    pub(super) fn takes_model_calls_only(&self) -> bool {
+        matches!(self.place, Place::ModelCalls)
     }
 
     /// Whether requests go over TLS.
@@ -130,7 +146,7 @@ impl Upstream {
         }
         let offer = match self.place {
             Place::Server(offer) => offer,
-            Place::Router => {
+            Place::Router | Place::ModelCalls => {
                 let Some(router) = &link.shared.inference else { return Err(TakeError::Revoked) };
                 let stream = router.connect().await.map_err(TakeError::Router)?;
                 return Ok(taken(HttpSession::H1(v1::client::HttpSession::new(stream)), false));

@@ -1,6 +1,17 @@
-//! The frames of a WebSocket as its caller sends them (RFC 6455, section 5).
+//! The messages of a WebSocket in one direction (RFC 6455, section 5): frames are taken apart, what is in them goes through
+//! the rewriter of credentials or the guard against reflected ones, and goes on in frames of ours.
 //!
-//! Invariant: what is no frame, or a larger one than anybody needs, ends the connection.
+//! A message goes on while it comes, cut as it arrives; frames of control pass between its parts. Invariants: what is no
+//! frame, or a larger one than anybody needs, ends the connection; for every way of cutting, the messages that go on are the
+//! same.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::{
+    credentials::{CredentialError, Rewriter, Scope},
+    reflect::{Guard, Needles},
+};
 
 /// What a policy is asked about each message of the caller.
 pub(super) const METHOD: &str = "WEBSOCKET_TEXT";
@@ -15,145 +26,336 @@ const FRAME_BYTES_MAX: u64 = 16 << 20;
 /// Longest head of a frame, bytes.
 const HEAD_BYTES_MAX: usize = 14;
 
+/// How much white space may stand before what tells whether a text is JSON, bytes.
+const BLANK_BYTES_MAX: usize = 4 << 10;
+
+/// The kinds of a frame that matter here: a part of a message, and text.
+const PART: u8 = 0;
+const TEXT: u8 = 1;
+
 /// Why a WebSocket is broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FrameError {
-    /// A frame of a kind that is not known, with a bit that nobody agreed on, or unmasked.
+    /// A frame of a kind that is not known, with a bit that nobody agreed on, masked when it must not be or the other way
+    /// round, or out of turn.
     #[error("a frame is malformed")]
     Malformed,
     /// Longer than [`FRAME_BYTES_MAX`].
     #[error("a frame has more than {FRAME_BYTES_MAX} bytes")]
     Large,
+    /// The policy does not allow a message.
+    #[error("a message is not permitted by policy")]
+    Denied,
+    /// A message holds a placeholder that does not become a value.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
 }
 
-/// Follows frames through bytes that come in pieces.
-#[derive(Debug, Default)]
+/// Whose frames they are.
+enum Side {
+    /// The caller's, masked: placeholders become values, or refuse the message.
+    Caller(Scope),
+    /// The server's, not masked: values become placeholders.
+    Server(Needles),
+}
+
+/// Passes the frames of one direction on.
 pub(super) struct Frames {
+    side: Side,
+    /// The head of the next frame as far as it came.
     head: Vec<u8>,
+    frame: Option<Frame>,
+    /// The message that has begun and not ended.
+    message: Option<Message>,
+    /// What of a frame of control came so far.
+    control: Vec<u8>,
+}
+
+/// A frame whose head is whole.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    last: bool,
+    kind: u8,
     left: u64,
+    /// Turned so that its first byte is for the next byte of the frame.
+    mask: Option<[u8; 4]>,
+}
+
+struct Message {
+    /// What the next frame of it says that it is.
+    kind: u8,
+    mask: Option<[u8; 4]>,
+    work: Work,
+    /// What may go on and has no frame yet.
+    ready: Vec<u8>,
+}
+
+/// What becomes of the content of a message.
+enum Work {
+    /// A text of which only white space came so far.
+    Blank(Vec<u8>),
+    Fill(Box<Rewriter>),
+    Hide(Box<Guard>),
 }
 
 impl Frames {
-    /// Checks the next piece; gives how many messages begin in it.
+    /// Those of the caller.
+    pub(super) fn of_caller(scope: Scope) -> Self {
+        Self::new(Side::Caller(scope))
+    }
+
+    /// Those of a server whose answers are searched.
+    pub(super) fn of_server(needles: Needles) -> Self {
+        Self::new(Side::Server(needles))
+    }
+
+    fn new(side: Side) -> Self {
+        Self { side, head: Vec::new(), frame: None, message: None, control: Vec::new() }
+    }
+
+    /// What goes on after the next piece. `permit` is asked at the begin of each message.
     ///
     /// # Errors
-    /// As soon as a frame is none.
-    pub(super) fn check(&mut self, mut piece: &[u8]) -> Result<usize, FrameError> {
-        let mut messages = 0_usize;
-        while let Some((first, rest)) = piece.split_first() {
-            if self.left > 0 {
-                let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(piece.len());
-                self.left = self.left.saturating_sub(u64::try_from(taken).unwrap_or(u64::MAX));
-                piece = piece.get(taken..).unwrap_or_default();
-                continue;
+    /// As soon as a frame is none or may not go on; nothing of the piece may go on then.
+    pub(super) fn pass(
+        &mut self,
+        mut piece: &[u8],
+        mut permit: impl FnMut() -> bool,
+    ) -> Result<Bytes, FrameError> {
+        let mut out = Vec::with_capacity(piece.len().saturating_add(HEAD_BYTES_MAX));
+        loop {
+            if let Some(mut frame) = self.frame.take() {
+                let taken = usize::try_from(frame.left).unwrap_or(usize::MAX).min(piece.len());
+                let (payload, rest) = piece.split_at_checked(taken).unwrap_or((piece, &[]));
+                piece = rest;
+                frame.left = frame.left.saturating_sub(u64::try_from(taken).unwrap_or(u64::MAX));
+                self.content(unmasked(payload, &mut frame.mask), frame)?;
+                if frame.left > 0 {
+                    self.frame = Some(frame);
+                    break;
+                }
+                self.end(frame, &mut out)?;
             }
-            self.head.push(*first);
+            let Some((first, rest)) = piece.split_first() else { break };
             piece = rest;
-            if let Some(length) = length(&self.head)? {
-                // Texts and bytes alike: what may not be said as one may not be said as the other.
-                let begins = matches!(self.head.first().map(|first| first & 0x0f), Some(1 | 2));
-                messages = messages.saturating_add(usize::from(begins));
-                self.left = length;
+            self.head.push(*first);
+            let masked = matches!(self.side, Side::Caller(_));
+            if let Some(frame) = Frame::parse(&self.head, masked)? {
                 self.head.clear();
+                self.begin(frame, &mut permit)?;
+                self.frame = Some(frame);
             }
         }
-        Ok(messages)
+        if let Some(message) = &mut self.message {
+            message.flush(&mut out);
+        }
+        Ok(out.into())
+    }
+
+    fn begin(&mut self, frame: Frame, permit: impl FnOnce() -> bool) -> Result<(), FrameError> {
+        if frame.is_control() {
+            return Ok(());
+        }
+        match (&mut self.message, frame.kind) {
+            (Some(message), PART) => message.mask = frame.mask,
+            (None, PART) | (Some(_), _) => return Err(FrameError::Malformed),
+            // Texts and bytes alike: what may not be said as one may not be said as the other.
+            (None, _) if !permit() => return Err(FrameError::Denied),
+            (None, kind) => {
+                let work = match &self.side {
+                    Side::Caller(_) if kind == TEXT => Work::Blank(Vec::new()),
+                    Side::Caller(scope) => Work::Fill(Box::new(scope.message(None))),
+                    Side::Server(needles) => Work::Hide(Box::new(guard(needles)?)),
+                };
+                self.message = Some(Message { kind, mask: frame.mask, work, ready: Vec::new() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a part of what is in a frame.
+    fn content(&mut self, payload: Vec<u8>, frame: Frame) -> Result<(), FrameError> {
+        if frame.is_control() {
+            self.control.extend(payload);
+            return Ok(());
+        }
+        let Some(message) = &mut self.message else { return Err(FrameError::Malformed) };
+        let passed = match &mut message.work {
+            Work::Blank(begin) => {
+                begin.extend(payload);
+                let first = begin.iter().find(|byte| !byte.is_ascii_whitespace());
+                if first.is_none() && begin.len() <= BLANK_BYTES_MAX {
+                    return Ok(());
+                }
+                message.decide(&self.side)?
+            }
+            Work::Fill(rewriter) => rewriter.push(payload.into())?,
+            Work::Hide(guard) => guard.push(payload.into()).map_err(|_| FrameError::Malformed)?,
+        };
+        message.ready.extend_from_slice(&passed);
+        Ok(())
+    }
+
+    /// Takes the end of a frame.
+    fn end(&mut self, frame: Frame, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        if frame.is_control() {
+            let control = std::mem::take(&mut self.control);
+            let control = match &self.side {
+                // What is said in passing is said all the same.
+                Side::Caller(scope) => all(&mut scope.message(None), control)?,
+                Side::Server(needles) => hidden(&mut guard(needles)?, control)?,
+            };
+            // A placeholder may be longer than its value, and than what a frame of control has room for.
+            let kept = control.get(..CONTROL_BYTES_MAX).unwrap_or(&control);
+            put(out, frame.kind | LAST, frame.mask, kept);
+            return Ok(());
+        }
+        if !frame.last {
+            return Ok(());
+        }
+        let Some(mut message) = self.message.take() else { return Err(FrameError::Malformed) };
+        if let Work::Blank(_) = message.work {
+            let passed = message.decide(&self.side)?;
+            message.ready.extend_from_slice(&passed);
+        }
+        let rest = match &mut message.work {
+            Work::Blank(_) => return Err(FrameError::Malformed),
+            Work::Fill(rewriter) => rewriter.finish()?,
+            Work::Hide(guard) => guard.finish().map_err(|_| FrameError::Malformed)?,
+        };
+        message.ready.extend_from_slice(&rest);
+        put(out, message.kind | LAST, message.mask, &message.ready);
+        Ok(())
     }
 }
 
-/// The length of a frame whose head is whole; `None` while it is not.
-fn length(head: &[u8]) -> Result<Option<u64>, FrameError> {
-    let first = head.first().copied().unwrap_or_default();
-    let (reserved, kind, control) = (first & 0x70, first & 0x0f, first & 0x08 != 0);
-    if reserved != 0 || !matches!(kind, 0..=2 | 8..=10) || (control && first & 0x80 == 0) {
-        return Err(FrameError::Malformed);
+impl Message {
+    /// Decides by how a text begins how it is rewritten; gives what of it may go on.
+    fn decide(&mut self, side: &Side) -> Result<Bytes, FrameError> {
+        let (Work::Blank(begin), Side::Caller(scope)) = (&mut self.work, side) else {
+            return Err(FrameError::Malformed);
+        };
+        let begin = std::mem::take(begin);
+        let json = begin.trim_ascii_start().first().is_some_and(|byte| b"{[\"".contains(byte));
+        let mut rewriter = Box::new(scope.message(Some(if json { "{" } else { "" })));
+        let passed = rewriter.push(begin.into())?;
+        self.work = Work::Fill(rewriter);
+        Ok(passed)
     }
-    let Some(second) = head.get(1) else { return Ok(None) };
-    let short = second & 0x7f;
-    if second & 0x80 == 0 || (control && short > 125) {
-        return Err(FrameError::Malformed);
+
+    /// Puts what may go on into a frame, as a part of the message.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        if !self.ready.is_empty() {
+            put(out, self.kind, self.mask, &self.ready);
+            self.kind = PART;
+            self.ready.clear();
+        }
     }
-    let extended = match short {
-        126 => 2,
-        127 => 8,
-        _ => 0,
-    };
-    // The mask follows the length.
-    if head.len() < 2 + extended + 4 {
-        debug_assert!(head.len() < HEAD_BYTES_MAX);
-        return Ok(None);
+}
+
+/// The bit of the last frame of a message; all frames of control have it.
+const LAST: u8 = 0x80;
+
+/// Most bytes in a frame of control.
+const CONTROL_BYTES_MAX: usize = 125;
+
+impl Frame {
+    fn is_control(&self) -> bool {
+        self.kind & 0x08 != 0
     }
-    let bytes = head.get(2..2 + extended).unwrap_or_default();
-    let long = bytes.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-    let length = if extended == 0 { u64::from(short) } else { long };
-    if length > FRAME_BYTES_MAX { Err(FrameError::Large) } else { Ok(Some(length)) }
+
+    /// The frame that a head announces; `None` while the head is not whole.
+    fn parse(head: &[u8], masked: bool) -> Result<Option<Self>, FrameError> {
+        let first = head.first().copied().unwrap_or_default();
+        let (last, reserved, kind) = (first & LAST != 0, first & 0x70, first & 0x0f);
+        let control = kind & 0x08 != 0;
+        if reserved != 0 || !matches!(kind, 0..=2 | 8..=10) || (control && !last) {
+            return Err(FrameError::Malformed);
+        }
+        let Some(second) = head.get(1) else { return Ok(None) };
+        let short = second & 0x7f;
+        if (second & 0x80 != 0) != masked || (control && short > 125) {
+            return Err(FrameError::Malformed);
+        }
+        let extended = match short {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let Some((bytes, rest)) = head.get(2..).and_then(|rest| rest.split_at_checked(extended))
+        else {
+            return Ok(None);
+        };
+        let mask = match rest {
+            [] if !masked => None,
+            [a, b, c, d] => Some([*a, *b, *c, *d]),
+            _ => return Ok(None),
+        };
+        let long = bytes.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+        let left = if extended == 0 { u64::from(short) } else { long };
+        if left > FRAME_BYTES_MAX {
+            return Err(FrameError::Large);
+        }
+        Ok(Some(Self { last, kind, left, mask }))
+    }
+}
+
+/// The bytes under their mask, which is turned on by them.
+fn unmasked(payload: &[u8], mask: &mut Option<[u8; 4]>) -> Vec<u8> {
+    let mut bytes = payload.to_vec();
+    if let Some(mask) = mask {
+        cover(&mut bytes, *mask);
+        mask.rotate_left(bytes.len() & 3);
+    }
+    bytes
+}
+
+fn cover(bytes: &mut [u8], mask: [u8; 4]) {
+    for four in bytes.chunks_mut(4) {
+        four.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+    }
+}
+
+/// Writes a frame under a mask of the sender: who chose it knows no more of the bytes on the wire than before.
+fn put(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, payload: &[u8]) {
+    out.push(first);
+    let masked = if mask.is_some() { 0x80 } else { 0 };
+    let length = payload.len();
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short @ ..=125), _) => out.push(masked | short),
+        (_, Ok(length)) => {
+            out.push(masked | 126);
+            out.extend(length.to_be_bytes());
+        }
+        _ => {
+            out.push(masked | 127);
+            out.extend(u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
+        }
+    }
+    out.extend(mask.into_iter().flatten());
+    let start = out.len();
+    out.extend_from_slice(payload);
+    if let (Some(mask), Some(payload)) = (mask, out.get_mut(start..)) {
+        cover(payload, mask);
+    }
+}
+
+fn guard(needles: &Needles) -> Result<Guard, FrameError> {
+    // Nothing is compressed here: the extension was not negotiated.
+    Guard::new(needles, &HeaderMap::new()).map_err(|_| FrameError::Malformed)
+}
+
+fn all(rewriter: &mut Rewriter, bytes: Vec<u8>) -> Result<Vec<u8>, FrameError> {
+    let mut out = rewriter.push(bytes.into())?.to_vec();
+    out.extend_from_slice(&rewriter.finish()?);
+    Ok(out)
+}
+
+fn hidden(guard: &mut Guard, bytes: Vec<u8>) -> Result<Vec<u8>, FrameError> {
+    let mut out = guard.push(bytes.into()).map_err(|_| FrameError::Malformed)?.to_vec();
+    out.extend_from_slice(&guard.finish().map_err(|_| FrameError::Malformed)?);
+    Ok(out)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn frame(first: u8, length: usize) -> Vec<u8> {
-        let mut bytes = vec![first];
-        match length {
-            0..=125 => bytes.push(0x80 | u8::try_from(length).unwrap()),
-            126..=65_535 => {
-                bytes.push(0xfe);
-                bytes.extend(u16::try_from(length).unwrap().to_be_bytes());
-            }
-            _ => {
-                bytes.push(0xff);
-                bytes.extend(u64::try_from(length).unwrap().to_be_bytes());
-            }
-        }
-        bytes.extend([1, 2, 3, 4]);
-        bytes.resize(bytes.len() + length, b'x');
-        bytes
-    }
-
-    #[test]
-    fn frames_of_every_length_pass_in_any_pieces() {
-        let all = [
-            frame(0x81, 0),
-            frame(0x01, 125),
-            frame(0x80, 126),
-            frame(0x82, 70_000),
-            frame(0x89, 3),
-        ];
-        let all = all.concat();
-        for size in [1, 2, 3, 7, 1000, all.len()] {
-            let mut frames = Frames::default();
-            let begun = all.chunks(size).map(|piece| frames.check(piece).unwrap()).sum::<usize>();
-            assert_eq!(begun, 3, "two are parts of others: {size}");
-            assert_eq!((frames.left, frames.head.len()), (0, 0), "{size}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_frame_is_refused() {
-        let cases: [(&[u8], FrameError); 6] = [
-            (b"GET / HTTP/1.1\r\n", FrameError::Malformed),
-            (&[0x83, 0x80], FrameError::Malformed),
-            (&[0x81, 0x01, b'x'], FrameError::Malformed),
-            (&[0xc1, 0x80], FrameError::Malformed),
-            (&[0x09, 0x80], FrameError::Malformed),
-            (&[0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4], FrameError::Large),
-        ];
-        for (bytes, error) in cases {
-            assert_eq!(Frames::default().check(bytes), Err(error), "{bytes:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_cut_gives_the_same_answer(bytes in proptest::collection::vec(any::<u8>(), 0..40), cut in 0_usize..40) {
-            let whole = Frames::default().check(&bytes);
-            let (first, second) = bytes.split_at(cut.min(bytes.len()));
-            let mut frames = Frames::default();
-            let parts = frames.check(first).and_then(|begun| Ok(begun + frames.check(second)?));
-            prop_assert_eq!(whole, parts);
-        }
-    }
-}
+mod tests;

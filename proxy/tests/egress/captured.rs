@@ -63,6 +63,24 @@ async fn an_address_without_a_name_stays_an_address() {
 }
 
 #[tokio::test]
+async fn a_port_that_nothing_opens_is_refused_before_its_caller_speaks() {
+    let lab = Lab::new().await;
+    let begun = std::time::Instant::now();
+    let mut peer = lab.capture("198.51.100.7:25").await;
+    // A caller whose server speaks first says nothing.
+    assert_eq!(peer.rest().await, "");
+    assert!(begun.elapsed().as_secs() < 4, "{:?}", begun.elapsed());
+    let event = lab.journal.last();
+    assert_eq!((event.outcome, event.to.as_str()), (Outcome::Denied, "198.51.100.7:25"));
+    // One that speaks is told in its words.
+    let mut peer = lab.capture("198.51.100.7:8081").await;
+    peer.send("GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n").await;
+    let answer = peer.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("CONNECT 198.51.100.7:8081 not permitted by policy"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_connection_to_the_capture_itself_is_refused() {
     let lab = Lab::new().await;
     let mut peer = lab.capture(&lab.captured.to_string()).await;

@@ -1,6 +1,9 @@
 //! `CONNECT` and absolute-form requests.
 
-use proxy::{audit::Outcome, egress::Unidentified};
+use proxy::{
+    audit::{Activity, Outcome},
+    egress::Unidentified,
+};
 
 use tokio::io::AsyncWriteExt as _;
 
@@ -56,6 +59,59 @@ async fn what_is_not_allowed_is_refused_with_a_reason_and_put_on_record() {
         assert_eq!(event.reason, Some(reason));
     }
     assert_eq!(lab.journal.all().len(), cases.len());
+}
+
+#[tokio::test]
+async fn how_an_allowed_connection_ended_goes_on_record_once() {
+    let get = "GET /public/a HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n";
+    for (to, text) in [("raw.example.com:7000", "\0hello"), ("api.example.com:80", get)] {
+        let lab = Lab::new().await;
+        let mut peer = lab.tunnel(to).await;
+        peer.send(text).await;
+        let got = if to == "raw.example.com:7000" {
+            let got = peer.take(6).await.len();
+            drop(peer);
+            got
+        } else {
+            let answer = peer.rest().await;
+            drop(peer);
+            answer.split_once("\r\n\r\n").unwrap().1.len()
+        };
+        let event = lab.journal.close().await;
+        let Activity::Close { sent, received, .. } = event.activity else { panic!("{event:?}") };
+        assert_eq!((event.to.as_str(), event.policy.as_deref()), (to, Some("web")));
+        assert_eq!(received, u64::try_from(got).unwrap(), "{to}");
+        let expected = if to == "raw.example.com:7000" { text.len() } else { 0 };
+        assert_eq!(
+            sent,
+            u64::try_from(expected).unwrap(),
+            "bodies alone, where there are requests"
+        );
+        assert_eq!(lab.journal.count_closes(), 1, "{to}");
+    }
+    // What was refused was never open.
+    let lab = Lab::new().await;
+    drop(lab.say("CONNECT denied.example.com:443 HTTP/1.1\r\nHost: a\r\n\r\n").await);
+    assert_eq!(lab.journal.count_closes(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_request_is_told_with_its_canonical_path_and_without_its_query() {
+    let lab = Lab::new().await;
+    let cases = [
+        ("/x?key=secret", "/x"),
+        ("/a/../b", "/b"),
+        ("", "/"),
+        ("/openshell:resolve:env:KEY/x", "/%5BCREDENTIAL%5D/x"),
+    ];
+    for (target, path) in cases {
+        let url = format!("http://denied.example.com{target}");
+        let answer =
+            lab.say(format!("GET {url} HTTP/1.1\r\nHost: denied.example.com\r\n\r\n")).await;
+        let detail = format!("GET denied.example.com:80{path} not permitted by policy");
+        assert!(answer.contains(&format!("\"{detail}\"")), "{target}: {answer}");
+        assert_eq!(self::path(&lab.journal.last()), Some(path), "{target}");
+    }
 }
 
 #[tokio::test]

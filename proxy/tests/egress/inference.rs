@@ -9,7 +9,7 @@ use proxy::{
 };
 
 use crate::{
-    lab::{Lab, POLICY},
+    lab::{Lab, POLICY, method, path},
     server::{self, Log},
 };
 
@@ -60,7 +60,55 @@ async fn what_a_policy_opens_is_not_rerouted_and_what_is_no_model_api_is_refused
     let (text, _) = lab.curl(&["https://api.example.com/public/v1/chat/completions"]).await;
     assert!(text.contains("ok GET"), "{text}");
     let (text, _) = lab.curl(&["https://denied.example.com/v1/chat/completions"]).await;
-    assert!(text.contains("403"), "{text}");
+    assert!(
+        text.contains("GET denied.example.com:443/v1/chat/completions not permitted"),
+        "{text}"
+    );
+    assert!(log.lock().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_with_the_shape_of_a_model_call_is_routed_whatever_its_host() {
+    let (lab, log, _router) = lab().await;
+    for flag in ["--http1.1", "--http2"] {
+        let url = "https://models.denied.example/v1/chat/completions";
+        let (text, _) = lab.curl(&[flag, "-d", "{\"model\":\"m\"}", url]).await;
+        assert!(text.contains("ok POST /v1/chat/completions 13"), "{text}");
+        let seen = log.lock().pop().unwrap();
+        assert_eq!(seen.headers["x-openshell-sandbox-token"], "proof");
+        let event = lab.journal.last();
+        assert_eq!(event.outcome, Outcome::Inference);
+        assert_eq!((method(&event), path(&event)), (Some("POST"), Some("/v1/chat/completions")));
+    }
+    // Everything else is refused inside, told and on record, also after a call that went through.
+    let urls = ["https://models.denied.example/v1/models", "https://models.denied.example/upload"];
+    let (text, _) = lab.curl(&["-w", "%{http_code}", urls[0], urls[1]]).await;
+    assert!(text.contains("ok GET /v1/models 0"), "{text}");
+    assert!(text.contains("policy_denied") && text.ends_with("403"), "{text}");
+    let event = lab.journal.last();
+    assert_eq!((event.outcome, path(&event)), (Outcome::Denied, Some("/upload")));
+    assert_eq!(event.to, "models.denied.example:443");
+    let seen: Vec<_> = lab.egress.denials().into_iter().map(|denial| denial.host).collect();
+    assert_eq!(seen, ["models.denied.example"]);
+    assert_eq!(log.lock().len(), 1);
+    assert!(lab.secure.lock().is_empty() && lab.plain.lock().is_empty(), "nothing was dialled");
+}
+
+#[tokio::test]
+async fn other_ports_addresses_and_protocols_carry_no_model_calls() {
+    let (lab, log, _router) = lab().await;
+    for to in ["denied.example.com:8443", "127.0.0.1:443", "93.184.215.14:443"] {
+        let answer = lab.say(format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{to}: {answer}");
+    }
+    let mut peer = lab.tunnel("denied.example.com:443").await;
+    peer.send("POST /v1/messages HTTP/1.1\r\nHost: denied.example.com:443\r\n\r\n").await;
+    assert!(peer.rest().await.starts_with("HTTP/1.1 403 "), "not without TLS");
+    let mut peer = lab.tunnel("denied.example.com:443").await;
+    peer.send("SSH-2.0-x\r\n").await;
+    assert_eq!(peer.rest().await, "");
+    let event = lab.journal.last();
+    assert_eq!((event.outcome, event.to.as_str()), (Outcome::Denied, "denied.example.com:443"));
     assert!(log.lock().is_empty());
 }
 

@@ -73,6 +73,7 @@ network_policies:
       - {host: skip.example.com, port: 443, tls: skip}
       - {host: native.example.com, port: 443, protocol: tcp}
       - {host: ws.example.com, port: 7000, protocol: websocket, enforcement: enforce, rules: [{allow: {method: GET, path: "/chat"}}, {allow: {method: WEBSOCKET_TEXT, path: "/chat"}}]}
+      - {host: talk.example.com, port: 7000, protocol: websocket, enforcement: enforce, access: full, credential_binding: {provider: work}, websocket_credential_rewrite: true}
     binaries: [{path: /usr/bin/curl}]
   other:
     endpoints: [{host: other.example.com, port: 80}]
@@ -115,9 +116,31 @@ impl Record for Journal {
 }
 
 impl Journal {
-    /// All events so far.
+    /// All events so far, but not how connections ended: that comes at its own time.
     pub(crate) fn all(&self) -> Vec<Event> {
-        self.0.lock().clone()
+        let is_close = |event: &Event| matches!(event.activity, Activity::Close { .. });
+        self.0.lock().iter().filter(|event| !is_close(event)).cloned().collect()
+    }
+
+    /// How a connection ended, once one has.
+    pub(crate) async fn close(&self) -> Event {
+        let closed = async {
+            loop {
+                let all = self.0.lock().clone();
+                let is_close = |event: &Event| matches!(event.activity, Activity::Close { .. });
+                if let Some(event) = all.into_iter().find(is_close) {
+                    return event;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, closed).await.unwrap()
+    }
+
+    /// How many connections have ended.
+    pub(crate) fn count_closes(&self) -> usize {
+        let is_close = |event: &&Event| matches!(event.activity, Activity::Close { .. });
+        self.0.lock().iter().filter(is_close).count()
     }
 
     /// The last one.

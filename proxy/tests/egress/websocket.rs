@@ -1,5 +1,8 @@
 //! WebSocket: only where the policy speaks it, and only its frames.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use proxy::audit::Outcome;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -116,4 +119,71 @@ async fn a_server_that_does_not_switch_answers_as_ever() {
     peer.send(get("ws.example.com:7000", "/chat")).await;
     let head = peer.head().await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+}
+
+/// A server that switches, repeats the text of each short message, and keeps what it was told.
+async fn parrot() -> (std::net::SocketAddr, Arc<Mutex<Vec<u8>>>, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = JoinSet::new();
+    let hears = Arc::clone(&heard);
+    tasks.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut peer = Peer(stream);
+            drop(peer.head().await);
+            peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+            while let Ok(_first) = peer.0.read_u8().await {
+                let length = peer.take(1).await[0] & 0x7f;
+                let mask = peer.take(4).await;
+                let mut text = peer.take(usize::from(length)).await;
+                text.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+                hears.lock().extend_from_slice(&text);
+                peer.send([&[0x81, length][..], &text].concat()).await;
+            }
+        }
+    });
+    (address, heard, tasks)
+}
+
+/// A short text under a mask.
+fn message(text: &str) -> Vec<u8> {
+    let mask = [9, 8, 7, 6];
+    let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap()];
+    frame.extend(mask);
+    frame.extend(text.bytes().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+#[tokio::test]
+async fn a_placeholder_in_a_message_becomes_a_value_only_where_the_endpoint_opts_in() {
+    let (address, heard, _server) = parrot().await;
+    let lab = Lab::at(POLICY, None, (7000, address)).await;
+    let text = "login openshell:resolve:env:KEY";
+    let open = async |host: &str, path: &str| {
+        let mut peer = lab.tunnel(host).await;
+        peer.send(get(host, path)).await;
+        assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
+        peer
+    };
+    let mut peer = open("talk.example.com:7000", "/").await;
+    peer.send(message(text)).await;
+    // It comes back as it was sent, whatever the server knows.
+    let mut back = Vec::new();
+    while back.len() < text.len() {
+        let head = peer.take(2).await;
+        back.extend(peer.take(usize::from(head[1])).await);
+    }
+    assert_eq!(String::from_utf8(back).unwrap(), text);
+    assert_eq!(heard.lock().as_slice(), b"login sk-live-0123456789abcdef");
+    drop(peer);
+    heard.lock().clear();
+    let mut peer = open("ws.example.com:7000", "/chat").await;
+    peer.send(message(text)).await;
+    let closed = [0x88, 2, 3, 0xf0];
+    assert_eq!(peer.rest().await.as_bytes(), String::from_utf8_lossy(&closed).as_bytes());
+    let event = lab.journal.last();
+    assert_eq!((event.outcome, method(&event)), (Outcome::Denied, Some("WEBSOCKET_TEXT")));
+    assert_eq!(event.reason, Some("credential_endpoint_mismatch"));
+    assert!(!String::from_utf8_lossy(&heard.lock()).contains("openshell"), "it never left");
 }

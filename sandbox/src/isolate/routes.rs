@@ -8,7 +8,12 @@ use std::io;
 use super::netlink::{CREATE, Line, Messages};
 
 const NEW_LINK: u16 = 16;
+const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
+/// The address of the sandbox to itself, and how many of its bits are of its network: all.
+const ADDRESS: [u8; 4] = [10, 200, 0, 2];
+const HOST_BITS: u8 = 32;
+const LOCAL_ADDRESS: u16 = 2;
 /// The loopback device is the first device of every network namespace.
 const LOOPBACK: u32 = 1;
 const UP: u32 = 1;
@@ -34,6 +39,22 @@ pub(crate) fn bring_up() -> io::Result<()> {
     link.splice(4..8, LOOPBACK.to_ne_bytes());
     link.splice(8..16, [UP.to_ne_bytes(), UP.to_ne_bytes()].concat());
     messages.ask(NEW_LINK, 0, &link, |_| ());
+    Line::open(None)?.send(&messages)
+}
+
+/// Gives it an address that is none of loopback: resolvers that are asked for the kinds of addresses that this machine
+/// has (`AI_ADDRCONFIG`) leave loopback out, and would find nothing. Nobody else is there, so the address means nothing.
+///
+/// # Errors
+/// What the kernel answers.
+pub(crate) fn add_address() -> io::Result<()> {
+    let mut messages = Messages::default();
+    let family = u8::try_from(libc::AF_INET).unwrap_or_default();
+    let mut address = vec![family, HOST_BITS, 0, 0];
+    address.extend(LOOPBACK.to_ne_bytes());
+    messages.ask(NEW_ADDRESS, CREATE | EXCLUSIVE, &address, |attributes| {
+        attributes.bytes(LOCAL_ADDRESS, &ADDRESS);
+    });
     Line::open(None)?.send(&messages)
 }
 

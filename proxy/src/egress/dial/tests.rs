@@ -31,6 +31,14 @@ impl Resolve for Fixed {
         Ok(found.iter().map(|address| address.parse().unwrap()).collect())
     }
 
+    async fn own(&self, host: &Host) -> Vec<IpAddr> {
+        if host.name() == Some("own.example") {
+            vec!["10.1.0.1".parse().unwrap()]
+        } else {
+            Vec::new()
+        }
+    }
+
     fn reach(&self, checked: SocketAddr) -> SocketAddr {
         let reached = self.reached.get(checked.ip().to_string().as_str());
         *reached.expect("only addresses of this test are dialled")
@@ -49,6 +57,7 @@ network_policies:
       - {host: 10.0.0.9, port: 443}
       - {host: listed.example, port: 443, allowed_ips: [10.0.0.0/16]}
       - {host: empty.example, port: 443, allowed_ips: [10.0.0.0/16]}
+      - {port: 5432, allowed_ips: [10.1.0.0/16]}
     binaries: [{path: /usr/bin/curl}]
 ";
     Policy::new(PolicyFile::parse(text).unwrap().0)
@@ -99,6 +108,21 @@ async fn a_name_is_asked_once_and_the_checked_addresses_are_tried_in_order() {
     stream.read_exact(&mut read).await.unwrap();
     assert_eq!(&read, b"hello");
     assert_eq!(fixed.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_a_name_that_no_endpoint_lists() {
+    let (_listener, place) = server().await;
+    let reached = BTreeMap::from([("10.1.0.1", place), ("10.1.0.2", place)]);
+    let names = BTreeMap::from([("any.example", vec!["10.1.0.1"])]);
+    let fixed = Arc::new(Fixed { names, reached, ..Fixed::default() });
+    let dialer = Dialer::new(fixed.clone(), None);
+    let refused = dial(&dialer, "any.example:5432").await.unwrap_err();
+    assert_eq!(refused.as_str(), "host_not_listed");
+    // An address needs nobody, and what this machine knows by itself is told to nobody.
+    drop(dial(&dialer, "10.1.0.2:5432").await.unwrap());
+    drop(dial(&dialer, "own.example:5432").await.unwrap());
+    assert_eq!(fixed.asked.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
