@@ -209,10 +209,18 @@ def h2(fields, data=None, more=b''):
             d = t.recv(4096)
             if not d: break
             b += d
-            if b'SINK-OK' in b and not more: break
+            if finished(b, 3 if more else 1): break
     except (OSError, ssl.SSLError): pass
     finally: s.close()
     return b
+def finished(b, streams):
+    "whether the last stream has ended, or the connection"
+    i = 0
+    while len(b) >= i + 9:
+        n, kind, flags, on = int.from_bytes(b[i:i + 3], 'big'), b[i + 3], b[i + 4], struct.unpack_from('>I', b, i + 5)[0]
+        if len(b) >= i + 9 + n and (kind == 7 or (on == streams and (kind == 3 or (kind in (0, 1) and flags & 1)))): return True
+        i += 9 + n
+    return False
 def base(**k):
     f = {':method': 'GET', ':scheme': 'https', ':authority': ALLOWED, ':path': '/public/a'}; f.update({a.replace('_', ':', 1) if a[0] == '_' else a: v for a, v in k.items()}); return [(a, v) for a, v in f.items() if v is not None]
 @q
@@ -617,10 +625,19 @@ def setid_files():
     except OSError: pass
     out('escaped', hits) if hits else out('contained')
 
+# What is refused because nothing works proves nothing: the permitted request comes first.
+PLAIN = set('connect-forms absolute-forms address-forms paths-again methods overrides hop-by-hop proxy-connection connect-in-tunnel connect-with-body early-bytes get-cl get-te chunk-sizes trailers expect-continue websocket-smuggle half-open large-heads'.split())
+TLS = set('hello-fragments hello-names hello-two-names ech-grease tls-odd tls-host'.split())
+H2 = set('h2-pseudo h2-headers h2-streams'.split())
+def control(name):
+    if name in PLAIN and b'SINK-OK' not in ask(get(OPEN)): out('n/a', 'the permitted request does not work')
+    if name in TLS and not greeted(f'{ALLOWED}:443', [hello(ALLOWED)]): out('n/a', 'the permitted name does not work')
+    if name in H2 and b'SINK-OK' not in h2(base()): out('n/a', 'the permitted request over HTTP/2 does not work')
+
 if __name__ == '__main__':
     if len(sys.argv) < 2 or sys.argv[1] not in MINE: print(' '.join(sorted(MINE))); sys.exit(64)
     if not E('IN_SANDBOX'): out('n/a', 'set IN_SANDBOX=1, inside a sandbox only')
-    try: MINE[sys.argv[1]](*sys.argv[2:])
+    try: control(sys.argv[1]); MINE[sys.argv[1]](*sys.argv[2:])
     except SystemExit: raise
     except BaseException as e: out('n/a', f'{type(e).__name__}: {e}')
     out('n/a', 'no verdict')

@@ -98,7 +98,7 @@ pub fn cases(layer: &str) -> Vec<Case> {
 /// Who may reach the permitted name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Callers {
-    /// Only curl, so that everybody else is an impostor.
+    /// Only curl, and only as it is, so that everybody else is an impostor.
     Curl,
     /// Python too, so that an attack is not refused for who makes it.
     Python,
@@ -142,7 +142,8 @@ impl Ground {
         let upload = format!("{}:/sandbox/attacks", attackers.display());
         let create = ["sandbox", "create", "--name", NAME, "--detach", "--no-git-ignore"];
         let with = ["--policy", text(&policy), "--upload", &upload];
-        drop(self.openshell(&[&create[..], &with].concat()).expect(0));
+        let strict: &[&str] = if callers == Callers::Curl { &["--strict-callers"] } else { &[] };
+        drop(self.openshell(&[&create[..], &with, strict].concat()).expect(0));
     }
 
     fn policy(&self, name: &str, callers: Callers) -> PathBuf {

@@ -21,7 +21,6 @@ use serde_json::Value;
 use crate::{
     Callers, Sandbox,
     control::Failed,
-    policy_spec::CALLERS,
     state::{Folder, Record, Upstream},
 };
 
@@ -50,12 +49,12 @@ impl Network {
         let sockets =
             sandbox.take_sockets().ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
         let watch = sandbox.take_watch();
-        let callers = Callers::new(sockets.diagnosis, watch, sandbox.process(), CALLERS).map_err(
-            |error| {
-                let hint = "its process must be shown in /proc of the supervisor";
-                Failed::new(format!("callers cannot be known: {error}"), hint)
-            },
-        )?;
+        let callers =
+            Callers::new(sockets.diagnosis, watch, sandbox.process(), record.callers());
+        let callers = callers.map_err(|error| {
+            let hint = "its process must be shown in /proc of the supervisor";
+            Failed::new(format!("callers cannot be known: {error}"), hint)
+        })?;
         let policy = Arc::new(Policy::new(policy));
         let options = AuditOptions { file: Some(folder.audit()), ..AuditOptions::default() };
         let audit = Sink::open(&options).map(Arc::new).map_err(|error| {

@@ -38,6 +38,7 @@ pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
         labels: args.label.iter().cloned().collect(),
         router: args.router.clone(),
         upstream: upstream(args)?,
+        strict_callers: args.strict_callers,
         created: now(),
     };
     let (name, folder) = make(args.name.as_deref(), &record)?;
