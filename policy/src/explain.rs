@@ -266,7 +266,7 @@ fn rules(place: &str, endpoint: &Endpoint, request: &Request<'_>) -> Vec<Miss> {
 fn lacks(rule: &Rule, request: &Request<'_>) -> Vec<String> {
     let mut lacks = Vec::new();
     let method = rule.method.as_deref().unwrap_or("nothing");
-    if method != "*" && !method.eq_ignore_ascii_case(request.method) {
+    if !crate::rule::method_is(method, Sense::Allow, request.method) {
         lacks.push(format!("the method is {}, and the rule allows {method}", request.method));
     }
     if !rule.path.as_ref().is_some_and(|glob| glob.matches(request.path.as_str())) {

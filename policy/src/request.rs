@@ -392,7 +392,7 @@ fn rpc(endpoint: &Endpoint, protocol: Protocol, request: &Request<'_>) -> Judged
 fn without_body(endpoint: &Endpoint, protocol: Protocol, request: &Request<'_>) -> Judged {
     let bare = protocol == Protocol::Mcp
         && request.operation == Operation::None
-        && ["GET", "DELETE"].iter().any(|one| one.eq_ignore_ascii_case(request.method))
+        && ["GET", "DELETE"].contains(&request.method)
         && endpoint.access != Some(Access::Unknown);
     if bare { Judged::Allowed(By::KnownMethods) } else { Judged::Denied(RefusalCode::Unreadable) }
 }

@@ -74,7 +74,7 @@ impl Rule {
         query: &Query<'_>,
     ) -> bool {
         !self.broken
-            && self.method.as_deref().is_some_and(|wanted| method_is(wanted, method))
+            && self.method.as_deref().is_some_and(|wanted| method_is(wanted, sense, method))
             && self.path.as_ref().is_some_and(|glob| path_is(glob, sense, path))
             && self.query.iter().all(|(name, matcher)| parameter_is(sense, query, name, matcher))
     }
@@ -92,7 +92,7 @@ impl Rule {
             && self
                 .operation_type
                 .as_deref()
-                .is_some_and(|kind| method_is(kind, operation.kind.as_str()))
+                .is_some_and(|kind| kind == "*" || kind.eq_ignore_ascii_case(operation.kind.as_str()))
             && self.operation_name.as_ref().is_none_or(named)
             && fields
     }
@@ -118,7 +118,7 @@ impl Rule {
 
 /// Whether a ready set of rules allows an HTTP method, or a frame.
 pub(crate) fn access_allows(access: Access, protocol: Protocol, method: &str) -> bool {
-    let any = |methods: &[&str]| methods.iter().any(|one| one.eq_ignore_ascii_case(method));
+    let any = |methods: &[&str]| methods.contains(&method);
     match access {
         Access::Unknown => false,
         Access::Full => true,
@@ -129,8 +129,11 @@ pub(crate) fn access_allows(access: Access, protocol: Protocol, method: &str) ->
     }
 }
 
-fn method_is(wanted: &str, method: &str) -> bool {
-    wanted == "*" || wanted.eq_ignore_ascii_case(method)
+/// A rule may be written in any case. A request may not: `get` is another method than `GET` (RFC 9110, section 9.1), so what
+/// allows the one says nothing about the other, while a server may take both for the same, so what denies one denies both.
+pub(crate) fn method_is(wanted: &str, sense: Sense, method: &str) -> bool {
+    let exact = || !method.bytes().any(|byte| byte.is_ascii_lowercase());
+    wanted == "*" || (wanted.eq_ignore_ascii_case(method) && (sense == Sense::Deny || exact()))
 }
 
 /// A denied path is denied also where the upstream undoes `%2F` on its own.
@@ -205,7 +208,8 @@ mod tests {
     fn presets_allow_what_they_say() {
         let cases = [
             (Access::ReadOnly, "GET", true),
-            (Access::ReadOnly, "head", true),
+            (Access::ReadOnly, "HEAD", true),
+            (Access::ReadOnly, "head", false),
             (Access::ReadOnly, "POST", false),
             (Access::ReadWrite, "PATCH", true),
             (Access::ReadWrite, "DELETE", false),

@@ -227,6 +227,17 @@ fn presets_and_enforcement() {
     assert_eq!(http(&write, "POST /repos/a/pulls/1/reviews"), "deny deny_rule");
     assert_eq!(http(&write, "POST /repos/a/pulls/1/comments"), "allow");
     assert_eq!(http(&write, "POST /a/../x/y"), "deny deny_rule");
+    let lower = with(
+        "enforcement: enforce, rules: [{allow: {method: get, path: /**}}, {allow: {method: \"*\", path: /any}}], deny_rules: [{method: post, path: /**}]",
+    );
+    for (request, expected) in [
+        ("GET /x", "allow"),
+        ("get /x", "deny no_rule"),
+        ("Post /any", "deny deny_rule"),
+        ("put /any", "allow"),
+    ] {
+        assert_eq!(http(&lower, request), expected, "{request}");
+    }
     assert_eq!(http(&write, "DELETE /a"), "deny no_rule");
     assert_eq!(http(&one("{host: api.example.com, port: 443}"), "ANY /thing"), "allow");
 }
@@ -238,7 +249,7 @@ fn rules_see_the_canonical_path_and_the_query() {
     );
     let cases = [
         ("GET /v1/x", "allow"),
-        ("get /v1/x", "allow"),
+        ("get /v1/x", "deny no_rule"),
         ("GET /v2/x", "deny no_rule"),
         ("GET /v1/../admin", "deny no_rule"),
         ("GET /v1/%2e%2e/admin", "deny no_rule"),

@@ -10,7 +10,7 @@ use std::{
 
 use policy::{
     PolicyFile,
-    model::{Filesystem, Landlock, Process},
+    model::{Filesystem, Landlock},
 };
 
 use crate::spec::{CallerCheck, Compatibility, Spec, Workspace};
@@ -24,12 +24,15 @@ const LOGS: &str = "/var/log";
 /// What every policy may read without listing it, where the host has it.
 const BASELINE: [&str; 3] = ["/usr", "/lib", "/app"];
 
-/// How callers of a sandbox with a proxy are known: as they were at `connect()`.
-pub(crate) const CALLERS: CallerCheck = CallerCheck::Executable;
+/// The numbers for sandboxes of root: <https://systemd.io/UIDS-GIDS/> gives 1,879,048,192 to 2,147,483,647 to nobody.
+const FIRST_NUMBER: u32 = 1_879_048_192;
+const NUMBERS: u32 = (1 << 28) - 1;
 
 /// What a sandbox has beside its policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Setting {
+    /// What tells it from every other sandbox, of the same name too.
+    pub id: String,
     /// Its name, which is also its host name.
     pub name: String,
     /// The folder of the host that holds its files.
@@ -40,6 +43,8 @@ pub struct Setting {
     pub ca_pem: Option<String>,
     /// Further environment variables.
     pub environment: BTreeMap<String, String>,
+    /// How its callers are known.
+    pub callers: CallerCheck,
 }
 
 impl Spec {
@@ -54,8 +59,8 @@ impl Spec {
             read_write,
             include_workdir: false,
             workdir: Some(WORKSPACE.into()),
-            run_as_user: user(&process),
-            run_as_group: group(&process),
+            run_as_user: Some(own(&process.run_as_user, &setting.id)),
+            run_as_group: Some(own(&process.run_as_group, &setting.id)),
             landlock: match policy.landlock.unwrap_or_default() {
                 Landlock::BestEffort => Compatibility::BestEffort,
                 Landlock::HardRequirement => Compatibility::HardRequirement,
@@ -65,7 +70,7 @@ impl Spec {
             workspace: Some(Workspace { folder: setting.workspace, at: WORKSPACE.into() }),
             scratch: vec![LOGS.into()],
             hidden: setting.hidden,
-            callers: CALLERS,
+            callers: setting.callers,
             ..Self::default()
         }
     }
@@ -91,17 +96,20 @@ fn paths(listed: &Filesystem) -> (Vec<PathBuf>, Vec<PathBuf>) {
     (read_only, read_write)
 }
 
-/// `sandbox` names nobody of the host: root takes an id that owns nothing, an ordinary user stays itself under that name.
-fn user(process: &Process) -> Option<String> {
-    own(&process.run_as_user)
+/// `sandbox` names nobody of the host: root takes a number that owns nothing, an ordinary user stays itself under that name.
+fn own(name: &str, sandbox: &str) -> String {
+    let is_roots = name == AGENT && rustix::process::geteuid().is_root();
+    if is_roots { number_of(sandbox).to_string() } else { name.to_owned() }
 }
 
-fn group(process: &Process) -> Option<String> {
-    own(&process.run_as_group)
-}
-
-fn own(name: &str) -> Option<String> {
-    (name != AGENT || !rustix::process::geteuid().is_root()).then(|| name.to_owned())
+/// The user and group that a sandbox of root runs as: the kernel counts processes and the like by user, so one number for all
+/// would let each sandbox starve the others. The same for the same sandbox, which keeps its files; two sandboxes share
+/// one as rarely as 28 bits allow, and then they share no more than those counts.
+fn number_of(sandbox: &str) -> u32 {
+    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+    let hash = sandbox.bytes().fold(2_166_136_261, mix);
+    // From the range that systemd leaves to others, without its last.
+    FIRST_NUMBER.saturating_add(hash % NUMBERS)
 }
 
 #[cfg(test)]
@@ -131,6 +139,15 @@ mod tests {
         assert!(has(&spec.scratch, "/var/log"));
         assert_eq!(spec.workdir.as_deref(), Some(Path::new("/sandbox")));
         assert_eq!(spec.landlock, Compatibility::BestEffort);
+    }
+
+    #[test]
+    fn sandboxes_of_root_are_different_users_and_stay_who_they_are() {
+        let all = ["a", "b", "aa", "ab", "", "0f3c"].map(number_of);
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
+        assert!(all.iter().all(|number| (FIRST_NUMBER..i32::MAX.unsigned_abs()).contains(number)));
+        assert_eq!(number_of("a"), number_of("a"));
+        assert_eq!(own("1234", "a"), "1234", "whoever is named is meant");
     }
 
     #[test]

@@ -25,6 +25,8 @@ use std::{
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::spec::CallerCheck;
+
 const TOKEN: &str = "router.token";
 /// The largest file of these that is read, bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -51,8 +53,17 @@ pub struct Record {
     pub router: Option<String>,
     /// How the network outside is reached.
     pub upstream: Upstream,
+    /// Whether programs that run code from where the sandbox can write open no connection.
+    pub strict_callers: bool,
     /// When it was made, in seconds since 1970.
     pub created: u64,
+}
+
+impl Record {
+    /// How its callers are known: as they were at `connect()`.
+    pub(crate) fn callers(&self) -> CallerCheck {
+        if self.strict_callers { CallerCheck::Code } else { CallerCheck::Executable }
+    }
 }
 
 /// How the supervisor reaches servers: what the operator of this network asks for.

@@ -134,11 +134,13 @@ fn make(folder: &Folder) -> Result<Made, Failed> {
         Failed::new(format!("cannot make the sandbox's own authority: {error}"), "")
     })?;
     let setting = Setting {
+        id: record.id.clone(),
         name: record.name.clone(),
         workspace: folder.files(),
         hidden: folder.home().map(Path::to_owned).into_iter().collect(),
         ca_pem: Some(authority.certificate_pem().to_owned()),
         environment: record.environment.clone(),
+        callers: record.callers(),
     };
     let spec = Spec::of_policy(&policy, setting);
     give_files(folder, &spec)?;

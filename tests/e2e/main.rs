@@ -18,6 +18,7 @@ mod content_never_in_logs;
 mod every_stream_ends_once;
 mod placeholders_always_restored;
 
+mod attacks;
 mod cancel;
 mod commands;
 mod demo;

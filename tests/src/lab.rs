@@ -20,14 +20,20 @@ use tempfile::TempDir;
 pub const SERVER: [u8; 4] = [198, 18, 0, 10];
 
 /// Further addresses that are there.
-const ADDRESSES: [&str; 6] = [
+const ADDRESSES: [&str; 9] = [
+    "198.18.0.1/32",
     "198.18.0.10/32",
     "198.18.0.11/32",
     "198.18.0.12/32",
+    "198.18.0.53/32",
     "10.77.0.10/32",
     "169.254.169.254/32",
     "2001:db8:1::10/128",
+    "fd00:ec2::254/128",
 ];
+
+/// Who is asked for names that are in no file; nobody, unless a test serves there.
+const RESOLVER: &str = "nameserver 198.18.0.53\noptions timeout:1 attempts:1\n";
 
 /// A network with names; it ends with its value.
 #[derive(Debug)]
@@ -51,6 +57,11 @@ impl Lab {
         let file = folder.path().join("hosts");
         fs::write(&file, hosts).expect("a file can be written");
         let mut script = format!("set -e\nmount --bind {} /etc/hosts\n", file.display());
+        let resolver = folder.path().join("resolv.conf");
+        fs::write(&resolver, RESOLVER).expect("a file can be written");
+        let resolver = resolver.display();
+        script.push_str("[ ! -e /etc/resolv.conf ] || ");
+        script.push_str(&format!("mount --bind {resolver} /etc/resolv.conf\n"));
         script.push_str("ip link set lo up\n");
         for address in ADDRESSES {
             script.push_str(&format!("ip address add {address} dev lo\n"));
@@ -90,8 +101,16 @@ impl Lab {
     /// `command` as it runs in this network, with the same arguments and folder, and with nothing in its environment but
     /// what was set for it.
     pub fn inside(&self, command: &Command) -> Command {
+        self.inside_as(command, None)
+    }
+
+    /// The same, under this user and group.
+    pub fn inside_as(&self, command: &Command, user: Option<u32>) -> Command {
         let mut inside = Command::new("nsenter");
         inside.arg("--target").arg(self.holder.id().to_string());
+        if let Some(user) = user {
+            inside.args([format!("--setuid={user}"), format!("--setgid={user}")]);
+        }
         let folder = command.get_current_dir().unwrap_or_else(|| self.folder());
         inside.args(["--net", "--mount"]).arg(format!("--wdns={}", folder.display()));
         inside.arg("--").arg(command.get_program()).args(command.get_args());

@@ -2,7 +2,8 @@
 //!
 //! Here: starting the binary (`world`), upstreams that follow a script (`upstream`, `script`) or were written by others
 //! (`foreign`), an HTTP client that sees every byte and its time (`http`), hostile clients (`hostile`), a receiver of spans
-//! (`collector`), and outside programs as clients (`clients`). Not here: any test; they are in `e2e/`, one file per promise or feature.
+//! (`collector`), and outside programs as clients (`clients`),
+//! sandboxes in a small internet (`site`, `lab`) and what attacks them (`attacks`). Not here: any test; they are in `e2e/`, one file per promise or feature.
 //!
 //! Invariant: everything listens on 127.0.0.1 on a port of its own, and every process dies with the value that owns it,
 //! so tests run side by side. Everything blocks and every wait has a limit: a test reads like the story it tells.
@@ -15,6 +16,7 @@
     reason = "a harness has one way to report: it fails the test that called it; and it counts no allocation"
 )]
 
+pub mod attacks;
 pub mod clients;
 pub mod collector;
 pub mod desk;

@@ -53,6 +53,11 @@ impl Person {
         Self::new("root", None)
     }
 
+    /// Whoever is called so, if that one can have sandboxes on this machine.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|person| person.name == name)
+    }
+
     fn new(name: &'static str, uid: Option<u32>) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let mut binary = environment::openshell().to_owned();
@@ -72,6 +77,11 @@ impl Person {
         self.name
     }
 
+    /// The user that it is, where that is not who runs the tests.
+    pub fn user(&self) -> Option<u32> {
+        self.uid
+    }
+
     /// Its folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -85,12 +95,17 @@ impl Person {
         path
     }
 
+    /// Makes a file in its folder its own.
+    pub fn own(&self, path: &Path) {
+        std::os::unix::fs::chown(path, self.uid, self.uid).expect("ours to give");
+    }
+
     /// A copy of a file in its folder that is its own.
     pub fn adopt(&self, path: &Path) -> PathBuf {
         let name = path.file_name().expect("a file has a name");
         let copy = self.path().join(name);
         fs::copy(path, &copy).expect("a file can be copied");
-        std::os::unix::fs::chown(&copy, self.uid, self.uid).expect("ours to give");
+        self.own(&copy);
         copy
     }
 

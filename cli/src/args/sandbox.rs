@@ -137,6 +137,9 @@ pub(crate) struct CreateArgs {
         help = "What is reached without it, as NO_PROXY writes it"
     )]
     pub(crate) upstream_no_proxy: String,
+    /// Let no program open connections that runs code from where the sandbox can write, as preloaded libraries are
+    #[arg(long)]
+    pub(crate) strict_callers: bool,
     #[command(flatten)]
     pub(crate) tty: TtyArgs,
     /// Command to run after "--" (defaults to an interactive shell); it is kept for restarts

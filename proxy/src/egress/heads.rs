@@ -31,17 +31,37 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// Headers by which some servers take another method or path than the one that was judged.
-const OVERRIDES: [HeaderName; 5] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
+/// How names begin that no caller gives: what some servers take for another method, path or host than the one that was
+/// judged, and what says who the caller is or where it comes from.
+const WITHHELD: [&str; 14] = [
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-forwarded-",
+    "x-host",
+    "x-http-host-override",
+    "x-http-method",
+    "x-method-override",
+    "x-openshell-",
+    "x-original-",
+    "x-override-",
+    "x-real-ip",
+    "x-rewrite-",
+    "x-sandbox-",
 ];
 
-/// Names that only we give: a caller has no say in who it is.
-const OURS: [&str; 2] = ["x-openshell-", "x-sandbox-"];
+/// Whether a header stays behind whatever the request is. Servers that hand headers to programs as variables take `_` for
+/// `-`, so a name that differs by that alone is the same.
+fn is_withheld(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let begins = |with: &str| {
+        let same = |(is, wanted): (u8, u8)| is == wanted || (is == b'_' && wanted == b'-');
+        name.len() >= with.len() && name.bytes().zip(with.bytes()).all(same)
+    };
+    let is = |other: &str| name.len() == other.len() && begins(other);
+    let disguised = || is("content-length") || HOP_BY_HOP.iter().any(|hop| is(hop.as_str()));
+    WITHHELD.iter().any(|with| begins(with)) || (name.contains('_') && disguised())
+}
 
 /// The head that is sent to the server.
 pub(super) fn request_head(
@@ -63,9 +83,8 @@ pub(super) fn request_head(
         names.any(|named| named.trim().eq_ignore_ascii_case(name.as_str()))
     };
     for (name, value) in &from.headers {
-        let ours = OURS.iter().any(|prefix| name.as_str().starts_with(prefix));
         let websocket_extension = websocket && name == header::SEC_WEBSOCKET_EXTENSIONS;
-        if HOP_BY_HOP.contains(name) || OVERRIDES.contains(name) || ours || websocket_extension {
+        if HOP_BY_HOP.contains(name) || is_withheld(name) || websocket_extension {
             continue;
         }
         if name == header::HOST || name.as_str() == "http2-settings" || named(name) {
@@ -187,4 +206,31 @@ pub(super) fn switching(
     head.insert_header(header::CONNECTION, HeaderValue::from_static("Upgrade"))?;
     head.insert_header(header::UPGRADE, HeaderValue::from_static("websocket"))?;
     Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_another_method_path_host_or_caller_stays_behind_however_it_is_written() {
+        for name in [
+            "x-http-method-override",
+            "x_http_method_override",
+            "x-http_method",
+            "x-original-uri",
+            "x-override-url",
+            "x-forwarded-host",
+            "forwarded",
+            "x_sandbox_id",
+            "content_length",
+            "transfer_encoding",
+            "proxy_authorization",
+        ] {
+            assert!(is_withheld(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["content-length", "host", "x-api-key", "x_api_key", "forward", "accept", "x"] {
+            assert!(!is_withheld(&HeaderName::from_static(name)), "{name}");
+        }
+    }
 }

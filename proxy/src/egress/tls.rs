@@ -7,7 +7,16 @@ use pingora::{
     protocols::{Stream, l4, tls::client},
     tls::{ClientConfig, RootCertStore, TlsConnector, load_platform_certs_incl_env_into_store},
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    server::ParsedCertificate,
+};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{authority::Authority, tunnel::Client};
@@ -56,29 +65,35 @@ impl Verifier {
         if let Err(error) = load_platform_certs_incl_env_into_store(&mut roots) {
             tracing::warn!(error = %error, "the system has no usable certificate authorities");
         }
+        let mut given = Vec::new();
         if let Some(pem) = extra {
-            let before = roots.len();
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
                 let certificate = certificate.map_err(|error| error.to_string())?;
+                given.push(certificate.clone());
                 roots.add(certificate).map_err(|error| error.to_string())?;
             }
-            if roots.len() == before {
+            if given.is_empty() {
                 return Err("the extra authorities hold no certificate in PEM format".to_owned());
             }
         }
-        Self::of(roots)
+        Self::of(roots, given)
     }
 
-    fn of(roots: RootCertStore) -> Result<Self, String> {
+    /// Trusts `roots`, and servers that show a certificate of `given`.
+    fn of(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Self, String> {
         let empty = roots.is_empty();
-        let roots = Arc::new(roots);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        // Without any authority nobody is believed, and connections say so one by one.
+        let verifier = if empty { None } else { Some(Given::new(roots, given)?) };
         let connector = |protocols: &[&[u8]]| -> Result<TlsConnector, String> {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let builder = ClientConfig::builder_with_provider(provider)
+            let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
                 .with_safe_default_protocol_versions()
                 .map_err(|error| error.to_string())?;
-            let mut config =
-                builder.with_root_certificates(Arc::clone(&roots)).with_no_client_auth();
+            let verified = match verifier.clone() {
+                Some(verifier) => builder.dangerous().with_custom_certificate_verifier(verifier),
+                None => builder.with_root_certificates(RootCertStore::empty()),
+            };
+            let mut config = verified.with_no_client_auth();
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
             Ok(Arc::new(config).into())
         };
@@ -109,6 +124,66 @@ impl Verifier {
         let broken = |why: String| Unverified::Handshake(why);
         let done = handshake.map_err(|_| broken("the TLS handshake took too long".to_owned()))?;
         Ok(Box::new(done.map_err(|error| broken(error.to_string()))?))
+    }
+}
+
+/// What webpki verifies, and a server that shows the very certificate which the operator gave: `openssl req -x509` makes
+/// certificates for servers that call themselves authorities, which webpki takes from no server.
+#[derive(Debug)]
+struct Given {
+    webpki: Arc<WebPkiServerVerifier>,
+    given: Vec<CertificateDer<'static>>,
+}
+
+impl Given {
+    fn new(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Arc<Self>, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let webpki = webpki.map_err(|error| error.to_string())?;
+        Ok(Arc::new(Self { webpki, given }))
+    }
+}
+
+impl ServerCertVerifier for Given {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.webpki.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        // The time of a certificate is looked at before its kind: one that is too old has another error.
+        let wrong_kind =
+            matches!(verified, Err(Error::InvalidCertificate(CertificateError::Other(_))));
+        if wrong_kind && self.given.iter().any(|given| given == end_entity) {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.webpki.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.webpki.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
     }
 }
 
@@ -147,7 +222,7 @@ mod tests {
     async fn a_machine_without_authorities_is_told_what_to_install() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let verifier = Verifier::of(RootCertStore::empty()).unwrap();
+        let verifier = Verifier::of(RootCertStore::empty(), Vec::new()).unwrap();
         let host = "a.example".parse().unwrap();
         let Err(error) = verifier.connect(server, &host, Offer::Http1).await else {
             panic!("nobody is trusted");

@@ -25,7 +25,6 @@ use serde_json::Value;
 use crate::{
     Callers, Sandbox,
     control::Failed,
-    policy_spec::CALLERS,
     providers::Supplied,
     state::{Folder, Record, Upstream, now},
 };
@@ -74,12 +73,12 @@ impl Network {
         let sockets =
             sandbox.take_sockets().ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
         let watch = sandbox.take_watch();
-        let callers = Callers::new(sockets.diagnosis, watch, sandbox.process(), CALLERS).map_err(
-            |error| {
-                let hint = "its process must be shown in /proc of the supervisor";
-                Failed::new(format!("callers cannot be known: {error}"), hint)
-            },
-        )?;
+        let callers =
+            Callers::new(sockets.diagnosis, watch, sandbox.process(), record.callers());
+        let callers = callers.map_err(|error| {
+            let hint = "its process must be shown in /proc of the supervisor";
+            Failed::new(format!("callers cannot be known: {error}"), hint)
+        })?;
         let current = Current { policy, version, supplied: Supplied::default() };
         let policy = current.policy();
         let options = AuditOptions { file: Some(folder.audit()), ..AuditOptions::default() };

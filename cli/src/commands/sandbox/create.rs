@@ -47,6 +47,7 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
         providers: providers.iter().map(|provider| provider.name.clone()).collect(),
         router: args.router.clone(),
         upstream: upstream(args)?,
+        strict_callers: args.strict_callers,
         created: now(),
     };
     let (name, folder) = make(args.name.as_deref(), &record)?;
