@@ -11,6 +11,7 @@ mod forward;
 mod logs;
 mod network_events;
 mod policy;
+mod probe;
 mod run;
 mod sandbox;
 
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(args) => audit::run(&args),
         Command::Policy(command) => policy::run(command),
         Command::Demo(args) => demo::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Completions { shell } => {
             // Into memory first: the generator panics where a reader such as `head` has gone.
             let mut script = Vec::new();

@@ -3,12 +3,12 @@
 //! What is done here is done by that process, inside its new namespaces. A step that fails ends it.
 
 mod bpf;
-mod identity;
+pub(crate) mod identity;
 mod landlock;
 mod limits;
 mod netlink;
 mod nft;
-mod routes;
+pub(crate) mod routes;
 pub(crate) mod seccomp;
 pub(crate) mod sockets;
 mod tree;

@@ -3,11 +3,12 @@
 //! Whatever address a program connects to is then this namespace itself, and nothing can be routed anywhere, with or
 //! without the capture rules.
 
-use std::io;
+use std::{io, net::Ipv4Addr};
 
 use super::netlink::{CREATE, Line, Messages};
 
 const NEW_LINK: u16 = 16;
+const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
 /// The loopback device is the first device of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -34,6 +35,27 @@ pub(crate) fn bring_up() -> io::Result<()> {
     link.splice(4..8, LOOPBACK.to_ne_bytes());
     link.splice(8..16, [UP.to_ne_bytes(), UP.to_ne_bytes()].concat());
     messages.ask(NEW_LINK, 0, &link, |_| ());
+    Line::open(None)?.send(&messages)
+}
+
+/// Gives it these addresses, beside those that it has.
+///
+/// # Errors
+/// What the kernel answers.
+pub(crate) fn add_addresses(addresses: &[Ipv4Addr]) -> io::Result<()> {
+    const ADDRESS: u16 = 1;
+    const LOCAL: u16 = 2;
+    const WHOLE: u8 = 32;
+    let family = u8::try_from(libc::AF_INET).unwrap_or_default();
+    let mut messages = Messages::default();
+    for address in addresses {
+        let mut fixed = vec![family, WHOLE, 0, 0];
+        fixed.extend(LOOPBACK.to_ne_bytes());
+        messages.ask(NEW_ADDRESS, CREATE | EXCLUSIVE, &fixed, |attributes| {
+            attributes.bytes(LOCAL, &address.octets());
+            attributes.bytes(ADDRESS, &address.octets());
+        });
+    }
     Line::open(None)?.send(&messages)
 }
 
