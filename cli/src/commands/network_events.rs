@@ -88,7 +88,9 @@ pub(crate) fn plain(event: &Event) -> [String; 2] {
     let why = match (reason(event), event.text("/firewall_rule/name")) {
         ("", "" | "-") => "it is inference".to_owned(),
         ("", policy) => format!("the policy block {policy} allows it"),
-        (reason, _) => reason.to_owned(),
+        ("ssrf_denied", _) => "it leads to an internal address, which no policy opens".to_owned(),
+        // What follows the first sentence is advice.
+        (reason, _) => reason.split(". ").next().unwrap_or_default().to_owned(),
     };
     [
         printable(&format!("on record:             {decision}: {what}{by}")),
