@@ -30,14 +30,11 @@ const WORK: &str = "cd /sandbox; git clone -q http://git.test/repo.git repo && c
     git push -q origin HEAD 2>&1 | sed 's/^/push said: /'; \
     echo curl got $(curl -s -o /dev/null -w '%{http_code}' http://other.test/)";
 
-/// A model that has the agent work, and then says that it is done.
-fn fixtures() -> Value {
+/// A model that has the agent work with this tool, and then says that it is done.
+fn fixtures((tool, arguments): (&str, &Value)) -> Value {
     json!([
         {"match": {"userMessage": "do the work", "hasToolResult": true}, "response": {"content": "The work is done."}},
-        {"match": {"userMessage": "do the work", "toolName": "exec_command"}, "response": {"toolCalls": [
-            {"name": "exec_command", "arguments": {"cmd": WORK, "yield_time_ms": 60_000}}]}},
-        {"match": {"userMessage": "do the work"}, "response": {"toolCalls": [
-            {"name": "Bash", "arguments": {"command": WORK, "description": "works"}}]}},
+        {"match": {"userMessage": "do the work"}, "response": {"toolCalls": [{"name": tool, "arguments": arguments}]}},
         {"match": {}, "response": {"content": "ok"}},
     ])
 }
@@ -53,12 +50,15 @@ struct Stage {
 }
 
 fn stage(agent: &str, provider: &str) -> Option<Stage> {
+    let bash = json!({"command": WORK, "description": "works"});
+    let exec = json!({"cmd": WORK, "yield_time_ms": 60_000});
+    let tool = if agent == "codex" { ("exec_command", &exec) } else { ("Bash", &bash) };
     let [agent, aimock] = installed([agent, "aimock"])?;
     let site = Site::start()?;
     let origin = origin(site.person().path());
     let git = site.scripted(([198, 18, 0, 12], 80), move |seen, _| git_server(&origin, seen));
     let other = site.server(([198, 18, 0, 11], 80));
-    let mock = Aimock::start(&aimock, KEY, &fixtures());
+    let mock = Aimock::start(&aimock, KEY, &fixtures(tool));
     let backend =
         Backend::new("mock", &mock.url()).provider(provider).credential(KEY).model("gpt-4o");
     let (socket, key) = (site.person().path().join("router.sock"), site.person().path().join("key"));
