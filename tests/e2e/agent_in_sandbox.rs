@@ -33,7 +33,7 @@ const WORK: &str = "cd /sandbox; git clone -q http://git.test/repo.git repo && c
 /// A model that has the agent work with this tool, and then says that it is done.
 fn fixtures((tool, arguments): (&str, &Value)) -> Value {
     json!([
-        {"match": {"userMessage": "do the work", "hasToolResult": true}, "response": {"content": "The work is done."}},
+        {"match": {"hasToolResult": true}, "response": {"content": "The work is done."}},
         {"match": {"userMessage": "do the work"}, "response": {"toolCalls": [{"name": tool, "arguments": arguments}]}},
         {"match": {}, "response": {"content": "ok"}},
     ])
@@ -61,7 +61,8 @@ fn stage(agent: &str, provider: &str) -> Option<Stage> {
     let mock = Aimock::start(&aimock, KEY, &fixtures(tool));
     let backend =
         Backend::new("mock", &mock.url()).provider(provider).credential(KEY).model("gpt-4o");
-    let (socket, key) = (site.person().path().join("router.sock"), site.person().path().join("key"));
+    let (socket, key) =
+        (site.person().path().join("router.sock"), site.person().path().join("key"));
     let listen = format!("unix:{}", socket.display());
     let world = Config::new([backend])
         .flags(&["--listen", &listen, "--sandbox-key", key.to_str().unwrap()])
@@ -154,7 +155,8 @@ impl Stage {
         let journal = self.mock.journal().to_string();
         // The results of the tool, as the agent told them to the model.
         assert!(journal.contains("cloned-it-4711"), "it cloned: {said}");
-        assert!(journal.contains("push said: "), "it tried to push");
+        assert!(journal.contains("push said: fatal"), "it tried to push: {journal}");
+        assert!(journal.contains("error: 403"), "and was denied: {journal}");
         assert!(journal.contains("curl got 403"), "it was denied: {said}");
         // What reached the servers.
         let asked: Vec<String> = self.git.seen().into_iter().map(|seen| seen.target).collect();
@@ -168,17 +170,21 @@ impl Stage {
     /// Each decision is in the audit of the sandbox; its calls are booked on it in that of the router.
     fn assert_on_record(&self) {
         let on = |host: &'static str, action: &'static str| {
-            move |event: &Value| event["dst_endpoint"]["hostname"] == host && event["action"] == action
+            move |event: &Value| {
+                event["dst_endpoint"]["hostname"] == host && event["action"] == action
+            }
         };
         let _ = self.site.wait_for_event(on("git.test", "Allowed"));
         let push = self.site.wait_for_event(on("git.test", "Denied"));
         assert_eq!(push["http_request"]["url"]["path"], "/repo.git/info/refs", "{push}");
         let curl = self.site.wait_for_event(on("other.test", "Denied"));
         assert_eq!(curl["actor"]["process"]["file"]["path"], "/usr/bin/curl", "{curl}");
-        let _ = self.site.wait_for_event(|event| {
-            event["unmapped"]["openshell"]["inference"] == true
-        });
-        let calls = self.world.wait_for_audit(2, |event| event["status_id"] == 1);
+        let _ =
+            self.site.wait_for_event(|event| event["unmapped"]["openshell"]["inference"] == true);
+        // An agent that has its answer may leave before the stream has ended.
+        let calls = self
+            .world
+            .wait_for_audit(2, |event| event["unmapped"]["openshell"]["backend"] == "mock");
         for call in calls {
             assert_eq!(call["actor"]["user"]["uid"], "sandbox/s", "{call}");
         }
@@ -217,8 +223,12 @@ fn codex_works_with_what_it_may_and_is_told_what_it_may_not() {
         "--dangerously-bypass-approvals-and-sandbox",
         "do the work",
     ];
-    let ended = stage.work("codex.yaml", &[], &words);
-    stage.assert_worked(&ended.expect(0));
+    let ended = stage.work("codex.yaml", &[], &words).expect(0);
+    stage.assert_worked(&ended);
+    // It asks for a WebSocket first, at its maker's own address, and is told at once that there is none.
+    assert!(!ended.stderr.contains("Reconnecting"), "{}", ended.stderr);
+    let _ =
+        stage.site.wait_for_event(|event| event["dst_endpoint"]["hostname"] == "api.openai.com");
 }
 
 #[test]
@@ -231,7 +241,9 @@ fn a_model_api_that_is_hard_coded_is_routed_like_any_other() {
         ("https://api.anthropic.com/v1/messages", "x-api-key: of-the-caller"),
         ("https://api.openai.com/v1/chat/completions", "authorization: Bearer of-the-caller"),
     ] {
-        let told = stage.site.json(&format!("-H '{header}' -H 'content-type: application/json' -d '{body}' {url}"));
+        let told = stage
+            .site
+            .json(&format!("-H '{header}' -H 'content-type: application/json' -d '{body}' {url}"));
         assert!(told.to_string().contains("ok"), "{url}: {told}");
         let host = url.split('/').nth(2).unwrap().to_owned();
         let event = stage.site.wait_for_event(|event| event["dst_endpoint"]["hostname"] == *host);

@@ -18,8 +18,14 @@ const TRIES: [(u16, &str); 7] = [
     (7002, "curl -s --max-time 9 --noproxy '*' http://198.18.0.10:7002/"),
     (7003, "curl -s --max-time 9 --noproxy '*' http://allowed.test:7003/"),
     (7004, "curl -s --max-time 9 -p http://allowed.test:7004/"),
-    (7005, "python3 -c \"import socket as s; c = s.create_connection(('198.18.0.10', 7005), 9); c.send(b'raw'); c.recv(9)\""),
-    (7006, "python3 -c \"import socket as s; c = s.socket(); c.bind(('0.0.0.0', 5000)); c.connect(('198.18.0.10', 7006)); c.send(b'GET / HTTP/1.0\\r\\n\\r\\n'); c.recv(9)\""),
+    (
+        7005,
+        "python3 -c \"import socket as s; c = s.create_connection(('198.18.0.10', 7005), 9); c.send(b'raw'); c.recv(9)\"",
+    ),
+    (
+        7006,
+        "python3 -c \"import socket as s; c = s.socket(); c.bind(('0.0.0.0', 5000)); c.connect(('198.18.0.10', 7006)); c.send(b'GET / HTTP/1.0\\r\\n\\r\\n'); c.recv(9)\"",
+    ),
     (7007, "curl -s --max-time 9 http://198.18.0.10:7007/"),
 ];
 

@@ -27,7 +27,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
     // The clients here speak in clear, and yet refuse to be made without. It is there already only where this runs twice.
     rustls::crypto::ring::default_provider().install_default().ok();
     if let Some(folder) = &args.island {
-        return island::play(folder, || runtime()?.block_on(island::until_told(whole_story(args, folder))));
+        return island::play(folder, || {
+            runtime()?.block_on(island::until_told(whole_story(args, folder)))
+        });
     }
     let folder = tempfile::Builder::new().prefix("openshell-demo-").tempdir()?;
     if args.real_model {

@@ -77,10 +77,15 @@ impl Agent {
     }
 
     /// The same with the program at another path.
-    pub(super) async fn request_as(&self, program: &str, words: &[&str]) -> Result<Answer, Failure> {
+    pub(super) async fn request_as(
+        &self,
+        program: &str,
+        words: &[&str],
+    ) -> Result<Answer, Failure> {
         let said = self.exec(&[&[program, "probe"], words].concat()).await?;
         let said: Value = serde_json::from_slice(&said).context("the program in the sandbox")?;
-        let text = |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |name: &str| said.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         Ok(Answer {
             status: said.get("status").and_then(Value::as_u64).unwrap_or_default(),
             body: text("body"),
@@ -118,8 +123,10 @@ impl Agent {
             if Instant::now() > deadline {
                 let seen: Vec<String> =
                     all.iter().skip(self.told).map(network_events::short).collect();
-                return Err(Failure::new("the demonstration went wrong: a decision is not on record")
-                    .hint(format!("on record since the last one: {seen:?}")));
+                return Err(Failure::new(
+                    "the demonstration went wrong: a decision is not on record",
+                )
+                .hint(format!("on record since the last one: {seen:?}")));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -164,7 +171,8 @@ impl Drop for Agent {
 
 /// What a command said on its standard output.
 async fn finish(command: &mut Command, what: &str) -> Result<Vec<u8>, Failure> {
-    let done = command.kill_on_drop(true).output().await.with_context(|| format!("cannot {what}"))?;
+    let done =
+        command.kill_on_drop(true).output().await.with_context(|| format!("cannot {what}"))?;
     if done.status.success() {
         return Ok(done.stdout);
     }

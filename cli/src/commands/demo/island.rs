@@ -50,8 +50,9 @@ pub(super) async fn voyage(args: &DemoArgs, folder: &Path) -> Result<Voyage, Fai
     }
     // The runtime waits for signals before the process starts, so none is lost.
     let mut told = Told::listen()?;
-    let mut child =
-        tokio::process::Command::from(command).spawn().context("cannot start the second process")?;
+    let mut child = tokio::process::Command::from(command)
+        .spawn()
+        .context("cannot start the second process")?;
     let status = tokio::select! {
         biased;
         status = child.wait() => status?,

@@ -41,10 +41,7 @@ pub(super) async fn play_router(stage: &Stage) -> Result<u8, Failure> {
 /// The sandbox's part, beginning with the scene of this number.
 ///
 /// `None` where no sandbox can be made; the reason is told.
-pub(super) async fn play_sandbox(
-    stage: &Stage,
-    number: u8,
-) -> Result<Option<Decisions>, Failure> {
+pub(super) async fn play_sandbox(stage: &Stage, number: u8) -> Result<Option<Decisions>, Failure> {
     let docs = Model::start_at("docs.demo.test", (DOCS, 80)).await?;
     let metadata = Model::start_at("metadata", (METADATA, 80)).await?;
     let mut agent = match stage.sandbox().await {
@@ -67,11 +64,17 @@ async fn inside(
     (docs, metadata): (&Model, &Model),
     number: u8,
 ) -> Result<u8, Failure> {
-    scene(number, "A model call from inside, to inference.local and without a key, goes to the router.")?;
+    scene(
+        number,
+        "A model call from inside, to inference.local and without a key, goes to the router.",
+    )?;
     let answer = ask(agent, "What is the capital of France?").await?;
     expect(answer.route.starts_with("cloud/"), "the public model should have answered")?;
 
-    scene(number + 1, "The same with a secret that the agent has found: it stays on this machine.")?;
+    scene(
+        number + 1,
+        "The same with a secret that the agent has found: it stays on this machine.",
+    )?;
     let answer = ask(agent, &format!("Is {AWS_KEY} a valid key?")).await?;
     expect(answer.route.starts_with("laptop/"), "the local model should have answered")?;
     expect(!stage.cloud_saw(AWS_KEY), "the key should not have left")?;
@@ -89,13 +92,19 @@ async fn inside(
         .await?;
     expect(answer.status == 403, "writing should be denied")?;
 
-    scene(number + 4, "Another program may not even read: here a copy of the same under another name.")?;
+    scene(
+        number + 4,
+        "Another program may not even read: here a copy of the same under another name.",
+    )?;
     drop(agent.exec(&["cp", &agent.program(), STRANGER]).await?);
     let answer = agent.request_as(STRANGER, &["GET", "http://docs.demo.test/guide"]).await?;
     told(agent, "GET http://docs.demo.test/guide", &answer, denied).await?;
     expect(answer.status == 403, "another program should be denied")?;
 
-    scene(number + 5, "A name that the policy opens leads to the metadata address, where clouds hand out credentials.")?;
+    scene(
+        number + 5,
+        "A name that the policy opens leads to the metadata address, where clouds hand out credentials.",
+    )?;
     let answer = agent.request(&["GET", "http://metadata.demo.test/latest/meta-data/"]).await?;
     told(agent, "GET http://metadata.demo.test/latest/meta-data/", &answer, denied).await?;
     expect(answer.status != 200, "the metadata address should be denied")?;
@@ -128,7 +137,8 @@ async fn ask(agent: &mut Agent, question: &str) -> Result<Answer, Failure> {
     if let Some(text) = json.pointer("/choices/0/message/content").and_then(Value::as_str) {
         text.clone_into(&mut answer.body);
     }
-    let is_inference = |event: &Event| event.json.pointer("/unmapped/openshell/inference").is_some();
+    let is_inference =
+        |event: &Event| event.json.pointer("/unmapped/openshell/inference").is_some();
     told(agent, question, &answer, is_inference).await?;
     output::line(&format!("  route:                 {}", or_none(&answer.route)))?;
     Ok(answer)
