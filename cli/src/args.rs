@@ -74,6 +74,9 @@ pub(crate) enum Command {
     Learn(LearnArgs),
     /// The whole story on this machine in a few seconds, without network or root
     Demo(DemoArgs),
+    /// Make one HTTP request and tell what came of it
+    #[command(hide = true)]
+    Probe(ProbeArgs),
     /// Completions for your shell, on standard output
     Completions {
         /// The shell
@@ -457,6 +460,24 @@ pub(crate) struct DemoArgs {
     /// Where the real model is installed; default openshell/real-model in your cache folder
     #[arg(long, value_name = "DIR", requires = "real_model")]
     pub(crate) model_dir: Option<PathBuf>,
+    /// Play in a network of its own, with what this folder holds
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub(crate) island: Option<PathBuf>,
+}
+
+/// `openshell probe`
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// The method
+    pub(crate) method: String,
+    /// Where to
+    pub(crate) url: String,
+    /// A body in JSON
+    #[arg(long)]
+    pub(crate) body: Option<String>,
+    /// Without the proxy that the environment names
+    #[arg(long)]
+    pub(crate) direct: bool,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod learn;
 mod logs;
 mod network_events;
 mod policy;
+mod probe;
 mod provider;
 mod rule;
 mod run;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Rule(command) => rule::run(command),
         Command::Learn(args) => learn::run(args),
         Command::Demo(args) => demo::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Completions { shell } => {
             // Into memory first: the generator panics where a reader such as `head` has gone.
             let mut script = Vec::new();

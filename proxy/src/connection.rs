@@ -238,6 +238,11 @@ async fn dispatch(
             call.recorded = false;
             simple(session, call, b"{\"service\":\"openshell router\"}".to_vec()).await
         }
+        Endpoint::WrongMethod { .. }
+            if session.req_header().headers.contains_key(header::UPGRADE) =>
+        {
+            Err(Failure::Upgrade.into())
+        }
         Endpoint::WrongMethod { allow } => Err(Failure::Method { allow }.into()),
         Endpoint::Unknown => Err(Failure::Path.into()),
     }
@@ -280,6 +285,10 @@ async fn tell(
     }
     if let Some(allow) = told.allow {
         put(header::ALLOW, allow);
+    }
+    if told.status == StatusCode::UPGRADE_REQUIRED.as_u16() && !session.is_http2() {
+        // Whoever answers so has to name what is spoken (RFC 9110 section 15.5.22).
+        put(header::UPGRADE, "HTTP/1.1");
     }
     headers.extend(call.headers());
     let body = error_body(manner, &told, Some(&call.record.request_id));

@@ -24,6 +24,8 @@ pub(crate) enum Failure {
         /// Value of the `allow` header.
         allow: &'static str,
     },
+    /// It asks for a WebSocket. Agents that know both ways take HTTP when they are told so, and only then.
+    Upgrade,
     /// No model of this name is offered.
     Model,
     /// Its body could not be taken.
@@ -122,6 +124,11 @@ pub(crate) fn rejection(failure: &Failure) -> Rejection<'_> {
             allow: Some(allow),
             ..Rejection::new(405, "method_not_allowed", format!("this path takes {allow} only"))
         },
+        Failure::Upgrade => Rejection::new(
+            426,
+            "websocket_not_spoken",
+            "answers are streamed over HTTP here; send this call as a POST",
+        ),
         Failure::Model => {
             Rejection::new(404, "model_not_found", "no model of this name is offered")
         }
@@ -238,6 +245,7 @@ mod tests {
             (Failure::Head(HeadError::Large), 431, "head_too_large", None),
             (Failure::Path, 404, "not_found", None),
             (Failure::Method { allow: "POST" }, 405, "method_not_allowed", None),
+            (Failure::Upgrade, 426, "websocket_not_spoken", None),
             (Failure::Model, 404, "model_not_found", None),
             (Failure::Body(BodyError::Large(5)), 413, "body_too_large", None),
             (Failure::Body(BodyError::Timeout), 408, "body_timeout", None),

@@ -3,12 +3,12 @@
 //! What is done here is done by that process, inside its new namespaces. A step that fails ends it.
 
 mod bpf;
-mod identity;
+pub(crate) mod identity;
 mod landlock;
 mod limits;
 mod netlink;
 mod nft;
-mod routes;
+pub(crate) mod routes;
 pub(crate) mod seccomp;
 pub(crate) mod sockets;
 mod tree;
@@ -40,7 +40,7 @@ pub(crate) fn build(plan: &Plan) -> Result<Walls, StartError> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     sethostname(plan.host_name.as_bytes()).at(Step::HostName)?;
     routes::bring_up().at(Step::Routes)?;
-    routes::add_address().at(Step::Routes)?;
+    routes::add_addresses(&[routes::ADDRESS]).at(Step::Routes)?;
     let versions = sockets::versions().at(Step::Sockets)?;
     routes::close(versions).at(Step::Routes)?;
     let sockets = Sockets::open(versions).at(Step::Sockets)?;

@@ -9,6 +9,7 @@
 //! | `isolate` | the walls: network, file tree, limits, identity, Landlock, seccomp |
 //! | `wire` | the line between the two |
 //! | `identity` | who opened a connection: asked at `connect()`, checked when it is accepted |
+//! | `island` | a network without a way out for a whole process, for demonstrations |
 //! | `sys` | the only unsafe code |
 //!
 //! Not here: what a connection may do. The sandbox has no network, only the [`Sockets`] that its supervisor holds; who
@@ -32,6 +33,7 @@ mod files;
 mod foreground;
 mod identity;
 mod init;
+mod island;
 mod isolate;
 mod plan;
 pub mod policies;
@@ -51,6 +53,7 @@ pub use etc::{CA, CA_BUNDLE};
 pub use files::{FilesError, Filter, Packed, Place, begins_with_folder, pack, unpack};
 pub use foreground::attend;
 pub use identity::{Callers, ConnectWatch};
+pub use island::enter_island;
 pub use isolate::sockets::{CAPTURED_PORT, DNS_PORT, PROXY_PORT, Sockets};
 pub use policy_spec::{Setting, WORKSPACE};
 pub use spec::{CallerCheck, Compatibility, Grant, Limits, Spec, Tcp, Workspace};

@@ -102,6 +102,28 @@ pub(crate) fn unshare_cgroup() -> io::Result<()> {
     unsafe { unshare_unsafe(UnshareFlags::NEWCGROUP) }.map_err(Into::into)
 }
 
+/// Leaves the network and the mounts of this process for new ones; with `user`, in a user namespace of its own.
+///
+/// # Errors
+/// Those of unshare(2); `EPERM` and `ENOSPC` say that this user may not have the namespaces.
+pub(crate) fn unshare_network(_alone: Alone, user: UserNamespace) -> io::Result<()> {
+    let user = match user {
+        UserNamespace::New => UnshareFlags::NEWUSER,
+        UserNamespace::Present => UnshareFlags::empty(),
+    };
+    // SAFETY: only descriptor tables make unshare unsafe, and these flags do not touch them.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS | user) }.map_err(Into::into)
+}
+
+/// Which user namespace [`unshare_network`] leaves a process in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UserNamespace {
+    /// A new one, in which it has every right.
+    New,
+    /// The one that it is in.
+    Present,
+}
+
 /// Adds `attributes` (`MOUNT_ATTR_*`) to the mount at `at`, and to all below it when `deep` says so.
 ///
 /// # Errors

@@ -1,19 +1,120 @@
 //! `openshell demo`: the story on one machine, without root, network or containers, and it tells the truth.
 
-use std::time::Duration;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
-use openshell_tests::{clients::installed, process::run, text::assert_absent, world::openshell};
+use openshell_tests::{
+    clients::installed,
+    process::{Running, run},
+    sandboxes::Person,
+    text::assert_absent,
+    wait,
+    world::openshell,
+};
+use rustix::process::Signal;
+
+/// A debug build hashes its own large file, on a busy machine.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// What the story promises, in the order in which it is told.
+const STORY: [&str; 12] = [
+    "answer (200):          The capital of France is Paris. (demonstration-cloud)",
+    "sensitivity restricted",
+    "Now a sandbox.",
+    "ROUTED for inference: a connection to inference.local:443",
+    "route:                 cloud/demonstration-cloud",
+    "route:                 laptop/demonstration-laptop",
+    "ALLOWED: GET http://docs.demo.test/guide",
+    "DENIED: POST http://docs.demo.test/guide",
+    "by /sandbox/stranger",
+    "it leads to an internal address",
+    "DENIED: a connection to 198.18.0.10:80",
+    "ALLOWED: POST http://docs.demo.test/guide",
+];
+
+/// The demonstration, with a folder of its own for what it keeps meanwhile.
+fn demo(person: &Person) -> (Command, PathBuf) {
+    let scratch = person.path().join("scratch");
+    fs::create_dir_all(&scratch).unwrap();
+    fs::set_permissions(&scratch, fs::Permissions::from_mode(0o1777)).unwrap();
+    let mut command = person.openshell(&["demo"]);
+    command.env("TMPDIR", &scratch);
+    (command, scratch)
+}
+
+/// Nothing of it is left: no file, and no process that was told where its files are.
+fn assert_gone(scratch: &Path) {
+    let left: Vec<_> = fs::read_dir(scratch).unwrap().flatten().map(|entry| entry.path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let ours = scratch.to_str().unwrap();
+    wait::until("every process to end", wait::LONG, || {
+        let told = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).ok();
+        let mut all = fs::read_dir("/proc").unwrap().flatten().filter_map(told);
+        (!all.any(|words| String::from_utf8_lossy(&words).contains(ours))).then_some(())
+    });
+}
 
 #[test]
 fn the_demo_runs_to_its_end_and_shows_each_decision() {
-    let home = tempfile::tempdir().unwrap();
-    let mut command = openshell(home.path());
-    command.arg("demo").env_remove("RUST_LOG");
-    let ended = run("openshell demo", &mut command, Duration::from_mins(1)).expect(0);
-    for word in ["local", "public", "restricted"] {
-        assert!(ended.stdout.contains(word), "{word} is missing in:\n{}", ended.stdout);
+    for person in Person::all() {
+        let (mut command, scratch) = demo(&person);
+        let ended = run("openshell demo", &mut command, LIMIT).expect(0);
+        let mut rest = ended.stdout.as_str();
+        for words in STORY {
+            let (_, after) = rest.split_once(words).unwrap_or_else(|| {
+                panic!("{}: {words:?} is missing in:\n{}", person.name(), ended.said())
+            });
+            rest = after;
+        }
+        assert!(rest.contains("7 decisions on record"), "{rest}");
+        assert_absent("panicked", ended.said().as_bytes(), "the demo");
+        assert_gone(&scratch);
     }
-    assert_absent("panicked", ended.said().as_bytes(), "the demo");
+}
+
+#[test]
+fn where_namespaces_are_refused_it_says_so_and_tells_the_rest() {
+    for (limit, word) in
+        [("max_net_namespaces", "max_*_namespaces"), ("max_pid_namespaces", "sandbox")]
+    {
+        for person in Person::all() {
+            let (command, scratch) = demo(&person);
+            let script = format!("echo 0 > /proc/sys/user/{limit} && exec \"$0\" demo");
+            let mut refused = person.program("unshare");
+            refused.args(["--user", "--map-root-user", "sh", "-c", &script]);
+            refused.arg(command.get_program()).env("TMPDIR", &scratch);
+            let ended = run("openshell demo", &mut refused, LIMIT).expect(0);
+            assert!(ended.stderr.contains("no sandbox can be shown here"), "{}", ended.said());
+            assert!(ended.stderr.contains(word), "{}", ended.said());
+            assert!(ended.stdout.contains("5. The public backend is stopped"), "{}", ended.said());
+            assert!(ended.stdout.contains("5 decisions on record"), "{}", ended.said());
+            assert_gone(&scratch);
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_ends_all_of_it() {
+    for person in Person::all() {
+        for signal in [Signal::INT, Signal::TERM] {
+            let (mut command, scratch) = demo(&person);
+            let mut demo = Running::start("openshell demo", &mut command);
+            wait::until("the sandbox", LIMIT, || {
+                demo.assert_alive();
+                demo.stdout().contains("ROUTED for inference").then_some(())
+            });
+            demo.signal(signal);
+            let ended = demo.wait(LIMIT);
+            // It may have been through already.
+            assert!(ended.code == Some(130) || ended.code == Some(0), "{}", ended.said());
+            assert_gone(&scratch);
+        }
+    }
 }
 
 #[test]
@@ -31,7 +132,7 @@ fn with_a_real_model_it_runs_to_its_end_as_well() {
     assert!(ended.stdout.contains("laptop/smollm2"), "{}", ended.stdout);
     // A model answers, and not a script: the scripted one says its name.
     assert!(!ended.stdout.contains("demonstration-laptop"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("5 decisions on record"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("decisions on record"), "{}", ended.stdout);
 }
 
 #[test]

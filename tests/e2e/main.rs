@@ -15,9 +15,12 @@ mod bad_input_costs_little;
 mod caller_credentials_never_reach_an_upstream;
 mod ceilings_hold_on_every_path;
 mod content_never_in_logs;
+mod credentials_never_in_a_sandbox;
 mod every_stream_ends_once;
+mod nothing_leaves_without_a_decision;
 mod placeholders_always_restored;
 
+mod agent_in_sandbox;
 mod attacks;
 mod cancel;
 mod commands;

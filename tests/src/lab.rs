@@ -7,7 +7,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::AsFd as _,
     process::{Child, Command, Stdio},
     thread,
@@ -87,15 +87,30 @@ impl Lab {
 
     /// A listener in this network; it can be served from anywhere.
     pub fn listen(&self, address: impl Into<SocketAddr>) -> TcpListener {
-        let (address, process) = (address.into(), self.holder.id());
+        let address = address.into();
+        self.there(move || {
+            TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"))
+        })
+    }
+
+    /// A socket for datagrams in this network.
+    pub fn listen_udp(&self, address: impl Into<SocketAddr>) -> UdpSocket {
+        let address = address.into();
+        self.there(move || {
+            UdpSocket::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"))
+        })
+    }
+
+    fn there<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> T {
+        let process = self.holder.id();
         // A thread of its own goes there and ends; the others stay where they are.
-        let bound = thread::spawn(move || {
+        let made = thread::spawn(move || {
             let network = fs::File::open(format!("/proc/{process}/ns/net")).expect("it runs");
             move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
                 .expect("root may go there");
-            TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"))
+            make()
         });
-        bound.join().expect("the address is one of the network's")
+        made.join().expect("the address is one of the network's")
     }
 
     /// `command` as it runs in this network, with the same arguments and folder, and with nothing in its environment but

@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// The names that lead somewhere here.
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 10] = [
     ("allowed.test", "198.18.0.10"),
     ("api.allowed.test", "198.18.0.10"),
     ("a.b.allowed.test", "198.18.0.10"),
     ("other.test", "198.18.0.11"),
+    ("git.test", "198.18.0.12"),
     ("private.test", "10.77.0.10"),
     ("metadata.test", "169.254.169.254"),
     ("loopback.test", "127.0.0.1"),
@@ -57,6 +58,11 @@ impl Site {
         respond: impl Fn(&Seen, usize) -> Script + Send + Sync + 'static,
     ) -> ScriptedUpstream {
         ScriptedUpstream::on(self.lab.listen(address), respond)
+    }
+
+    /// The network.
+    pub fn lab(&self) -> &Lab {
+        &self.lab
     }
 
     /// TLS in front of a server, under the name `name`, at port 443 of the usual address.

@@ -70,6 +70,34 @@ pub(crate) fn short(event: &Event) -> String {
     printable(&format!("OCSF {kind} [{severity}] {action} {what}{by}{why}"))
 }
 
+/// A decision in plain words: what was decided about whom, and why.
+pub(crate) fn plain(event: &Event) -> [String; 2] {
+    let what = match class(event) {
+        "http" => format!("{} {}", event.text("/http_request/http_method"), url(event)),
+        "dns" => format!("the name {}", event.text("/query/hostname")),
+        _ => format!("a connection to {}", destination(event)),
+    };
+    let by = match event.text("/actor/process/file/path") {
+        "" => String::new(),
+        path => format!(" by {path}"),
+    };
+    let decision = match event.json.pointer("/unmapped/openshell/inference") {
+        Some(_) => "ROUTED for inference".to_owned(),
+        None => action(event),
+    };
+    let why = match (reason(event), event.text("/firewall_rule/name")) {
+        ("", "" | "-") => "it is inference".to_owned(),
+        ("", policy) => format!("the policy block {policy} allows it"),
+        ("ssrf_denied", _) => "it leads to an internal address, which no policy opens".to_owned(),
+        // What follows the first sentence is advice.
+        (reason, _) => reason.split(". ").next().unwrap_or_default().to_owned(),
+    };
+    [
+        printable(&format!("on record:             {decision}: {what}{by}")),
+        printable(&format!("because:               {why}")),
+    ]
+}
+
 /// `NET:OPEN`.
 fn kind(event: &Event) -> String {
     let activity = match class(event) {

@@ -303,6 +303,11 @@ fn to_router(
         let other = || Refusal::new(403, "policy_denied", "policy_changed", String::new());
         return Err(refused.unwrap_or_else(other));
     }
+    if ask.websocket {
+        // Agents that know both ways take HTTP when they are told so by this status, and only then.
+        let detail = "answers are streamed over HTTP here; send this call as a POST";
+        return Err(Refusal::new(426, "websocket_not_spoken", "websocket_not_spoken", detail));
+    }
     let path = CanonicalPath::new(&ask.path, EncodedSlash::Keep);
     let path = path.map_err(|error| bad_target(&error.to_string()))?;
     if upstream.takes_model_calls_only() {

