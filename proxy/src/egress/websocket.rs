@@ -324,11 +324,11 @@ fn put(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, payload: &[u8]) {
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short @ ..=125), _) => out.push(masked | short),
         (_, Ok(length)) => {
-            out.push(masked | 126);
+            out.push(masked | 0x7e);
             out.extend(length.to_be_bytes());
         }
         _ => {
-            out.push(masked | 127);
+            out.push(masked | 0x7f);
             out.extend(u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
         }
     }
