@@ -27,6 +27,8 @@ mod commands;
 mod demo;
 mod dialects;
 mod egress;
+mod egress_bad_input;
+mod egress_load;
 mod encodings;
 mod failover;
 mod inference;

@@ -1,6 +1,10 @@
 //! A sandbox in a small internet: a server at `allowed.test`, others beside it, and what a person types about it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::Command,
+};
 
 use serde_json::{Value, json};
 
@@ -72,6 +76,11 @@ impl Site {
         TlsFront::on(listener, &self.authority, name, inner.address())
     }
 
+    /// A listener in this internet.
+    pub fn listen(&self, address: impl Into<SocketAddr>) -> TcpListener {
+        self.lab.listen(address)
+    }
+
     /// Creates the sandbox with this policy.
     pub fn create(&self, policy: &str) {
         drop(self.try_create(policy, &[]).expect(0));
@@ -97,9 +106,14 @@ impl Site {
 
     /// Runs `openshell` in this internet.
     pub fn openshell(&self, args: &[&str]) -> Finished {
+        run(&format!("openshell {args:?}"), &mut self.command(args), wait::LONG)
+    }
+
+    /// `openshell` as it runs in this internet.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.person.openshell(args);
         command.env("OPENSHELL_UPSTREAM_CA", self.authority.file());
-        run(&format!("openshell {args:?}"), &mut self.lab.inside(&command), wait::LONG)
+        self.lab.inside(&command)
     }
 
     /// Runs a script in the sandbox.

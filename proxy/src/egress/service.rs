@@ -33,7 +33,7 @@ use crate::{
     tasks::Tasks,
 };
 
-/// Connections of one sandbox that are served at once; more wait in the kernel. Each takes two descriptors.
+/// Connections of one sandbox that are served at once; more are refused. Each takes two descriptors.
 const CONNECTIONS_MAX: usize = 2_048;
 
 /// The sockets that are a sandbox's only network; whoever holds them is that network.
