@@ -109,11 +109,6 @@ impl Person {
         copy
     }
 
-    /// Gives it a file that somebody else made in its folder.
-    pub fn own(&self, path: &Path) {
-        std::os::unix::fs::chown(path, self.uid, self.uid).expect("ours to give");
-    }
-
     /// Runs `openshell` at a terminal, with the steps of `tests/clients/terminal.py`.
     pub fn at_a_terminal(&self, steps: &[&str], args: &[&str]) -> Finished {
         let script = environment::repository().join("tests/clients/terminal.py");
