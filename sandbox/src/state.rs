@@ -53,6 +53,8 @@ pub struct Record {
     pub router: Option<String>,
     /// How the network outside is reached.
     pub upstream: Upstream,
+    /// Whether it is watched to learn what it needs, and may reach any name.
+    pub learning: bool,
     /// Whether programs that run code from where the sandbox can write open no connection.
     pub strict_callers: bool,
     /// When it was made, in seconds since 1970.

@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::sandbox::UpstreamArgs;
 use crate::output::Format;
 
 /// `openshell policy update`
@@ -175,6 +176,8 @@ pub(crate) struct LearnArgs {
     /// An environment variable of the command; may be repeated
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = super::sandbox::pair)]
     pub(crate) env: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) upstream: UpstreamArgs,
     /// The command to watch
     #[arg(last = true, value_name = "COMMAND", required = true)]
     pub(crate) command: Vec<String>,

@@ -122,6 +122,24 @@ pub(crate) struct CreateArgs {
     /// The key that the router knows sandboxes by, as `router run --sandbox-key` has it
     #[arg(long, value_name = "FILE", env = "OPENSHELL_SANDBOX_KEY")]
     pub(crate) sandbox_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) upstream: UpstreamArgs,
+    /// Let no program open connections that runs code from where the sandbox can write, as preloaded libraries are
+    #[arg(long)]
+    pub(crate) strict_callers: bool,
+    #[command(flatten)]
+    pub(crate) tty: TtyArgs,
+    /// Command to run after "--" (defaults to an interactive shell); it is kept for restarts
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+    /// Whether the sandbox is watched to learn what it needs.
+    #[arg(skip)]
+    pub(crate) learning: bool,
+}
+
+/// How the network outside is reached.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UpstreamArgs {
     /// PEM file of authorities that servers may be vouched for by, besides those of the system
     #[arg(long, value_name = "FILE", env = "OPENSHELL_UPSTREAM_CA")]
     pub(crate) upstream_ca: Option<PathBuf>,
@@ -137,14 +155,6 @@ pub(crate) struct CreateArgs {
         help = "What is reached without it, as NO_PROXY writes it"
     )]
     pub(crate) upstream_no_proxy: String,
-    /// Let no program open connections that runs code from where the sandbox can write, as preloaded libraries are
-    #[arg(long)]
-    pub(crate) strict_callers: bool,
-    #[command(flatten)]
-    pub(crate) tty: TtyArgs,
-    /// Command to run after "--" (defaults to an interactive shell); it is kept for restarts
-    #[arg(last = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<String>,
 }
 
 /// Whether a program gets a terminal.

@@ -54,6 +54,9 @@ pub(crate) fn run(args: LearnArgs) -> Result<ExitCode, Failure> {
         forward: None,
         router: None,
         sandbox_key: None,
+        upstream: args.upstream,
+        strict_callers: false,
+        learning: true,
         tty: TtyArgs { tty: false, no_tty: false },
         command: args.command,
     };

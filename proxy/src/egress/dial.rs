@@ -78,6 +78,8 @@ pub struct Dialer {
     resolver: Arc<dyn Resolve>,
     upstream: Option<Arc<UpstreamProxy>>,
     limit: Duration,
+    /// Whether names are resolved that no endpoint lists.
+    any_name: bool,
 }
 
 impl Default for Dialer {
@@ -89,7 +91,14 @@ impl Default for Dialer {
 impl Dialer {
     /// A dialler that asks `resolver` for addresses and goes through `upstream` where there is one.
     pub fn new(resolver: Arc<dyn Resolve>, upstream: Option<UpstreamProxy>) -> Self {
-        Self { resolver, upstream: upstream.map(Arc::new), limit: DIAL }
+        Self { resolver, upstream: upstream.map(Arc::new), limit: DIAL, any_name: false }
+    }
+
+    /// The same for a sandbox that is watched to learn what it needs: its endpoints without a host take any name, and so any
+    /// name can carry data to whoever answers for it.
+    #[must_use]
+    pub fn resolving_any_name(self) -> Self {
+        Self { any_name: true, ..self }
     }
 
     /// Opens the connection. `to` is the destination that the grant is about. Cancel-safe: a drop closes what is open.
@@ -101,7 +110,7 @@ impl Dialer {
     /// When the host does not resolve, an address may not be dialled, or none answers in time.
     pub async fn dial(&self, grant: &Grant<'_>, to: &Destination) -> Result<TcpStream, DialError> {
         let work = async {
-            let found = if to.host.address().is_some() || is_listed(grant) {
+            let found = if self.any_name || to.host.address().is_some() || is_listed(grant) {
                 self.addresses(&to.host).await
             } else {
                 // Whoever may have any name resolved can say anything to whoever answers for it.

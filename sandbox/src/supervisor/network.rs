@@ -73,8 +73,7 @@ impl Network {
         let sockets =
             sandbox.take_sockets().ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
         let watch = sandbox.take_watch();
-        let callers =
-            Callers::new(sockets.diagnosis, watch, sandbox.process(), record.callers());
+        let callers = Callers::new(sockets.diagnosis, watch, sandbox.process(), record.callers());
         let callers = callers.map_err(|error| {
             let hint = "its process must be shown in /proc of the supervisor";
             Failed::new(format!("callers cannot be known: {error}"), hint)
@@ -91,6 +90,9 @@ impl Network {
         settings.revision = version;
         settings.extra_ca_pem.clone_from(&record.upstream.ca_pem);
         settings.dial = dialer(&record.upstream)?;
+        if record.learning {
+            settings.dial = settings.dial.resolving_any_name();
+        }
         settings.inference = target(folder, record)?;
         let ends = Ends {
             proxy: sockets.proxy,

@@ -18,7 +18,12 @@ use sandbox::{
 };
 
 use super::{attached, block_on, files, heard, home, life, names, programs, spawn, terminal};
-use crate::{args::sandbox::CreateArgs, commands::forward, failure::Failure, output};
+use crate::{
+    args::sandbox::{CreateArgs, UpstreamArgs},
+    commands::forward,
+    failure::Failure,
+    output,
+};
 
 /// How long a sandbox may prove to the router which one it is: a year.
 const TOKEN_VALID_SECONDS: u64 = 365 * 24 * 3600;
@@ -46,7 +51,8 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
         labels: args.label.iter().cloned().collect(),
         providers: providers.iter().map(|provider| provider.name.clone()).collect(),
         router: args.router.clone(),
-        upstream: upstream(args)?,
+        upstream: upstream(&args.upstream)?,
+        learning: args.learning,
         strict_callers: args.strict_callers,
         created: now(),
     };
@@ -79,7 +85,7 @@ fn policy_text(path: Option<&Path>) -> Result<String, Failure> {
 }
 
 /// How the network outside is reached.
-fn upstream(args: &CreateArgs) -> Result<Upstream, Failure> {
+fn upstream(args: &UpstreamArgs) -> Result<Upstream, Failure> {
     let read = |path: &PathBuf| {
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
