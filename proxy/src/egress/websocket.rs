@@ -256,6 +256,12 @@ impl Message {
 /// The bit of the last frame of a message; all frames of control have it.
 const LAST: u8 = 0x80;
 
+/// The longest length that stands in the head itself, and what stands there instead of longer ones: how many bytes hold
+/// them.
+const LENGTH_MAX: u8 = 125;
+const LENGTH_OF_TWO: u8 = 0x7e;
+const LENGTH_OF_EIGHT: u8 = 0x7f;
+
 /// Most bytes in a frame of control.
 const CONTROL_BYTES_MAX: usize = 125;
 
@@ -274,12 +280,12 @@ impl Frame {
         }
         let Some(second) = head.get(1) else { return Ok(None) };
         let short = second & 0x7f;
-        if (second & 0x80 != 0) != masked || (control && short > 125) {
+        if (second & 0x80 != 0) != masked || (control && short > LENGTH_MAX) {
             return Err(FrameError::Malformed);
         }
         let extended = match short {
-            126 => 2,
-            127 => 8,
+            LENGTH_OF_TWO => 2,
+            LENGTH_OF_EIGHT => 8,
             _ => 0,
         };
         let Some((bytes, rest)) = head.get(2..).and_then(|rest| rest.split_at_checked(extended))
@@ -322,13 +328,13 @@ fn put(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, payload: &[u8]) {
     let masked = if mask.is_some() { 0x80 } else { 0 };
     let length = payload.len();
     match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short @ ..=125), _) => out.push(masked | short),
+        (Ok(short @ ..=LENGTH_MAX), _) => out.push(masked | short),
         (_, Ok(length)) => {
-            out.push(masked | 0x7e);
+            out.push(masked | LENGTH_OF_TWO);
             out.extend(length.to_be_bytes());
         }
         _ => {
-            out.push(masked | 0x7f);
+            out.push(masked | LENGTH_OF_EIGHT);
             out.extend(u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
         }
     }

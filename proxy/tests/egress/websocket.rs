@@ -134,7 +134,7 @@ async fn parrot() -> (std::net::SocketAddr, Arc<Mutex<Vec<u8>>>, JoinSet<()>) {
             drop(peer.head().await);
             peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
             while let Ok(_first) = peer.0.read_u8().await {
-                let length = peer.take(1).await[0] & 0x7f;
+                let length = peer.0.read_u8().await.unwrap() & 0x7f;
                 let mask = peer.take(4).await;
                 let mut text = peer.take(usize::from(length)).await;
                 text.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
