@@ -16,6 +16,7 @@ mod caller_credentials_never_reach_an_upstream;
 mod ceilings_hold_on_every_path;
 mod content_never_in_logs;
 mod every_stream_ends_once;
+mod killed_supervisors_leave_nothing;
 mod placeholders_always_restored;
 
 mod cancel;
