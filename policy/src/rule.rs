@@ -89,10 +89,9 @@ impl Rule {
             Sense::Deny => operation.fields.iter().any(listed),
         };
         !self.broken
-            && self
-                .operation_type
-                .as_deref()
-                .is_some_and(|kind| kind == "*" || kind.eq_ignore_ascii_case(operation.kind.as_str()))
+            && self.operation_type.as_deref().is_some_and(|kind| {
+                kind == "*" || kind.eq_ignore_ascii_case(operation.kind.as_str())
+            })
             && self.operation_name.as_ref().is_none_or(named)
             && fields
     }

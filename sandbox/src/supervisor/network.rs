@@ -49,8 +49,7 @@ impl Network {
         let sockets =
             sandbox.take_sockets().ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
         let watch = sandbox.take_watch();
-        let callers =
-            Callers::new(sockets.diagnosis, watch, sandbox.process(), record.callers());
+        let callers = Callers::new(sockets.diagnosis, watch, sandbox.process(), record.callers());
         let callers = callers.map_err(|error| {
             let hint = "its process must be shown in /proc of the supervisor";
             Failed::new(format!("callers cannot be known: {error}"), hint)
