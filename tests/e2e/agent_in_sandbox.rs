@@ -63,10 +63,8 @@ fn stage(agent: &str, provider: &str) -> Option<Stage> {
         Backend::new("mock", &mock.url()).provider(provider).credential(KEY).model("gpt-4o");
     let (socket, key) =
         (site.person().path().join("router.sock"), site.person().path().join("key"));
-    let listen = format!("unix:{}", socket.display());
-    let world = Config::new([backend])
-        .flags(&["--listen", &listen, "--sandbox-key", key.to_str().unwrap()])
-        .start();
+    let (listen, key) = (format!("unix:{}", socket.display()), key.display().to_string());
+    let world = Config::new([backend]).flags(&["--listen", &listen, "--sandbox-key", &key]).start();
     Some(Stage { site, world, mock, git, other, agent })
 }
 

@@ -56,17 +56,16 @@ pub(super) async fn voyage(args: &DemoArgs, folder: &Path) -> Result<Voyage, Fai
     let status = tokio::select! {
         biased;
         status = child.wait() => status?,
-        () = told.to_end() => {
+        () = told.the_end() => {
             if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
                 // It may have ended by itself, after the same Ctrl-C.
                 kill_process(pid, Signal::TERM).ok();
             }
-            match tokio::time::timeout(GRACE, child.wait()).await {
-                Ok(status) => status?,
-                Err(_) => {
-                    child.kill().await?;
-                    child.wait().await?
-                }
+            if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
+                status?
+            } else {
+                child.kill().await?;
+                child.wait().await?
             }
         }
     };
@@ -120,7 +119,7 @@ pub(super) async fn until_told(
     let mut told = Told::listen()?;
     tokio::select! {
         biased;
-        () = told.to_end() => Ok(ExitCode::from(INTERRUPTED)),
+        () = told.the_end() => Ok(ExitCode::from(INTERRUPTED)),
         played = story => played.map(|()| ExitCode::SUCCESS),
     }
 }
@@ -141,7 +140,7 @@ impl Told {
         })
     }
 
-    async fn to_end(&mut self) {
+    async fn the_end(&mut self) {
         tokio::select! {
             biased;
             _ = self.interrupt.recv() => {}
