@@ -10,7 +10,7 @@ use crate::output::Format;
 #[derive(Debug, Subcommand)]
 pub(crate) enum SandboxCommand {
     /// Create a sandbox and run a command or a shell in it; its exit code is ours
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// List sandboxes
     List(ListArgs),
     /// Show a sandbox and its policy
@@ -141,20 +141,25 @@ pub(crate) struct CreateArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct UpstreamArgs {
     /// PEM file of authorities that servers may be vouched for by, besides those of the system
-    #[arg(long, value_name = "FILE", env = "OPENSHELL_UPSTREAM_CA")]
-    pub(crate) upstream_ca: Option<PathBuf>,
+    #[arg(long = "upstream-ca", value_name = "FILE", env = "OPENSHELL_UPSTREAM_CA")]
+    pub(crate) ca: Option<PathBuf>,
     /// The proxy of this network that the sandbox's connections go through: http://[USER:PASSWORD@]HOST[:PORT]
-    #[arg(long, value_name = "URL", env = "OPENSHELL_UPSTREAM_PROXY", hide_env_values = true)]
-    pub(crate) upstream_proxy: Option<String>,
+    #[arg(
+        long = "upstream-proxy",
+        value_name = "URL",
+        env = "OPENSHELL_UPSTREAM_PROXY",
+        hide_env_values = true
+    )]
+    pub(crate) proxy: Option<String>,
     /// What is reached without it, as `NO_PROXY` writes it
     #[arg(
-        long,
+        long = "upstream-no-proxy",
         value_name = "LIST",
         env = "OPENSHELL_UPSTREAM_NO_PROXY",
         default_value = "",
         help = "What is reached without it, as NO_PROXY writes it"
     )]
-    pub(crate) upstream_no_proxy: String,
+    pub(crate) no_proxy: String,
 }
 
 /// Whether a program gets a terminal.

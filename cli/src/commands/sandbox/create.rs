@@ -90,9 +90,9 @@ fn upstream(args: &UpstreamArgs) -> Result<Upstream, Failure> {
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
     Ok(Upstream {
-        ca_pem: args.upstream_ca.as_ref().map(read).transpose()?,
-        proxy: args.upstream_proxy.clone().map(ProxyUrl),
-        no_proxy: args.upstream_no_proxy.clone(),
+        ca_pem: args.ca.as_ref().map(read).transpose()?,
+        proxy: args.proxy.clone().map(ProxyUrl),
+        no_proxy: args.no_proxy.clone(),
     })
 }
 
