@@ -46,7 +46,7 @@ impl Victim {
         let script = include_str!("../clients/egress_bad_input.py");
         let exec = ["sandbox", "exec", "-n", "s", "--no-tty", "--", "python3", "-c", script, kind];
         let mut command = self.site.command(&exec);
-        let limit = std::time::Duration::from_secs(180);
+        let limit = std::time::Duration::from_mins(3);
         let ended = run(kind, &mut command, limit).expect(0);
         assert_eq!(self.site.status("http://allowed.test/after"), 200, "{kind}");
         let cost = self.peak_kib().saturating_sub(before);
