@@ -48,6 +48,28 @@ impl Child {
         Self::start(command.arg("serve-router").arg(config).arg(threads.to_string()))
     }
 
+    /// A model server behind TLS, whose certificate goes into `folder`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn secure_model(folder: &Path) -> anyhow::Result<Self> {
+        Self::start(Command::new(std::env::current_exe()?).arg("serve-secure-model").arg(folder))
+    }
+
+    /// An egress proxy in front of a model server and one behind TLS.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn egress(
+        (plain, secure): (SocketAddr, SocketAddr),
+        folder: &Path,
+        threads: u32,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["serve-egress", &plain.to_string(), &secure.to_string()]);
+        Self::start(command.arg(folder).arg(threads.to_string()))
+    }
+
     fn start(command: &mut Command) -> anyhow::Result<Self> {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let out = process.stdout.take().context("no standard output")?;

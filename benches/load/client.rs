@@ -42,6 +42,19 @@ impl Caller {
         Ok(Self { stream, request: Vec::new(), answer: Vec::new() })
     }
 
+    /// Opens a tunnel to the server that requests name.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(crate) async fn tunnel(&mut self) -> anyhow::Result<()> {
+        let connect = b"CONNECT router.internal:80 HTTP/1.1\r\nHost: router.internal:80\r\n\r\n";
+        self.stream.write_all(connect).await?;
+        let mut head = [0; 39];
+        self.stream.read_exact(&mut head).await?;
+        anyhow::ensure!(head.starts_with(b"HTTP/1.1 200 "), "the tunnel was refused");
+        Ok(())
+    }
+
     /// Sends a request with the headers of an SDK; `more` are further header lines.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 
 mod children;
 mod client;
+mod egress;
 mod measure;
 mod memory;
 mod modes;
@@ -65,6 +66,8 @@ enum Part {
     Memory,
     /// Gaps in 1,000 streams while the configuration is reloaded.
     Reload,
+    /// CPU time of requests and tunnels of a sandbox.
+    Egress,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,6 +88,12 @@ enum Serve {
     /// The router.
     #[command(name = "serve-router", hide = true)]
     Router(serve::RouterArgs),
+    /// A model server behind TLS.
+    #[command(name = "serve-secure-model", hide = true)]
+    SecureModel(serve::SecureArgs),
+    /// The egress proxy of a sandbox.
+    #[command(name = "serve-egress", hide = true)]
+    Egress(serve::EgressArgs),
 }
 
 fn main() -> ExitCode {
@@ -93,6 +102,8 @@ fn main() -> ExitCode {
         Some(Serve::Model) => serve::model(),
         Some(Serve::Bare(args)) => serve::bare(args),
         Some(Serve::Router(args)) => serve::router(args),
+        Some(Serve::SecureModel(args)) => serve::secure_model(args),
+        Some(Serve::Egress(args)) => serve::egress(args),
         None => measure(&cli),
     };
     match done {
@@ -126,6 +137,9 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
         }
         if wants(Part::Reload) {
             report.reload = Some(reload::run(&bounds).await?);
+        }
+        if wants(Part::Egress) {
+            report.egress = Some(egress::run(&bounds).await?);
         }
         anyhow::Ok(report)
     })?;

@@ -35,6 +35,15 @@ pub(crate) struct Bounds {
     pub(crate) threads: u32,
 }
 
+/// How requests go to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As to a server.
+    Direct,
+    /// In a tunnel that is opened first.
+    Tunnel,
+}
+
 /// Requests of one kind of latency.
 const LATENCY_REQUESTS: usize = 2_000;
 
@@ -71,7 +80,7 @@ pub(crate) async fn cpu(bounds: &Bounds, names: &[String]) -> anyhow::Result<Vec
         for (mode, row) in modes.iter().zip(&mut rows) {
             let router = routers.get(&mode.setting).context("no router")?;
             let conversation = Arc::new(Conversation::new(&mode.shape));
-            let load = |child| load(child, &conversation, mode.requests, bounds);
+            let load = |child| load(child, &conversation, (mode.requests, Way::Direct), bounds);
             // Who goes first has the colder machine: both do, in turn.
             let (bare, router) = if round % 2 == 0 {
                 let bare = load(&bare).await?;
@@ -97,13 +106,16 @@ pub(crate) async fn cpu(bounds: &Bounds, names: &[String]) -> anyhow::Result<Vec
 pub(crate) async fn load(
     child: &Child,
     conversation: &Arc<Conversation>,
-    requests: u32,
+    (requests, way): (u32, Way),
     bounds: &Bounds,
 ) -> anyhow::Result<Side> {
     let mut callers = Vec::new();
     let mut body = Vec::new();
     for _ in 0..bounds.connections {
         let mut caller = Caller::connect(child.address).await?;
+        if way == Way::Tunnel {
+            caller.tunnel().await?;
+        }
         next_body(conversation, &mut body);
         caller.send("", &body).await?;
         caller.receive(|_| {}).await?;

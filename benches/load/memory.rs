@@ -6,7 +6,7 @@ use openshell_benches::conversation::{Conversation, New, Shape};
 
 use crate::{
     children::{Child, Resident},
-    measure::{Bounds, load},
+    measure::{Bounds, Way, load},
     modes::{Files, Setting},
     say,
 };
@@ -70,10 +70,10 @@ async fn of(child: &Child, bounds: &Bounds) -> anyhow::Result<Memory> {
         Arc::new(Conversation::new(&Shape { bytes, last_bytes: 700, new, stream_tokens: 0 }))
     };
     say(&format!("memory: {REQUESTS} requests of 1 KB"));
-    load(child, &conversation(1_024), REQUESTS, &bounds).await?;
+    load(child, &conversation(1_024), (REQUESTS, Way::Direct), &bounds).await?;
     let after_1k = child.resident()?;
     say(&format!("memory: {} requests of 100 KB", REQUESTS / 10));
-    load(child, &conversation(100 << 10), REQUESTS / 10, &bounds).await?;
+    load(child, &conversation(100 << 10), (REQUESTS / 10, Way::Direct), &bounds).await?;
     let after_100k = child.resident()?;
     tokio::time::sleep(QUIET).await;
     Ok(Memory { idle, after_1k, after_100k, quiet: child.resident()? })

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     children::Resident,
+    egress::Cost,
     measure::Bounds,
     memory::{Memories, Memory},
     reload::Reload,
@@ -24,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) memory: Option<Memories>,
     /// Streams under reloads.
     pub(crate) reload: Option<Reload>,
+    /// The network of a sandbox.
+    pub(crate) egress: Option<Cost>,
 }
 
 /// One side of one round.
@@ -178,6 +181,7 @@ impl Report {
             latency: None,
             memory: None,
             reload: None,
+            egress: None,
         }
     }
 
@@ -221,6 +225,11 @@ impl Report {
                     "memory, {name}: idle {idle}, after 10,000 x 1 KB {one}, after 1,000 x 100 KB {hundred}, later {quiet}"
                 )?;
             }
+        }
+        if let Some(cost) = &self.egress {
+            writeln!(out, "{}", cost.request.line())?;
+            let tunnel = cost.tunnel_median_us();
+            writeln!(out, "new tunnel, TLS on both sides, one request: {tunnel:.0} us")?;
         }
         if let Some(reload) = &self.reload {
             let Reload { streams, cut, .. } = reload;

@@ -3,6 +3,7 @@
 //! Each writes its address on standard output when it is ready, and takes orders on standard input: `reload`.
 
 mod bare;
+mod egress;
 mod model;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
 };
 
 use clap::Args;
+pub(crate) use egress::EgressArgs;
 use proxy::server::{Environment, ListenAddr, Options, Running};
 
 /// What the proxies send upstream in place of what the caller sent.
@@ -33,6 +35,40 @@ pub(crate) struct RouterArgs {
     pub(crate) config: PathBuf,
     /// Threads.
     pub(crate) workers: usize,
+}
+
+/// Arguments of the model server behind TLS.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SecureArgs {
+    /// Where its certificate goes.
+    pub(crate) folder: PathBuf,
+}
+
+/// Serves as the model server behind TLS.
+///
+/// # Errors
+/// When it cannot listen.
+pub(crate) fn secure_model(args: &SecureArgs) -> anyhow::Result<()> {
+    let runtime = runtime(1)?;
+    let address = runtime.block_on(egress::secure(&args.folder))?;
+    ready(address)?;
+    orders(|| {});
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Serves as the egress proxy.
+///
+/// # Errors
+/// When it does not start.
+pub(crate) fn egress(args: &EgressArgs) -> anyhow::Result<()> {
+    let runtime = runtime(args.workers)?;
+    let (address, egress) = runtime.block_on(egress::start(args))?;
+    ready(address)?;
+    orders(|| {});
+    drop(egress);
+    runtime.shutdown_background();
+    Ok(())
 }
 
 /// Serves as the model server.

@@ -11,7 +11,10 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
 /// Time between two events of a stream of at most [`SHORT`] events, and of a longer one.
@@ -52,16 +55,20 @@ pub(super) async fn start() -> anyhow::Result<SocketAddr> {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
-            tokio::spawn(serve(stream));
+            tokio::spawn(take(stream));
         }
     });
     Ok(address)
 }
 
-async fn serve(stream: TcpStream) {
-    if stream.set_nodelay(true).is_err() {
-        return;
+async fn take(stream: TcpStream) {
+    if stream.set_nodelay(true).is_ok() {
+        serve(stream).await;
     }
+}
+
+/// Serves one connection.
+pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin) {
     let serve = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service_fn(answer));
     // A proxy that closes a connection is no news.
