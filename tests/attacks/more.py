@@ -371,9 +371,11 @@ def loopback_ports():
     for port in range(1, 65536):
         if port in (53, 3128, 3129): continue
         s = socket.socket(); s.setblocking(False)
-        try: s.connect(('127.0.0.1', port)); hits.append(port)
-        except BlockingIOError: select.select([], [s], [], 0.2); s.getsockopt(1, 4) == 0 and hits.append(port)
-        except OSError: pass
+        try: s.connect(('127.0.0.1', port)); open_ = True
+        except BlockingIOError: select.select([], [s], [], 0.2); open_ = s.getsockopt(1, 4) == 0
+        except OSError: open_ = False
+        # A socket that got the very port it asks for has reached itself, and nobody listens.
+        if open_ and s.getsockname()[1] != port: hits.append(port)
         s.close()
     out('escaped', hits[:9]) if hits else out('contained')
 # ---- who is calling ---------------------------------------------------------------------------

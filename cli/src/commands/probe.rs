@@ -48,6 +48,11 @@ fn tls() -> Result<rustls::ClientConfig, Failure> {
     if let Ok(pem) = std::fs::read(sandbox::CA) {
         roots.add(CertificateDer::from_pem_slice(&pem).context("the authority of the sandbox")?)?;
     }
+    trusting(roots)
+}
+
+/// TLS that believes whom these authorities vouch for.
+pub(crate) fn trusting(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

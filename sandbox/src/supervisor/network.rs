@@ -94,6 +94,7 @@ impl Network {
             settings.dial = settings.dial.resolving_any_name();
         }
         settings.inference = target(folder, record)?;
+        settings.model_calls_by_shape = is_inference_configured(folder, record);
         let ends = Ends {
             proxy: sockets.proxy,
             captured: sockets.captured,
@@ -180,6 +181,12 @@ fn target(folder: &Folder, record: &Record) -> Result<Option<InferenceTarget>, F
     let prove = move || key.mint(&name, now().saturating_add(PROOF_SECONDS));
     let address = RouterAddress::Unix(home.join("router.sock"));
     Ok(Some(InferenceTarget::proving(address, prove)))
+}
+
+/// Whether somebody has said where model calls go: for this sandbox, or for all of this user.
+fn is_inference_configured(folder: &Folder, record: &Record) -> bool {
+    let of_user = || folder.home().is_some_and(|home| home.join("router.yaml").exists());
+    record.router.is_some() || of_user()
 }
 
 fn address(at: &str) -> Result<RouterAddress, Failed> {
