@@ -110,6 +110,7 @@ fn become_program(program: &Program, stdio: &Stdio, mut reporter: UnixStream) ->
 fn prepare(program: &Program, stdio: &Stdio) -> io::Result<Command> {
     enter(stdio)?;
     rustix::process::chdir(&*program.folder)?;
+    sys::default_signals();
     let (name, arguments) = program.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(name);
     command.args(arguments).env_clear();

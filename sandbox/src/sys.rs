@@ -185,6 +185,18 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
 }
 
+/// Lets every signal do to this process what it does by default. Whoever started the supervisor may have ignored some, as
+/// shells do for what runs in the background, and that would be inherited.
+pub(crate) fn default_signals() {
+    for signal in 1..=64 {
+        // SAFETY: no handler is installed, only the default taken back; the kernel refuses it for the few numbers that are
+        // not ours to change.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
 /// Blocks `signals` in this thread and gives a descriptor that reads them.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use std::{
 
 use openshell_tests::{
     echo::{self, Cut},
-    process::Running,
+    process::{Running, run},
     sandboxes::Person,
     wait::{self, LONG},
     world::{Backend, Config},
@@ -148,12 +148,16 @@ fn a_person_at_a_terminal_finds_a_shell_and_can_leave_a_program_running() {
             "expect:desk:",
             "send:stty size\\r",
             "expect:30 100",
+            "expect:desk:",
             "size:40x120",
             "send:sleep 0.2; stty size\\r",
             "expect:40 120",
-            "send:sleep 1000\\r",
-            "expect:sleep 1000",
+            "expect:desk:",
+            "send:echo up$((8+1)); sleep 1000\\r",
+            "expect:up9",
+            // An interrupt drops what was typed before it is heard of, so nothing is until the prompt is back.
             "send:\\x03",
+            "expect:desk:",
             "send:echo ab$((1+1))\\r",
             "expect:ab2",
             "send:exit 4\\r",
@@ -163,6 +167,7 @@ fn a_person_at_a_terminal_finds_a_shell_and_can_leave_a_program_running() {
             "expect:ready:",
             "send:echo ab$((1+1))\\r",
             "expect:ab2",
+            "expect:ready:",
             "send:\\x10\\x11",
             "expect:Left it running",
         ];
@@ -171,6 +176,22 @@ fn a_person_at_a_terminal_finds_a_shell_and_can_leave_a_program_running() {
         drop(person.at_a_terminal(&steps, &create).expect(0));
         let steps = ["expect:ab2", "send:echo cd$((1+1))\\r", "expect:cd2", "send:exit 6\\r"];
         drop(person.at_a_terminal(&steps, &["sandbox", "attach", "left"]).expect(6));
+    });
+}
+
+#[test]
+fn signals_that_the_caller_ignores_are_heard_inside() {
+    for_everybody(|person| {
+        // As a shell does for what it runs in the background.
+        let mut command = person.program("sh");
+        command.args(["-c", "trap '' INT QUIT HUP; exec \"$0\" \"$@\""]).arg(person.binary());
+        command.args(["sandbox", "create", "--name", "bold", "--"]);
+        command.args(["grep", "SigIgn", "/proc/self/status"]);
+        let ended = run("openshell", &mut command, LONG).expect(0);
+        let ignored = ended.stdout.trim().rsplit('\t').next().expect("a mask");
+        let ignored = u64::from_str_radix(ignored, 16).expect("a mask in hexadecimal");
+        // Two of the real-time signals belong to the C library, which lets nobody change them.
+        assert_eq!(ignored & 0x7fff_ffff, 0, "{}: {ignored:x}", person.name());
     });
 }
 
