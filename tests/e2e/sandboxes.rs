@@ -153,7 +153,8 @@ fn a_person_at_a_terminal_finds_a_shell_and_can_leave_a_program_running() {
             "send:sleep 0.2; stty size\\r",
             "expect:40 120",
             "expect:desk:",
-            "send:echo up$((8+1)); sleep 1000\\r",
+            // Said by the program itself, so that it is what the interrupt meets.
+            "send:sh -c 'echo up$((8+1)); exec sleep 1000'\\r",
             "expect:up9",
             // An interrupt drops what was typed before it is heard of, so nothing is until the prompt is back.
             "send:\\x03",
