@@ -89,7 +89,7 @@ fn line(bytes: &[u8]) -> Option<Spoken> {
         return Some(Spoken::Other);
     }
     match end {
-        _ if line == PRIOR_KNOWLEDGE => Some(Spoken::Http2),
+        Some(_) if line == PRIOR_KNOWLEDGE => Some(Spoken::Http2),
         Some(_) if line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0") => {
             Some(Spoken::Http)
         }
@@ -126,12 +126,13 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_what_is_spoken() {
-        let cases: [(&[u8], Option<Spoken>); 12] = [
+        let cases: [(&[u8], Option<Spoken>); 13] = [
             (b"", None),
             (b"GET /", None),
             (b"GET / HTTP/1.1\r\n", Some(Spoken::Http)),
             (b"PROPFIND /a HTTP/1.0\n", Some(Spoken::Http)),
             (b"PRI * HTTP/2.0\r\n\r\nSM", Some(Spoken::Http2)),
+            (b"PRI * HTTP/2.0", None),
             (b"NICK someone\r\n", Some(Spoken::Other)),
             (b"SSH-2.0-OpenSSH_9\r\n", Some(Spoken::Other)),
             (b"\r\nGET / HTTP/1.1\r\n", Some(Spoken::Other)),
