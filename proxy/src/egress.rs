@@ -1,7 +1,7 @@
 //! Everything a sandbox opens: one connection from accept to close.
 //!
 //! The life of a connection, in the order of the files:
-//! 1. [`service`] holds what is shared and starts the tasks; `accept` lets a bounded number of connections in.
+//! 1. `service` holds what is shared and starts the tasks; `accept` lets a bounded number of connections in.
 //! 2. `explicit` reads a `CONNECT` or an absolute-form request, `captured` finds out where an intercepted connection
 //!    was meant to go; `head` and `sniff` say what the first bytes are.
 //! 3. `link` knows who is calling and where to, asks the policy, and records the answer before any byte flows.

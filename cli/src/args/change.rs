@@ -17,8 +17,12 @@ pub(crate) struct PolicyUpdateArgs {
     /// Sandbox name (defaults to last-used sandbox)
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Add or merge an endpoint: host:port[:access[:protocol[:enforcement]]]
-    #[arg(long, value_name = "ADD_ENDPOINTS")]
+    /// Add or merge an endpoint
+    #[arg(
+        long,
+        value_name = "ADD_ENDPOINTS",
+        help = "Add or merge an endpoint: host:port[:access[:protocol[:enforcement]]]"
+    )]
     pub(crate) add_endpoint: Vec<String>,
     /// Remove an endpoint: host:port
     #[arg(long, value_name = "REMOVE_ENDPOINTS")]

@@ -143,12 +143,14 @@ pub(crate) struct UpstreamArgs {
     /// PEM file of authorities that servers may be vouched for by, besides those of the system
     #[arg(long = "upstream-ca", value_name = "FILE", env = "OPENSHELL_UPSTREAM_CA")]
     pub(crate) ca: Option<PathBuf>,
-    /// The proxy of this network that the sandbox's connections go through: http://[USER:PASSWORD@]HOST[:PORT]
+    /// The proxy of this network that the sandbox's connections go through
     #[arg(
         long = "upstream-proxy",
         value_name = "URL",
         env = "OPENSHELL_UPSTREAM_PROXY",
-        hide_env_values = true
+        hide_env_values = true,
+        help = "The proxy of this network that the sandbox's connections go through: \
+                http://[USER:PASSWORD@]HOST[:PORT]"
     )]
     pub(crate) proxy: Option<String>,
     /// What is reached without it, as `NO_PROXY` writes it

@@ -7,7 +7,7 @@
 //! rewritten in `head`, bodies and WebSocket messages in `body`; what comes back passes through `reflect`. Not here: sockets,
 //! and where secrets are kept.
 //!
-//! Invariant: a secret enters a request only through [`Scope::resolve`], and that asks for the binding.
+//! Invariant: a secret enters a request only through `Scope::resolve`, and that asks for the binding.
 
 mod body;
 mod head;
