@@ -81,6 +81,10 @@ impl StreamTranslator {
         while let Some(frame) = self.frames.next_frame() {
             let read = self.decoder.frame(frame.event, frame.data, &mut events);
             self.output.take(&mut events, out)?;
+            if self.output.state != State::Open {
+                // What follows the end says nothing, also where it came in the same piece.
+                return Ok(());
+            }
             read?;
         }
         pushed.map_err(|error| TranslateError {

@@ -146,6 +146,20 @@ fn a_failure_is_told_once_in_every_dialect() {
 }
 
 #[test]
+fn what_follows_an_error_says_nothing_however_it_was_cut() {
+    let (error, garbage) =
+        ("data: {\"error\":{\"message\":\"m\",\"code\":500}}\n\n", "data: {\0\n\n");
+    let piece = [error, garbage].concat();
+    for to in [AnthropicMessages, OpenAiResponses] {
+        let (whole, result) = translated(OpenAiChat, to, &[piece.as_bytes()]);
+        result.unwrap();
+        let (cut, result) = translated(OpenAiChat, to, &[error.as_bytes(), garbage.as_bytes()]);
+        result.unwrap();
+        assert_eq!(whole, cut, "{to:?}");
+    }
+}
+
+#[test]
 fn errors_in_a_stream_become_the_callers() {
     let cases = [
         (OpenAiChat, "data: {\"error\":{\"message\":\"m\",\"code\":500}}\n\n"),
