@@ -217,24 +217,16 @@ struct Output {
 
 impl Output {
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.stdout {
-            let mut out = io::stdout().lock();
-            out.write_all(line)?;
-        }
-        match &mut self.file {
-            Some(file) => file.write(line),
-            None => Ok(()),
-        }
+        // Neither keeps the other from its line.
+        let kept = self.file.as_mut().map_or(Ok(()), |file| file.write(line));
+        let shown = if self.stdout { io::stdout().lock().write_all(line) } else { Ok(()) };
+        kept.and(shown)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.stdout {
-            io::stdout().lock().flush()?;
-        }
-        match &mut self.file {
-            Some(file) => file.out.flush(),
-            None => Ok(()),
-        }
+        let kept = self.file.as_mut().map_or(Ok(()), |file| file.out.flush());
+        let shown = if self.stdout { io::stdout().lock().flush() } else { Ok(()) };
+        kept.and(shown)
     }
 }
 
@@ -285,7 +277,11 @@ impl Rotated {
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
         if self.bytes > 0 && self.bytes.saturating_add(length) > self.rotate_bytes {
-            self.rotate()?;
+            // A file that cannot be moved aside goes on growing: a record that is too large is better than none.
+            if let Err(error) = self.rotate() {
+                tracing::error!(error = %error, "the audit file cannot be moved aside");
+                self.bytes = 0;
+            }
         }
         self.out.write_all(line)?;
         self.bytes = self.bytes.saturating_add(length);
@@ -342,6 +338,23 @@ mod tests {
         assert!(read("audit.jsonl.1").len() <= 2_500);
         assert!(folder.path().join("audit.jsonl.2").exists());
         assert!(!folder.path().join("audit.jsonl.3").exists());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_moved_aside_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        // A file cannot take the place of a folder that holds something.
+        std::fs::create_dir_all(folder.path().join("audit.jsonl.1/x")).unwrap();
+        let options =
+            AuditOptions { file: Some(path.clone()), rotate_bytes: 1_000, keep: 1, stdout: false };
+        let sink = Sink::open(&options).unwrap();
+        for number in 0..12 {
+            let record = Record { request_id: format!("call-{number}"), ..Record::default() };
+            assert!(sink.send(record));
+        }
+        sink.finish();
+        assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 12);
     }
 
     #[test]

@@ -306,10 +306,14 @@ fn to_router(
     if ask.websocket {
         // Agents that know both ways take HTTP when they are told so by this status, and only then.
         let detail = "answers are streamed over HTTP here; send this call as a POST";
-        return Err(Refusal::new(426, "websocket_not_spoken", "websocket_not_spoken", detail));
+        let refusal = Refusal::new(426, "websocket_not_spoken", "websocket_not_spoken", detail);
+        link.refused(&refusal, about);
+        return Err(refusal);
     }
     let path = CanonicalPath::new(&ask.path, EncodedSlash::Keep);
-    let path = path.map_err(|error| bad_target(&error.to_string()))?;
+    let path = path.map_err(|error| bad_target(&error.to_string())).inspect_err(|refusal| {
+        link.refused(refusal, about);
+    })?;
     if upstream.takes_model_calls_only() {
         let about =
             About::Request { scheme: "https", method: ask.method.as_str(), path: path.as_str() };

@@ -69,7 +69,7 @@ pub(super) async fn serve(
         Ok(Admitted::Router) => return tunnel::to_router(Arc::clone(&link), client).await,
         Err(refusal) => return tunnel::tell(client, &refusal).await,
     };
-    let server = match shared.dial.dial(&grant, &link.to).await {
+    let server = match link.dial(&grant).await {
         Ok(server) => server,
         Err(error) => {
             let refusal = link.unreachable(snapshot.revision, &error, About::Open);

@@ -82,6 +82,15 @@ pub struct Dialer {
     any_name: bool,
 }
 
+/// A connection, and what it was found to lead to.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The connection.
+    pub stream: TcpStream,
+    /// The address that was checked; `None` where an upstream proxy was left to resolve the name.
+    pub address: Option<IpAddr>,
+}
+
 impl Default for Dialer {
     fn default() -> Self {
         Self::new(Arc::new(System::default()), None)
@@ -108,7 +117,7 @@ impl Dialer {
     ///
     /// # Errors
     /// When the host does not resolve, an address may not be dialled, or none answers in time.
-    pub async fn dial(&self, grant: &Grant<'_>, to: &Destination) -> Result<TcpStream, DialError> {
+    pub async fn dial(&self, grant: &Grant<'_>, to: &Destination) -> Result<Dialled, DialError> {
         let work = async {
             let found = if self.any_name || to.host.address().is_some() || is_listed(grant) {
                 self.addresses(&to.host).await
@@ -130,7 +139,9 @@ impl Dialer {
             };
             match &self.upstream {
                 Some(upstream) if upstream.is_for(to, &addresses) => {
-                    self.through(upstream, to, addresses.first().copied()).await
+                    let address = addresses.first().copied();
+                    let stream = self.through(upstream, to, address).await?;
+                    Ok(Dialled { stream, address })
                 }
                 // Unresolved, and no proxy to leave it to: an exception, or a name of this network.
                 _ if addresses.is_empty() => Err(ResolveError::Unknown.into()),
@@ -149,10 +160,13 @@ impl Dialer {
         if addresses.is_empty() { Err(ResolveError::Unknown) } else { Ok(addresses) }
     }
 
-    async fn direct(&self, addresses: &[IpAddr], port: u16) -> Result<TcpStream, DialError> {
+    async fn direct(&self, addresses: &[IpAddr], port: u16) -> Result<Dialled, DialError> {
         let reach = |address: &IpAddr| self.resolver.reach(SocketAddr::new(*address, port));
-        let places = addresses.iter().take(ADDRESSES_MAX).map(reach).collect();
-        first_of(places).await.map_err(DialError::Connect)
+        let places: Vec<SocketAddr> = addresses.iter().take(ADDRESSES_MAX).map(reach).collect();
+        let stream = first_of(places.clone()).await.map_err(DialError::Connect)?;
+        let at = stream.peer_addr().map_err(DialError::Connect)?;
+        let place = places.iter().position(|place| *place == at);
+        Ok(Dialled { address: place.and_then(|place| addresses.get(place)).copied(), stream })
     }
 
     async fn through(

@@ -84,7 +84,7 @@ async fn connect(link: Link, mut client: Client) {
         }
         Err(refusal) => return client.refuse(&refusal).await,
     };
-    let server = match link.shared.dial.dial(&grant, &link.to).await {
+    let server = match link.dial(&grant).await {
         Ok(server) => server,
         Err(error) => {
             let refusal = link.unreachable(snapshot.revision, &error, About::Open);

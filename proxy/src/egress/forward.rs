@@ -114,7 +114,8 @@ pub(super) async fn linger(stream: &mut (impl AsyncRead + Unpin)) {
     }
 }
 
-async fn tell(session: &mut ServerSession, refusal: &Refusal) -> pingora::Result<()> {
+/// Answers with a refusal.
+pub(super) async fn tell(session: &mut ServerSession, refusal: &Refusal) -> pingora::Result<()> {
     let body = refusal.body();
     let mut head = ResponseHeader::build_no_case(refusal.status, Some(4))?;
     for (name, value) in refusal.headers() {
@@ -146,6 +147,20 @@ async fn exchange(
     let whole = whole(session, &ask, &mut judged).await;
     record(link, about(upstream, session.req_header()), judged.content.as_ref(), &whole);
     let whole = whole?;
+    if let (Some(before), Some(sent)) = (ask.body(), &whole)
+        && before != *sent
+    {
+        // What was hidden or put in may have changed what the body asks for: what is judged is what is sent.
+        let headers = session.req_header().headers.clone();
+        ask.with_body(&headers, sent.clone());
+        if !ask::stands(link, upstream, &ask, &link.shared.snapshot.load()) {
+            let detail =
+                format!("{}: the body asks for something else once it is fit to be sent", link.to);
+            let refusal = Refusal::new(403, "policy_denied", "body_changed", detail);
+            link.refused(&refusal, about(upstream, session.req_header()));
+            return Err(refusal.into());
+        }
+    }
     let head = head(link, upstream, session, &judged, whole.as_deref());
     if let Err(Stop::Refused(refusal)) = &head {
         link.refused(refusal, about(upstream, session.req_header()));

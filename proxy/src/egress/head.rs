@@ -223,6 +223,8 @@ impl<'h> Head<'h> {
                     self.keep = Some(false);
                 } else if option.eq_ignore_ascii_case(b"keep-alive") {
                     self.keep.get_or_insert(true);
+                } else if OWN.iter().any(|own| option.eq_ignore_ascii_case(own)) {
+                    return Err(HeadError::Malformed);
                 }
             }
         }
@@ -254,6 +256,19 @@ impl<'h> Head<'h> {
         Ok(())
     }
 }
+
+/// Headers that say what a request is. Who could have them dropped on the way, as options of the connection, would have
+/// something else judged than sent.
+const OWN: [&[u8]; 8] = [
+    b"host",
+    b"content-length",
+    b"content-type",
+    b"content-encoding",
+    b"transfer-encoding",
+    b"authorization",
+    b"expect",
+    b"cookie",
+];
 
 /// Lines between CR LF; [`End`] saw that there is no other line end.
 fn split_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -300,6 +315,17 @@ mod tests {
         let end = End::default().find(text.as_bytes())?;
         assert_eq!(end, Some(text.len()), "{text:?}");
         Head::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn no_option_of_the_connection_takes_away_what_a_request_is() {
+        for option in ["content-length", "keep-alive, Host", "transfer-encoding"] {
+            let text = format!(
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: {option}\r\n\r\n"
+            );
+            assert_eq!(parse(&text).unwrap_err(), HeadError::Malformed, "{option}");
+        }
+        assert!(parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: close, x-own\r\n\r\n").is_ok());
     }
 
     #[test]

@@ -149,9 +149,11 @@ impl Course {
                     Some((link, _)) => link.toward(to),
                     None => Link::open(Arc::clone(shared), *connection, to).await,
                 };
-                let routed =
-                    matches!(link.verdict(&shared.snapshot.load()), Some(Verdict::Inference(_)));
+                let snapshot = shared.snapshot.load_full();
+                let routed = matches!(link.verdict(&snapshot), Some(Verdict::Inference(_)));
                 let upstream = if routed && shared.inference.is_some() {
+                    // The router records the call; that it leaves the sandbox, and by whom, is on record here.
+                    link.admit(&snapshot, About::Open)?;
                     Upstream::router()
                 } else {
                     Upstream::server(None, None)
@@ -197,7 +199,7 @@ impl Course {
 /// Whether the policy still opens what the connection was opened for.
 pub(super) fn stands(link: &Link, upstream: &Upstream, snapshot: &Snapshot) -> bool {
     match link.verdict(snapshot) {
-        Some(Verdict::Allow(_)) => !upstream.is_router(),
+        Some(Verdict::Allow(grant)) => !upstream.is_router() && link.may_stay(&grant),
         Some(Verdict::Inference(_)) => upstream.is_router(),
         Some(Verdict::Deny(_)) => {
             upstream.takes_model_calls_only() && link.takes_model_calls(snapshot)
@@ -298,7 +300,12 @@ async fn one(link: Arc<Link>, upstream: Arc<Upstream>, session: HttpSession) {
     if let Some(authority) = head.uri.authority().map(|authority| authority.as_str().to_owned()) {
         let host = head.headers.get(http::header::HOST);
         if host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes())) {
-            session.shutdown().await;
+            let detail = format!("the request names another host than {}", link.to);
+            let refusal = Refusal::new(421, "request_authority_mismatch", "host_mismatch", detail);
+            link.refused(&refusal, About::Open);
+            if forward::tell(&mut session, &refusal).await.is_err() {
+                session.shutdown().await;
+            }
             return;
         }
         let Ok(value) = HeaderValue::from_str(&authority) else { return };

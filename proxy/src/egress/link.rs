@@ -3,7 +3,7 @@
 //! Invariant: the answer goes on record before anything follows from it.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +12,9 @@ use std::{
 };
 
 use domain::Destination;
+use parking_lot::Mutex;
 use policy::{Caller, Connect, DenyCode, Grant, Verdict, address::Blocked, inference};
+use tokio::net::TcpStream;
 
 use super::{
     caller::{Connection, Identity, Unidentified},
@@ -34,6 +36,8 @@ pub(super) struct Link {
     pub(super) caller: Result<Arc<Identity>, Unidentified>,
     pub(super) to: Destination,
     pub(super) carried: Carried,
+    /// The address that it leads to, once it was dialled.
+    dialled: Mutex<Option<IpAddr>>,
 }
 
 /// What a connection has carried so far.
@@ -95,14 +99,15 @@ impl Link {
     /// Finds out who opened the connection.
     pub(super) async fn open(shared: Arc<Shared>, connection: Connection, to: Destination) -> Self {
         let caller = shared.identify.identify(&connection).await;
-        Self { shared, from: connection.from, caller, to, carried: Carried::default() }
+        let from = connection.from;
+        Self { shared, from, caller, to, carried: Carried::default(), dialled: Mutex::default() }
     }
 
     /// The same caller, to somewhere else.
     pub(super) fn toward(&self, to: Destination) -> Self {
         let shared = Arc::clone(&self.shared);
-        let caller = self.caller.clone();
-        Self { shared, from: self.from, caller, to, carried: Carried::default() }
+        let (from, caller) = (self.from, self.caller.clone());
+        Self { shared, from, caller, to, carried: Carried::default(), dialled: Mutex::default() }
     }
 
     /// What the policy says; `None` where nobody can say who is calling. The router's own name is for every caller.
@@ -119,9 +124,24 @@ impl Link {
     /// What opens the connection under this snapshot.
     pub(super) fn grant<'a>(&'a self, snapshot: &'a Snapshot) -> Option<Grant<'a>> {
         match self.verdict(snapshot)? {
-            Verdict::Allow(grant) => Some(grant),
+            Verdict::Allow(grant) => self.may_stay(&grant).then_some(grant),
             Verdict::Inference(_) | Verdict::Deny(_) => None,
         }
+    }
+
+    /// Opens the connection to where it wanted to go.
+    ///
+    /// # Errors
+    /// As [`Dialer::dial`](super::dial::Dialer::dial).
+    pub(super) async fn dial(&self, grant: &Grant<'_>) -> Result<TcpStream, DialError> {
+        let dialled = self.shared.dial.dial(grant, &self.to).await?;
+        *self.dialled.lock() = dialled.address;
+        Ok(dialled.stream)
+    }
+
+    /// Whether the address that was dialled, if any was, is still one that may be.
+    pub(super) fn may_stay(&self, grant: &Grant<'_>) -> bool {
+        self.dialled.lock().is_none_or(|address| grant.check_address(address).is_ok())
     }
 
     /// Whether the connection is refused under this snapshot and may carry model calls all the same, which go to the

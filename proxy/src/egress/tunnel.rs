@@ -276,7 +276,9 @@ async fn unsupported(link: &Link, client: Client) {
 async fn splice(link: &Link, client: Client, mut server: TcpStream) {
     let Client { stream, seen } = client;
     let still = |snapshot: &Snapshot| match link.verdict(snapshot) {
-        Some(Verdict::Allow(grant)) => grant.tls() == Tls::Skip || !grant.is_inspected(),
+        Some(Verdict::Allow(grant)) => {
+            link.may_stay(&grant) && (grant.tls() == Tls::Skip || !grant.is_inspected())
+        }
         Some(Verdict::Inference(_) | Verdict::Deny(_)) | None => false,
     };
     let clock = Clock::default();

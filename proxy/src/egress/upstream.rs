@@ -207,7 +207,7 @@ impl Upstream {
         }
         let snapshot = link.shared.snapshot.load_full();
         let grant = link.grant(&snapshot).ok_or(TakeError::Revoked)?;
-        Ok(link.shared.dial.dial(&grant, &link.to).await?)
+        Ok(link.dial(&grant).await?)
     }
 
     /// Takes a connection back whose answer was read to the end.

@@ -51,6 +51,8 @@ async fn the_routers_name_and_known_model_apis_lead_to_the_router() {
     }
     let events = lab.journal.all();
     assert!(events.iter().all(|event| event.outcome == Outcome::Inference), "{events:?}");
+    let opened = events.iter().filter(|event| event.caller.is_some()).count();
+    assert!(opened >= urls.len(), "each call is on record with its caller: {events:?}");
     assert!(lab.secure.lock().is_empty() && lab.plain.lock().is_empty());
 }
 

@@ -26,6 +26,25 @@ async fn a_spliced_tunnel_ends_when_its_policy_does_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_tunnel_ends_when_its_address_is_no_longer_listed() {
+    let lab = Lab::new().await;
+    let listed = |networks: &str| {
+        POLICY.replace(
+            "{host: raw.example.com, port: 7000}",
+            &format!("{{host: raw.example.com, port: 7000, allowed_ips: [{networks}]}}"),
+        )
+    };
+    let mut peer = lab.tunnel("raw.example.com:7000").await;
+    peer.send("\0one").await;
+    assert_eq!(peer.take(4).await, b"\0one");
+    lab.egress.replace_policy(policy(&listed("93.184.215.0/24")), 2);
+    peer.send("two").await;
+    assert_eq!(peer.take(3).await, b"two", "the address is among those listed");
+    lab.egress.replace_policy(policy(&listed("192.0.2.0/24")), 3);
+    assert_eq!(timeout(SOON, peer.rest()).await.unwrap(), "");
+}
+
+#[tokio::test]
 async fn a_tunnel_that_waits_for_its_first_byte_ends_too() {
     let lab = Lab::new().await;
     let mut peer = lab.tunnel("api.example.com:80").await;

@@ -35,6 +35,12 @@ network_policies:
         protocol: mcp
         enforcement: enforce
         rules: [{allow: {method: tools/call, tool: "read_*"}}]
+      - host: hushed.example.com
+        port: 80
+        protocol: mcp
+        enforcement: enforce
+        sensitivity: redact
+        rules: [{allow: {method: tools/call, tool: "read_*"}}]
     binaries: [{path: /usr/bin/curl}]
 "#;
 
@@ -223,6 +229,26 @@ async fn bodies_are_judged_by_what_they_ask_for() {
         assert_eq!(all.len(), before + usize::from(allowed), "{body}");
         assert!(!allowed || all.last().unwrap().body == body);
     }
+}
+
+#[tokio::test]
+async fn what_is_hidden_from_a_body_cannot_change_what_it_asks_for() {
+    let lab = lab().await;
+    let key = "k9Xw2LmQ7RtV4bNz8HcJ5fGd3SyP6aUeT1oIqWxYvBnMlKj0";
+    // Between its two lines a private key is hidden, whatever stands there.
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"x":"-----BEGIN PRIVATE KEY-----{key}","name":"read_file"}},"z":{{"y":"-----END PRIVATE KEY-----","name":"write_file"}}}}"#
+    );
+    let kind = "Content-Type: application/json";
+    let (text, _) = lab.curl(&["-H", kind, "-d", &body, "http://hushed.example.com/echo"]).await;
+    let sent = lab.plain.lock().pop();
+    assert!(sent.is_none(), "{sent:?}");
+    assert!(text.contains("policy_denied"), "{text}");
+    let plain = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"x":"anna.berg@lindenhof-praxis.de","name":"read_file"}}"#;
+    let (text, _) = lab.curl(&["-H", kind, "-d", plain, "http://hushed.example.com/echo"]).await;
+    let sent = lab.plain.lock().pop().unwrap_or_else(|| panic!("{text}")).body;
+    let sent = String::from_utf8_lossy(&sent);
+    assert!(sent.contains("<EMAIL>") && sent.contains("read_file"), "{sent}");
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ async fn dial(dialer: &Dialer, to: &str) -> Result<TcpStream, DialError> {
     let to: Destination = to.parse().unwrap();
     let caller = Caller { binary: BINARY, ancestors: &[] };
     match policy.connect(&Connect { caller, to: &to, inference: false }) {
-        Verdict::Allow(grant) => dialer.dial(&grant, &to).await,
+        Verdict::Allow(grant) => Ok(dialer.dial(&grant, &to).await?.stream),
         other => panic!("{other:?}"),
     }
 }
