@@ -1,6 +1,9 @@
 //! Writes results: data on standard output, everything else on standard error; a closed pipe is no error.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write as _},
+};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -56,9 +59,19 @@ pub(crate) fn awaits(what: &str) {
 /// Writes a message to standard error. There is nobody left to tell if that fails.
 pub(crate) fn complain(text: &str) {
     let mut out = io::stderr().lock();
-    if writeln!(out, "{text}").is_err() {
+    if writeln!(out, "{}", printable(text, true)).is_err() {
         drop(out);
     }
+}
+
+/// `text` without characters that a terminal obeys: names that an agent chose are in it. Lines may be kept as they are.
+pub(crate) fn printable(text: &str, lines: bool) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && !(lines && matches!(c, '\n' | '\t'));
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if obeyed(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// A point in time for tables, of seconds since 1970: `2026-11-25 22:10:03`, in UTC.
@@ -70,13 +83,17 @@ pub(crate) fn point(seconds: u64) -> String {
 /// A table with a head, columns as wide as their widest cell, two blanks between them.
 pub(crate) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
+    let printed = |row: &Vec<String>| {
+        row.iter().map(|cell| printable(cell, false).into_owned()).collect::<Vec<String>>()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(printed).collect();
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-    let lines = std::iter::once(&head).chain(rows).map(|row| {
+    let lines = std::iter::once(&head).chain(&rows).map(|row| {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         cells.join("  ").trim_end().to_owned()
@@ -87,6 +104,14 @@ pub(crate) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_terminal_obeys_a_name() {
+        let name = "a\x1b]0;x\x07\nb";
+        assert_eq!(printable(name, false), "a\\u{1b}]0;x\\u{7}\\nb");
+        assert_eq!(printable("two\nlines", true), "two\nlines");
+        assert_eq!(columns(&["K"], &[vec![name.into()]]).lines().count(), 2);
+    }
 
     #[test]
     fn a_point_in_time_is_told_in_utc() {

@@ -120,13 +120,16 @@ fn below(path: &Path) -> Option<PathBuf> {
     Some(clean)
 }
 
-/// Whether a link at `at`, a path below a folder, stays in that folder when it points to `target`.
+/// Whether a link at `at`, a path below a folder, stays in that folder when it points to `target`. It climbs only before it
+/// names anything: behind a name that is itself a link, `..` leads anywhere.
 fn stays(at: &Path, target: &Path) -> bool {
     let mut depth = at.components().count().saturating_sub(1);
+    let mut named = false;
     for part in target.components() {
         match part {
-            Component::Normal(_) => depth += 1,
+            Component::Normal(_) => named = true,
             Component::CurDir => {}
+            Component::ParentDir if named => return false,
             Component::ParentDir => match depth.checked_sub(1) {
                 Some(less) => depth = less,
                 None => return false,

@@ -215,8 +215,10 @@ fn a_sandbox_uses_a_credential_that_it_never_sees_and_only_where_it_belongs() {
         assert!(!text.contains(SECRET), "{file}: {text}");
     }
     let supervisor = story.person.supervisor("s").unwrap();
-    let line = fs::read(format!("/proc/{}/cmdline", supervisor.as_raw_nonzero())).unwrap();
-    assert!(!String::from_utf8_lossy(&line).contains(SECRET));
+    for file in ["cmdline", "environ"] {
+        let bytes = fs::read(format!("/proc/{}/{file}", supervisor.as_raw_nonzero())).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains(SECRET), "{file}");
+    }
 }
 
 #[test]

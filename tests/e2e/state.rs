@@ -43,9 +43,9 @@ fn a_spent_budget_stays_spent_after_a_stop_and_after_a_kill() {
 
     let mut world = config.start();
     assert!((400..500).contains(&status(&world, "sk-one")), "a stop forgets nothing");
-    while status(&world, "sk-two") == 200 {}
     let books = state.join("spent.json");
     let before = std::fs::read(&books).expect("books");
+    while status(&world, "sk-two") == 200 {}
     wait::until("the books to be written", wait::LONG, || {
         (std::fs::read(&books).ok()? != before).then_some(())
     });

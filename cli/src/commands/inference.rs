@@ -97,6 +97,14 @@ fn take(home: &Home, path: &Path) -> Result<(), Failure> {
     ))
 }
 
+/// Removes the key of a provider that the router was given once.
+pub(crate) fn forget_key(provider: &str) -> Result<(), Failure> {
+    match std::fs::remove_file(service::folder(&home()?)?.join("credentials").join(provider)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Puts a file in force that is made for one provider and one model.
 fn put(home: &Home, wanted: &Wanted, no_verify: bool) -> Result<(), Failure> {
     file::refuse_by_hand(home)?;

@@ -252,6 +252,7 @@ fn delete(names: &[String]) -> Result<(), Failure> {
             return Err(Failure::new(format!("model calls go to provider '{name}'"))
                 .hint("set another one with `openshell inference set` first"));
         }
+        inference::forget_key(name)?;
         if all()?.remove(name)? {
             output::line(&format!("✓ Deleted provider {name}"))?;
         } else {

@@ -13,6 +13,7 @@ use sandbox::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     args::change::{
@@ -50,6 +51,22 @@ struct Proposal {
     #[serde(default)]
     add_allow: Vec<String>,
     security_notes: Vec<String>,
+}
+
+impl Denial {
+    /// What it is called: with a digest of what would be approved, because that grows with every refusal.
+    fn shown(&self) -> String {
+        let Some(proposal) = &self.proposal else { return self.id.clone() };
+        let digest = hex::encode(Sha256::digest(proposal.told()));
+        format!("{}-{}", self.id, digest.get(..16).unwrap_or(&digest))
+    }
+}
+
+impl Proposal {
+    /// All that it would open.
+    fn told(&self) -> String {
+        format!("{} for {} {}", self.add_endpoint, self.binary, self.add_allow.join(" "))
+    }
 }
 
 /// A rule as it is shown.
@@ -107,7 +124,7 @@ fn pending(name: &str, folder: &Folder) -> Result<Vec<(Denial, Value)>, Failure>
 fn one(name: &str, folder: &Folder, id: &str) -> Result<(Denial, Value), Failure> {
     let all = pending(name, folder)?;
     let mut meant =
-        all.into_iter().filter(|(denial, _)| !id.is_empty() && denial.id.starts_with(id));
+        all.into_iter().filter(|(denial, _)| !id.is_empty() && denial.shown().starts_with(id));
     let hint = format!("`openshell rule get {name}` shows them");
     match (meant.next(), meant.next()) {
         (Some(one), None) => Ok(one),
@@ -143,13 +160,20 @@ fn put(name: &str, folder: &Folder, (denial, value): (Denial, Value)) -> Result<
         Decided { version: Some(version), ..Decided::new(&denial.id, Decision::Approved, value) };
     rules::decide(folder, vec![decided])?;
     ask(name, folder, &Request::ForgetDenials { ids: vec![denial.id.clone()] })?;
-    output::line(&format!("✓ Approved rule {}", denial.id))
+    let rule = denial.proposal.as_ref().map(Proposal::told).unwrap_or_default();
+    output::line(&format!("✓ Approved rule {}: {}", denial.id, output::printable(&rule, false)))
 }
 
 fn approve(args: &RuleOneArgs) -> Result<(), Failure> {
     let (name, folder) = find(args.name.as_deref())?;
-    let found = one(&name, &folder, &args.chunk_id)?;
-    put(&name, &folder, found)
+    let (known, _) = args.chunk_id.split_once('-').unwrap_or((&args.chunk_id, ""));
+    let (denial, value) = one(&name, &folder, known)?;
+    if denial.shown() != args.chunk_id {
+        return Err(Failure::new(format!("rule {} is not the one that was shown", denial.id)).hint(format!(
+            "more was refused meanwhile, or its name was shortened; look at `openshell rule get {name}` again"
+        )));
+    }
+    put(&name, &folder, (denial, value))
 }
 
 fn approve_all(args: &RuleAllArgs) -> Result<(), Failure> {
@@ -205,7 +229,7 @@ fn history(args: &RuleHistoryArgs) -> Result<(), Failure> {
 
 fn undecided((denial, value): (Denial, Value)) -> Shown {
     let (status, reason) = (RuleStatus::Pending, String::new());
-    Shown { id: denial.id, status, decided: None, reason, policy_version: None, denial: value }
+    Shown { id: denial.shown(), status, decided: None, reason, policy_version: None, denial: value }
 }
 
 fn settled(decided: Decided) -> Shown {

@@ -40,6 +40,22 @@ use crate::{
 /// The longest line that a supervisor says when it is ready, bytes.
 const WORD_BYTES_MAX: u64 = 1 << 20;
 
+/// What a supervisor takes over of the environment of its caller.
+const ENVIRONMENT: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "OPENSHELL_HOME",
+    "XDG_STATE_HOME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "RUST_LOG",
+    "RUST_BACKTRACE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "LLVM_PROFILE_FILE",
+];
+
 /// Runs what was typed.
 pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
     match command {
@@ -165,6 +181,9 @@ fn spawn(folder: &Folder, main: Main) -> Result<(), Failure> {
     if main == Main::AtOnce {
         command.arg("--launch");
     }
+    // It outlives this shell, and its first process is a copy of it: nothing of the caller's secrets goes along.
+    let kept = std::env::vars_os().filter(|(name, _)| ENVIRONMENT.iter().any(|one| name == one));
+    command.env_clear().envs(kept);
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut child = command.spawn().context("cannot start the supervisor")?;
     let mut line = Vec::new();

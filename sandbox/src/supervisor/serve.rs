@@ -406,6 +406,11 @@ async fn stream_of(
         while let Some(piece) = pieces.recv().await {
             frame::send(&mut to, piece.kind, &piece.bytes).await?;
         }
+        if session.leaves_behind() {
+            let hint = "attach again to see what it says from now on";
+            let failed = Failed::new("what it wrote was not taken for too long", hint);
+            return frame::say(&mut to, &Reply::Failed(failed)).await;
+        }
         frame::say(&mut to, &Reply::Ended { code: session.ended().await }).await
     };
     let told = tokio::select! {

@@ -153,6 +153,11 @@ impl Session {
         self.terminal.is_some()
     }
 
+    /// Whether those whose pieces have come to an end were left behind: there is more to come.
+    pub(super) fn leaves_behind(&self) -> bool {
+        !self.outputs.inner.lock().over
+    }
+
     /// Whether it runs, or has output that nobody took yet.
     pub(super) fn is_running(&self) -> bool {
         self.code.borrow().is_none()
@@ -357,7 +362,9 @@ impl Outputs {
             heard.attached.clone()
         };
         for one in attached {
-            if one.is_closed() || timeout(STUCK_MAX, one.send(piece.clone())).await.is_err() {
+            // Who runs a program of its own holds it up as a pipe does; a main command goes on without who is stuck.
+            let patience = if self.kept_bytes_max == 0 { Duration::MAX } else { STUCK_MAX };
+            if one.is_closed() || timeout(patience, one.send(piece.clone())).await.is_err() {
                 self.inner.lock().attached.retain(|known| !known.same_channel(&one));
             }
         }

@@ -91,9 +91,22 @@ pub(super) fn set_aside(home: &Home) -> Result<Option<PathBuf>, Failure> {
     if refuse_by_hand(home).is_ok() {
         return Ok(None);
     }
-    let (from, to) = (path(home), home.path().join("router.yaml.before"));
-    fs::rename(from, &to)?;
-    Ok(Some(to))
+    // Beside those that were set aside before: none of them can be made again.
+    let mut number = 0_u32;
+    loop {
+        let suffix = if number == 0 { String::new() } else { format!(".{number}") };
+        let to = home.path().join(format!("router.yaml.before{suffix}"));
+        match fs::hard_link(path(home), &to) {
+            Ok(()) => {
+                fs::remove_file(path(home))?;
+                return Ok(Some(to));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                number = number.saturating_add(1);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Puts a file in force.

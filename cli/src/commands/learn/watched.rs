@@ -11,7 +11,7 @@ use policy::{PolicyFile, address, change::Change};
 use proxy::egress::denials::{Inbox, Note, Refused, What};
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, output::printable};
 
 /// Who went where, and what for.
 #[derive(Debug, Default)]
@@ -91,9 +91,12 @@ impl Watched {
                 Some((key, changes)) => {
                     policy = policy.merged(&changes)?.0;
                     open_addresses(&mut policy, &key, done);
-                    remarks.insert(key, format!("{} by {binary}", done.times()));
+                    remarks
+                        .insert(key, format!("{} by {}", done.times(), printable(binary, false)));
                 }
-                None => left.push(format!("{to} by {binary}: {}", done.times())),
+                None => {
+                    left.push(format!("{to} by {}: {}", printable(binary, false), done.times()));
+                }
             }
         }
         let mut text =
@@ -106,6 +109,7 @@ impl Watched {
             writeln!(text, "# No rule could be made for {one}.")?;
         }
         for (what, count) in &self.refused {
+            let what = printable(what, false);
             writeln!(text, "# Refused all the same, {count} times: {what}.")?;
         }
         let yaml = policy.to_yaml()?;

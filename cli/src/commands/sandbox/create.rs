@@ -50,7 +50,7 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
         environment: args.env.iter().cloned().collect(),
         labels: args.label.iter().cloned().collect(),
         providers: providers.iter().map(|provider| provider.name.clone()).collect(),
-        router: args.router.clone(),
+        router: args.router.as_deref().map(router).transpose()?,
         upstream: upstream(&args.upstream)?,
         learning: args.learning,
         strict_callers: args.strict_callers,
@@ -82,6 +82,13 @@ fn policy_text(path: Option<&Path>) -> Result<String, Failure> {
     crate::commands::policy::warn(path, &notices);
     let text = std::fs::read_to_string(path);
     Ok(text.with_context(|| format!("cannot read {}", path.display()))?)
+}
+
+/// Where the router is, as its supervisor finds it, which works in another folder.
+fn router(at: &str) -> Result<String, Failure> {
+    let Some(path) = at.strip_prefix("unix:") else { return Ok(at.to_owned()) };
+    let path = std::path::absolute(path).context("the path of the router")?;
+    Ok(format!("unix:{}", path.display()))
 }
 
 /// How the network outside is reached.
@@ -200,5 +207,8 @@ fn begin(name: &str, folder: &Folder, args: &CreateArgs) -> Result<ExitCode, Fai
         return programs::shell(name, &supervisor, size);
     }
     let request = Request::Launch { attach: true, terminal: size };
-    programs::stay(name, &supervisor, &request, terminal::Keys::Detach)
+    // Who leaves a sandbox that is not kept would find nothing to come back to.
+    let stays = !args.no_keep && !args.learning;
+    let keys = if stays { terminal::Keys::Detach } else { terminal::Keys::Plain };
+    programs::stay(name, &supervisor, &request, keys)
 }
