@@ -1,5 +1,7 @@
 //! What has been spent outlives the router, however it ends.
 
+use std::path::Path;
+
 use openshell_tests::{
     dialect::Dialect,
     echo::{self, Cut},
@@ -8,7 +10,7 @@ use openshell_tests::{
     world::{self, Backend, Config, World},
 };
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A router that may spend 0.5 USD a day for each caller, where each call costs 0.18, and that remembers in `state`.
 fn thrifty(upstream: &str, state: &str) -> Config {
@@ -30,6 +32,13 @@ fn spend(world: &World) {
     assert_eq!(status(world, "sk-two"), 200, "each caller has a budget of its own");
 }
 
+/// How many callers the books know.
+fn owners(books: &Path) -> usize {
+    let books = std::fs::read(books).expect("books");
+    let books: Value = serde_json::from_slice(&books).expect("whole books");
+    books["spent"].as_array().expect("accounts").len()
+}
+
 #[test]
 fn a_spent_budget_stays_spent_after_a_stop_and_after_a_kill() {
     let upstream = echo::upstream(Cut::NONE);
@@ -43,11 +52,11 @@ fn a_spent_budget_stays_spent_after_a_stop_and_after_a_kill() {
 
     let mut world = config.start();
     assert!((400..500).contains(&status(&world, "sk-one")), "a stop forgets nothing");
-    let books = state.join("spent.json");
-    let before = std::fs::read(&books).expect("books");
     while status(&world, "sk-two") == 200 {}
+    // Who comes last is in the books together with everything before.
+    assert_eq!(status(&world, "sk-last"), 200);
     wait::until("the books to be written", wait::LONG, || {
-        (std::fs::read(&books).ok()? != before).then_some(())
+        (owners(&state.join("spent.json")) == 3).then_some(())
     });
     world.router().signal(Signal::KILL);
     world.router().wait(wait::LONG);
