@@ -1,3 +1,25 @@
 //! What the control plane speaks: the JSON of its requests and answers.
 //!
-//! Not here: routes and decisions (`gateway`). Invariant: a secret goes in and never comes out; no answer has a field for one.
+//! | module | what it has |
+//! |---|---|
+//! | `problem` | errors, as RFC 9457 writes them |
+//! | `page` | lists in pages |
+//! | `gateway` | the gateway itself: what it is, how it is doing |
+//! | `user` | people, their certificates and tokens |
+//! | `provider` | services with their credentials |
+//! | `sandbox` | sandboxes: what is asked for, what came of it |
+//! | `policy` | revisions of policies |
+//! | `setting` | typed settings of the gateway and of sandboxes |
+//!
+//! Not here: routes and decisions (`gateway`). Invariants: a secret goes in and never comes out, so no answer has a field for
+//! one, but the two that hand a new key to its owner; a field that is not known is an error.
+
+pub mod gateway;
+pub mod page;
+pub mod policy;
+pub mod problem;
+pub mod provider;
+pub mod sandbox;
+pub mod secret;
+pub mod setting;
+pub mod user;

@@ -1,0 +1,139 @@
+//! People, and what they prove themselves with.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::secret::Secret;
+
+/// What somebody may do. Each role may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Make and run sandboxes.
+    Operator,
+    /// Everything, also who else may do what.
+    Admin,
+}
+
+/// A person or a program that uses the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// What it may do in every workspace; none when only in those below.
+    pub role: Option<Role>,
+    /// What it may do in single workspaces.
+    pub workspaces: BTreeMap<String, Role>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created: Timestamp,
+}
+
+/// A user to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// The name: letters, digits, `-`, `_`, `.` and `@`, at most 63.
+    pub name: String,
+    /// What it may do in every workspace.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// What it may do in single workspaces.
+    #[serde(default)]
+    pub workspaces: BTreeMap<String, Role>,
+}
+
+/// What changes of a user; what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UserChange {
+    /// What it may do in every workspace.
+    #[schema(value_type = Option<Role>)]
+    pub role: Option<Option<Role>>,
+    /// What it may do in single workspaces, all of them.
+    pub workspaces: Option<BTreeMap<String, Role>>,
+}
+
+/// Who is asking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// The name.
+    pub name: String,
+    /// How it proved itself: `certificate`, `token` or `local`.
+    pub by: String,
+    /// What it may do in every workspace.
+    pub role: Option<Role>,
+    /// What it may do in single workspaces.
+    pub workspaces: BTreeMap<String, Role>,
+    /// What the token is for; all when empty.
+    pub scopes: Vec<String>,
+}
+
+/// A token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Token {
+    /// What tells it from others.
+    pub id: String,
+    /// Whose it is.
+    pub user: String,
+    /// What its owner noted on it.
+    pub label: String,
+    /// What it is for; everything that its owner may do when empty.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created: Timestamp,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires: Timestamp,
+    /// When it was last used, to the minute.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used: Option<Timestamp>,
+}
+
+/// A token to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewToken {
+    /// What to note on it.
+    pub label: String,
+    /// What it is for; everything that its owner may do when empty.
+    pub scopes: Vec<String>,
+    /// How many days it is good for: 1 to 365; 30 when not given.
+    #[schema(minimum = 1, maximum = 365)]
+    pub days: Option<u32>,
+}
+
+/// A token that was just made, with its secret: the only answer that has it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct IssuedToken {
+    /// The token.
+    pub token: Token,
+    /// What is sent as `Authorization: Bearer …`.
+    #[schema(value_type = String)]
+    pub secret: Secret,
+}
+
+/// A client certificate that was just made, with its key: the only answer that has it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct IssuedCertificate {
+    /// Whose it is.
+    pub user: String,
+    /// Its serial number, hexadecimal.
+    pub serial: String,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires: Timestamp,
+    /// The authority that vouches for gateway and users, PEM.
+    pub ca_pem: String,
+    /// The certificate, PEM.
+    pub certificate_pem: String,
+    /// Its private key, PEM.
+    #[schema(value_type = String)]
+    pub key_pem: Secret,
+}
