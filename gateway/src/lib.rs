@@ -2,5 +2,16 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `store` | what is kept, in SQLite or Postgres; secrets sealed |
+//! | `http` | the API: requests in, answers out |
 //! | `auth` | who is calling, and what they may do |
+//! | `lifecycle` | sandboxes as they should be: desired and observed state, and the next step |
+//! | `policies`, `providers` | what sandboxes are held to, and what they may use |
+//! | `store` | what is kept, in SQLite or Postgres; secrets sealed |
+
+mod http;
+mod lifecycle;
+mod names;
+mod policies;
+mod providers;
+mod records;
+mod time;

@@ -8,7 +8,7 @@
 //! bounded before they are believed, and what cannot be read ends the connection.
 
 pub mod client;
-pub(crate) mod frame;
+pub mod frame;
 
 use std::collections::BTreeMap;
 

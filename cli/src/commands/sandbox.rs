@@ -7,7 +7,6 @@ pub(crate) mod attached;
 pub(crate) mod create;
 mod files;
 pub(crate) mod life;
-mod names;
 mod programs;
 mod show;
 pub(crate) mod terminal;

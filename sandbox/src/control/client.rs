@@ -130,6 +130,14 @@ impl Supervisor {
         Ok(())
     }
 
+    /// A connection on which nothing has been asked yet, for whoever speaks in frames by themselves.
+    ///
+    /// # Errors
+    /// When there is no supervisor.
+    pub async fn line(&self) -> Result<UnixStream, ControlError> {
+        self.connect().await
+    }
+
     async fn connect(&self) -> Result<UnixStream, ControlError> {
         let gone = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NotRunning,

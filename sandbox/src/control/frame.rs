@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 /// The most bytes of a message: a policy file with every character escaped, and some room.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// The most bytes of a piece of a stream.
-pub(crate) const PIECE_BYTES_MAX: usize = 64 << 10;
+pub const PIECE_BYTES_MAX: usize = 64 << 10;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Kind {
 ///
 /// # Errors
 /// `InvalidInput` when it is too long.
-pub(crate) async fn send(
+pub async fn send(
     to: &mut (impl AsyncWrite + Unpin),
     kind: Kind,
     bytes: &[u8],
@@ -64,7 +64,7 @@ pub(crate) async fn send(
 ///
 /// # Errors
 /// As [`send`].
-pub(crate) async fn say(
+pub async fn say(
     to: &mut (impl AsyncWrite + Unpin),
     message: &impl Serialize,
 ) -> io::Result<()> {
@@ -75,7 +75,7 @@ pub(crate) async fn say(
 ///
 /// # Errors
 /// `InvalidData` for a kind or a length that is never sent; `UnexpectedEof` for a frame that is cut.
-pub(crate) async fn receive(
+pub async fn receive(
     from: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<(Kind, Vec<u8>)>> {
     let mut kind = [0];
@@ -97,7 +97,7 @@ pub(crate) async fn receive(
 ///
 /// # Errors
 /// `InvalidData` when it is none.
-pub(crate) fn message<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+pub fn message<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     serde_json::from_slice(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 

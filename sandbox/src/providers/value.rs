@@ -23,6 +23,16 @@ impl Value {
         Ok(Self(SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned())))
     }
 
+    /// Takes over a secret that somebody else kept.
+    ///
+    /// # Errors
+    /// As [`Value::new`].
+    pub fn from_secret(secret: SecretString) -> Result<Self, SecretError> {
+        let value = Self(secret);
+        Secret::new(value.open())?;
+        Ok(value)
+    }
+
     /// The same for the egress proxy.
     ///
     /// # Errors

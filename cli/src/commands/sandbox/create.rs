@@ -17,7 +17,7 @@ use sandbox::{
     state::{Folder, ProxyUrl, Record, Upstream, is_name, now},
 };
 
-use super::{attached, block_on, files, heard, home, life, names, programs, spawn, terminal};
+use super::{attached, block_on, files, heard, home, life, programs, spawn, terminal};
 use crate::{
     args::sandbox::{CreateArgs, UpstreamArgs},
     commands::forward,
@@ -130,7 +130,7 @@ fn make(asked: Option<&str>, record: &Record) -> Result<(String, Folder), Failur
             .hint("lower-case letters, digits and hyphens between them, at most 63"));
     }
     for number in 0..NAMES_MAX {
-        let name = asked.map_or_else(|| names::random(number), str::to_owned);
+        let name = asked.map_or_else(|| drivers::random_name(number), str::to_owned);
         let folder = home.sandbox(&name);
         let record = Record { name: name.clone(), ..record.clone() };
         match folder.create(&record) {

@@ -16,7 +16,7 @@ const ANIMALS: [&str; 48] = [
 ];
 
 /// A name that is hardly ever taken, and less so with every try.
-pub(super) fn random(try_number: usize) -> String {
+pub fn random_name(try_number: usize) -> String {
     let [a, b, c, d, ..] = uuid::Uuid::new_v4().into_bytes();
     let pick = |words: &[&'static str], byte: u8| {
         words.get(usize::from(byte) % words.len()).copied().unwrap_or("sandbox")
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn every_name_is_one_that_a_sandbox_may_have() {
         for number in 0..200 {
-            let name = random(number);
+            let name = random_name(number);
             assert!(sandbox::state::is_name(&name), "{name}");
         }
     }

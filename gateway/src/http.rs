@@ -1,0 +1,107 @@
+//! The API over HTTP: what is asked under which path, and what is answered.
+//!
+//! Below: a file for each kind of object, how requests are read (`read`), how errors are told (`refusal`). Not here: who is
+//! asking (`auth`), what comes of it (`lifecycle`, `store`). Invariant: a handler gets a permit that only `auth` makes, so none
+//! works for somebody who was not asked.
+
+mod conversation;
+mod open;
+mod policies;
+mod providers;
+mod read;
+mod refusal;
+mod sandboxes;
+mod settings;
+mod users;
+mod watch;
+
+use std::sync::Arc;
+
+use api::gateway::Info;
+use axum::Router;
+use http::{HeaderMap, HeaderValue, header};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) use self::refusal::Refusal;
+use crate::{lifecycle::Keeper, store::Store};
+
+/// What handlers work with.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// What is kept.
+    pub(crate) store: Store,
+    /// Who keeps sandboxes as they should be.
+    pub(crate) keeper: Arc<Keeper>,
+    /// What this gateway is.
+    pub(crate) info: Info,
+    /// The description of the API, JSON.
+    pub(crate) description: String,
+}
+
+/// Every route, with its description.
+fn all() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(described())
+        .routes(routes!(open::healthz))
+        .routes(routes!(open::readyz))
+        .routes(routes!(open::info))
+        .routes(routes!(users::me))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::get, users::change, users::delete))
+        .routes(routes!(users::tokens, users::create_token))
+        .routes(routes!(users::delete_token))
+        .routes(routes!(providers::list, providers::create))
+        .routes(routes!(providers::get, providers::change, providers::delete))
+        .routes(routes!(sandboxes::list, sandboxes::create))
+        .routes(routes!(sandboxes::get, sandboxes::delete))
+        .routes(routes!(sandboxes::start))
+        .routes(routes!(sandboxes::stop))
+        .routes(routes!(sandboxes::attach))
+        .routes(routes!(sandboxes::detach))
+        .routes(routes!(policies::list, policies::set))
+        .routes(routes!(policies::get))
+        .routes(routes!(policies::list_global, policies::set_global, policies::delete_global))
+        .routes(routes!(settings::list))
+        .routes(routes!(settings::set, settings::delete))
+        .routes(routes!(watch::watch))
+        .routes(routes!(conversation::exec))
+        .routes(routes!(conversation::attach))
+        .routes(routes!(conversation::upload))
+        .routes(routes!(conversation::download))
+        .routes(routes!(conversation::forward))
+}
+
+/// The routes of the API; its description is served too.
+pub(crate) fn routes(app: App) -> Router {
+    let (router, _) = all().split_for_parts();
+    router
+        .route("/openapi.json", axum::routing::get(open::openapi))
+        .fallback(open::nothing)
+        .method_not_allowed_fallback(open::no_such_method)
+        .with_state(Arc::new(app))
+}
+
+/// The description of the API, as OpenAPI 3.1.
+pub(crate) fn description() -> OpenApi {
+    all().into_openapi()
+}
+
+/// The tag of a version: what `If-Match` of a change has to say.
+pub(crate) fn tagged(version: i64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers
+}
+
+fn described() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("OpenShell gateway")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "One control plane for sandboxes, policies, credentials and backends. Errors are problem details (RFC 9457).",
+        ))
+        .build();
+    OpenApiBuilder::new().info(info).build()
+}

@@ -1,0 +1,124 @@
+//! Revisions of policies: of a sandbox, and of the gateway.
+
+use std::sync::Arc;
+
+use api::{
+    page::{Page as Shown, WorkspaceQuery},
+    policy::{NewPolicy, PolicyRevision, PolicySet},
+};
+use axum::{
+    Json as Body,
+    extract::{Path, State},
+};
+use http::StatusCode;
+
+use super::{App, Refusal, read::Json, sandboxes};
+use crate::{auth::Permit, policies, records::SandboxRecord, store::{Page, Scope}};
+
+/// The revisions of a sandbox's policy, the newest first.
+#[utoipa::path(
+    get, path = "/v1/sandboxes/{sandbox}/policies", tag = "policies", params(WorkspaceQuery),
+    responses((status = 200, body = Shown<PolicyRevision>)),
+)]
+pub(super) async fn list(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+) -> Result<Body<Shown<PolicyRevision>>, Refusal> {
+    let stored = sandboxes::find(&app, &permit, &sandbox).await?;
+    revisions(&app, &Scope::Sandbox(stored.id)).await
+}
+
+/// A policy for a sandbox. It is on its way when the answer comes; the revision tells when it is in force.
+#[utoipa::path(
+    post, path = "/v1/sandboxes/{sandbox}/policies", tag = "policies", params(WorkspaceQuery),
+    request_body = NewPolicy,
+    responses((status = 202, body = PolicySet), (status = 422, body = api::problem::Problem)),
+)]
+pub(super) async fn set(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+    Json(new): Json<NewPolicy>,
+) -> Result<(StatusCode, Body<PolicySet>), Refusal> {
+    let stored = sandboxes::find(&app, &permit, &sandbox).await?;
+    let set = policies::add(&app.store, stored.id, &new.policy, new.base).await?;
+    app.keeper.touch(&stored.workspace, &stored.name);
+    Ok((StatusCode::ACCEPTED, Body(set)))
+}
+
+/// A revision with its file; 0 is the newest.
+#[utoipa::path(
+    get, path = "/v1/sandboxes/{sandbox}/policies/{version}", tag = "policies", params(WorkspaceQuery),
+    responses((status = 200, body = PolicyRevision)),
+)]
+pub(super) async fn get(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path((sandbox, version)): Path<(String, u64)>,
+) -> Result<Body<PolicyRevision>, Refusal> {
+    let stored = sandboxes::find(&app, &permit, &sandbox).await?;
+    let scope = Scope::Sandbox(stored.id);
+    let row = app.store.policy(&scope, version).await?;
+    let row = row.ok_or_else(|| Refusal::not_found("revision", &version.to_string()))?;
+    let text = row.text.clone();
+    Ok(Body(policies::shown(&row, Some(text))))
+}
+
+/// The revisions of the gateway's policy, the newest first.
+#[utoipa::path(
+    get, path = "/v1/policies", tag = "policies",
+    responses((status = 200, body = Shown<PolicyRevision>)),
+)]
+pub(super) async fn list_global(
+    _permit: Permit,
+    State(app): State<Arc<App>>,
+) -> Result<Body<Shown<PolicyRevision>>, Refusal> {
+    revisions(&app, &Scope::Gateway).await
+}
+
+/// A policy for every sandbox of the gateway, stronger than their own.
+#[utoipa::path(
+    post, path = "/v1/policies", tag = "policies", request_body = NewPolicy,
+    responses((status = 202, body = PolicySet), (status = 422, body = api::problem::Problem)),
+)]
+pub(super) async fn set_global(
+    _permit: Permit,
+    State(app): State<Arc<App>>,
+    Json(new): Json<NewPolicy>,
+) -> Result<(StatusCode, Body<PolicySet>), Refusal> {
+    let set = policies::add_global(&app.store, &new.policy, new.base).await?;
+    touch_all(&app).await?;
+    Ok((StatusCode::ACCEPTED, Body(set)))
+}
+
+/// Removes the gateway's policy; every sandbox is held to its own again.
+#[utoipa::path(delete, path = "/v1/policies", tag = "policies", responses((status = 204)))]
+pub(super) async fn delete_global(
+    _permit: Permit,
+    State(app): State<Arc<App>>,
+) -> Result<StatusCode, Refusal> {
+    app.store.forget_policies(&Scope::Gateway).await?;
+    touch_all(&app).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn revisions(app: &App, scope: &Scope) -> Result<Body<Shown<PolicyRevision>>, Refusal> {
+    let rows = app.store.policies(scope).await?;
+    let items = rows.iter().map(|row| policies::shown(row, None)).collect();
+    Ok(Body(Shown { items, next: None }))
+}
+
+async fn touch_all(app: &App) -> Result<(), Refusal> {
+    let mut page = Page { after: None, limit: 500 };
+    loop {
+        let listed = app.store.list::<SandboxRecord>(None, &page).await?;
+        for stored in &listed.items {
+            app.keeper.touch(&stored.workspace, &stored.name);
+        }
+        match listed.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}

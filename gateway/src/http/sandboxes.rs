@@ -1,0 +1,377 @@
+//! Sandboxes: what is wanted of them is written down; `lifecycle` sees to the rest.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api::{
+    page::{Page as Shown, PageQuery, WorkspaceQuery},
+    problem::Fault,
+    sandbox::{NewSandbox, ProviderNames, Sandbox, SandboxSpec, Stop},
+};
+use axum::{
+    Json as Body,
+    extract::{Path, State},
+    response::IntoResponse,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::{
+    App, Refusal,
+    read::{IfMatch, Json, JsonOrNone, Query, page, unchanged},
+    tagged,
+};
+use crate::{
+    auth::Permit,
+    lifecycle::Desired,
+    names, policies, providers,
+    records::SandboxRecord,
+    store::{Page, Store, StoreError, Stored},
+    time,
+};
+
+/// How long a main command may take to end by itself when nobody says, in milliseconds.
+const GRACE_MS: u64 = 10_000;
+/// The longest that it may be given.
+const GRACE_MS_MAX: u64 = 3_600_000;
+/// The most arguments of a main command, with its name.
+const ARGUMENTS_MAX: usize = 1024;
+/// The longest argument, bytes.
+const ARGUMENT_BYTES_MAX: usize = 32 << 10;
+/// The longest command, bytes.
+const COMMAND_BYTES_MAX: usize = 256 << 10;
+/// The most environment variables, and the most labels.
+const ENTRIES_MAX: usize = 128;
+/// The longest name of one, bytes.
+const KEY_BYTES_MAX: usize = 256;
+/// The longest value of one, bytes.
+const VALUE_BYTES_MAX: usize = 8192;
+/// The most providers of a sandbox.
+const PROVIDERS_MAX: usize = 32;
+/// How often a random name is drawn.
+const NAMES_MAX: usize = 20;
+
+/// Sandboxes, by name.
+#[utoipa::path(
+    get, path = "/v1/sandboxes", tag = "sandboxes", params(PageQuery),
+    responses((status = 200, body = Shown<Sandbox>)),
+)]
+pub(super) async fn list(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Query(query): Query<PageQuery>,
+) -> Result<Body<Shown<Sandbox>>, Refusal> {
+    let listed = app.store.list::<SandboxRecord>(Some(permit.workspace()), &page(&query)?).await?;
+    let items = listed.items.iter().map(|stored| shown(&app, stored)).collect();
+    Ok(Body(Shown { items, next: listed.next }))
+}
+
+/// A new sandbox. The answer comes before it stands; `/v1/watch` tells when it does.
+#[utoipa::path(
+    post, path = "/v1/sandboxes", tag = "sandboxes", params(WorkspaceQuery), request_body = NewSandbox,
+    responses((status = 201, body = Sandbox), (status = 409, body = api::problem::Problem)),
+)]
+pub(super) async fn create(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Json(new): Json<NewSandbox>,
+) -> Result<impl IntoResponse, Refusal> {
+    let mut faults = faults(&new.spec);
+    if let Some(name) = new.name.as_deref().filter(|name| !names::is_sandbox(name)) {
+        faults.push(Fault::new("/name", format!("{name:?} {}", names::SANDBOX)));
+    }
+    let policy = new.policy.as_deref().map(policies::parse);
+    if let Some(Err(found)) = &policy {
+        faults.extend(found.iter().cloned());
+    }
+    faults.extend(missing(&app.store, permit.workspace(), &new.spec.providers).await?);
+    if !faults.is_empty() {
+        return Err(Refusal::faults(faults));
+    }
+    let record = SandboxRecord {
+        spec: new.spec,
+        owner: permit.name().to_owned(),
+        desired: Desired::Running,
+        grace_ms: GRACE_MS,
+    };
+    let stored = named(&app.store, permit.workspace(), new.name.as_deref(), &record).await?;
+    if let Some(text) = &new.policy
+        && let Err(error) = policies::add(&app.store, stored.id, text, None).await
+    {
+        // It is not to stand without what it was to be held to.
+        app.store.remove::<SandboxRecord>(permit.workspace(), &stored.name, None).await?;
+        return Err(error);
+    }
+    app.keeper.touch(permit.workspace(), &stored.name);
+    let mut headers = tagged(stored.version);
+    let place = format!("/v1/sandboxes/{}?workspace={}", stored.name, stored.workspace);
+    if let Ok(place) = HeaderValue::from_str(&place) {
+        headers.insert(header::LOCATION, place);
+    }
+    Ok((StatusCode::CREATED, headers, Body(shown(&app, &stored))))
+}
+
+/// A sandbox.
+#[utoipa::path(
+    get, path = "/v1/sandboxes/{sandbox}", tag = "sandboxes", params(WorkspaceQuery),
+    responses((status = 200, body = Sandbox)),
+)]
+pub(super) async fn get(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+) -> Result<(HeaderMap, Body<Sandbox>), Refusal> {
+    let stored = find(&app, &permit, &sandbox).await?;
+    Ok((tagged(stored.version), Body(shown(&app, &stored))))
+}
+
+/// Deletes a sandbox with its files. It is gone when `/v1/watch` says so.
+#[utoipa::path(
+    delete, path = "/v1/sandboxes/{sandbox}", tag = "sandboxes", params(WorkspaceQuery),
+    responses((status = 202, body = Sandbox), (status = 412, body = api::problem::Problem)),
+)]
+pub(super) async fn delete(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+    IfMatch(version): IfMatch,
+) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
+    let changed = want(&app, &permit, (&sandbox, version), |record| {
+        record.desired = Desired::Deleted;
+    });
+    Ok((StatusCode::ACCEPTED, Body(changed.await?)))
+}
+
+/// Stops a sandbox; its files and its policy stay.
+#[utoipa::path(
+    post, path = "/v1/sandboxes/{sandbox}/stop", tag = "sandboxes", params(WorkspaceQuery),
+    request_body = Option<Stop>, responses((status = 202, body = Sandbox)),
+)]
+pub(super) async fn stop(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+    IfMatch(version): IfMatch,
+    JsonOrNone(stop): JsonOrNone<Stop>,
+) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
+    let grace_ms = stop.grace_ms.unwrap_or(GRACE_MS);
+    if grace_ms > GRACE_MS_MAX {
+        let detail = format!("has to be at most {GRACE_MS_MAX}");
+        return Err(Refusal::faults(vec![Fault::new("/grace_ms", detail)]));
+    }
+    let changed = want(&app, &permit, (&sandbox, version), |record| {
+        record.desired = Desired::Stopped;
+        record.grace_ms = grace_ms;
+    });
+    Ok((StatusCode::ACCEPTED, Body(changed.await?)))
+}
+
+/// Starts a stopped sandbox with its main command.
+#[utoipa::path(
+    post, path = "/v1/sandboxes/{sandbox}/start", tag = "sandboxes", params(WorkspaceQuery),
+    responses((status = 202, body = Sandbox)),
+)]
+pub(super) async fn start(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+    IfMatch(version): IfMatch,
+) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
+    let changed = want(&app, &permit, (&sandbox, version), |record| {
+        record.desired = Desired::Running;
+    });
+    Ok((StatusCode::ACCEPTED, Body(changed.await?)))
+}
+
+/// Gives providers to a sandbox; programs that run already do not see their variables.
+#[utoipa::path(
+    post, path = "/v1/sandboxes/{sandbox}/providers/attach", tag = "sandboxes", params(WorkspaceQuery),
+    request_body = ProviderNames, responses((status = 202, body = Sandbox)),
+)]
+pub(super) async fn attach(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+    IfMatch(version): IfMatch,
+    Json(names): Json<ProviderNames>,
+) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
+    let faults = missing(&app.store, permit.workspace(), &names.providers).await?;
+    if !faults.is_empty() {
+        return Err(Refusal::faults(faults));
+    }
+    let stored = find(&app, &permit, &sandbox).await?;
+    let mut all = stored.body.spec.providers.clone();
+    all.extend(names.providers);
+    all.sort_unstable();
+    all.dedup();
+    // Two that name the same variable do not fit into one sandbox.
+    let opened = providers::open(&app.store, permit.workspace(), &all).await;
+    let opened = opened.map_err(|error| {
+        tracing::error!(error, "providers cannot be opened");
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", error)
+    })?;
+    if let Err(failed) = sandbox::providers::check(&opened) {
+        return Err(Refusal::faults(vec![Fault::new("/providers", failed.message)]));
+    }
+    let changed = want(&app, &permit, (&sandbox, version), |record| {
+        record.spec.providers = all;
+    });
+    Ok((StatusCode::ACCEPTED, Body(changed.await?)))
+}
+
+/// Takes providers away from a sandbox.
+#[utoipa::path(
+    post, path = "/v1/sandboxes/{sandbox}/providers/detach", tag = "sandboxes", params(WorkspaceQuery),
+    request_body = ProviderNames, responses((status = 202, body = Sandbox)),
+)]
+pub(super) async fn detach(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+    IfMatch(version): IfMatch,
+    Json(names): Json<ProviderNames>,
+) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
+    let changed = want(&app, &permit, (&sandbox, version), |record| {
+        record.spec.providers.retain(|name| !names.providers.contains(name));
+    });
+    Ok((StatusCode::ACCEPTED, Body(changed.await?)))
+}
+
+/// Changes what is wanted of a sandbox. One that is being deleted is past wanting.
+async fn want(
+    app: &App,
+    permit: &Permit,
+    (name, version): (&str, Option<i64>),
+    change: impl FnOnce(&mut SandboxRecord),
+) -> Result<Sandbox, Refusal> {
+    let stored = find(app, permit, name).await?;
+    unchanged(stored.version, version)?;
+    let mut record = stored.body.clone();
+    change(&mut record);
+    if stored.body.desired == Desired::Deleted && record.desired != Desired::Deleted {
+        let detail = format!("sandbox {name} is being deleted");
+        return Err(Refusal::new(StatusCode::CONFLICT, "being_deleted", detail)
+            .next_step("create another one when it is gone"));
+    }
+    if record == stored.body {
+        return Ok(shown(app, &stored));
+    }
+    let stored = app.store.replace(&stored, &record).await?;
+    app.keeper.touch(&stored.workspace, &stored.name);
+    Ok(shown(app, &stored))
+}
+
+/// The sandbox of that name.
+pub(super) async fn find(
+    app: &App,
+    permit: &Permit,
+    name: &str,
+) -> Result<Stored<SandboxRecord>, Refusal> {
+    let found = app.store.find::<SandboxRecord>(permit.workspace(), name).await?;
+    found.ok_or_else(|| Refusal::not_found("sandbox", name))
+}
+
+/// Every sandbox of a workspace.
+pub(super) async fn all(
+    store: &Store,
+    workspace: &str,
+) -> Result<Vec<Stored<SandboxRecord>>, StoreError> {
+    let (mut all, mut page) = (Vec::new(), Page { after: None, limit: 500 });
+    loop {
+        let listed = store.list::<SandboxRecord>(Some(workspace), &page).await?;
+        all.extend(listed.items);
+        match listed.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// Keeps a new sandbox under the name asked for, or one that is free.
+async fn named(
+    store: &Store,
+    workspace: &str,
+    asked: Option<&str>,
+    record: &SandboxRecord,
+) -> Result<Stored<SandboxRecord>, Refusal> {
+    if let Some(name) = asked {
+        return Ok(store.create(workspace, name, record).await?);
+    }
+    for number in 0..NAMES_MAX {
+        match store.create(workspace, &drivers::random_name(number), record).await {
+            Err(StoreError::Exists) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(StoreError::Exists.into())
+}
+
+async fn missing(
+    store: &Store,
+    workspace: &str,
+    names: &[String],
+) -> Result<Vec<Fault>, StoreError> {
+    let mut faults = Vec::new();
+    for (place, name) in names.iter().enumerate() {
+        if providers::find(store, workspace, name).await?.is_none() {
+            let detail = format!("there is no provider {name:?}");
+            faults.push(Fault::new(format!("/spec/providers/{place}"), detail));
+        }
+    }
+    Ok(faults)
+}
+
+/// What is wrong with what is asked for.
+fn faults(spec: &SandboxSpec) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if spec.command.len() > ARGUMENTS_MAX
+        || spec.command.iter().map(String::len).sum::<usize>() > COMMAND_BYTES_MAX
+    {
+        let detail = format!("has to be at most {ARGUMENTS_MAX} words, {COMMAND_BYTES_MAX} bytes");
+        faults.push(Fault::new("/spec/command", detail));
+    }
+    for (place, word) in spec.command.iter().enumerate() {
+        if word.len() > ARGUMENT_BYTES_MAX || word.contains('\0') {
+            let detail = format!("has to be at most {ARGUMENT_BYTES_MAX} bytes without NUL");
+            faults.push(Fault::new(format!("/spec/command/{place}"), detail));
+        }
+    }
+    entries("/spec/environment", &spec.environment, &mut faults);
+    entries("/spec/labels", &spec.labels, &mut faults);
+    if spec.providers.len() > PROVIDERS_MAX {
+        let detail = format!("has more than {PROVIDERS_MAX}");
+        faults.push(Fault::new("/spec/providers", detail));
+    }
+    faults
+}
+
+fn entries(place: &str, entries: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
+    if entries.len() > ENTRIES_MAX {
+        faults.push(Fault::new(place, format!("has more than {ENTRIES_MAX} entries")));
+    }
+    for (key, value) in entries {
+        let sound = !key.is_empty()
+            && key.len() <= KEY_BYTES_MAX
+            && value.len() <= VALUE_BYTES_MAX
+            && !key.chars().any(|c| c.is_control() || c == '=')
+            && !value.contains('\0');
+        if !sound {
+            let detail = format!(
+                "has to be a name of 1 to {KEY_BYTES_MAX} bytes without = and control characters, and a value of at \
+                 most {VALUE_BYTES_MAX} without NUL"
+            );
+            faults.push(Fault::new(format!("{place}/{}", key.escape_default()), detail));
+        }
+    }
+}
+
+fn shown(app: &App, stored: &Stored<SandboxRecord>) -> Sandbox {
+    Sandbox {
+        id: stored.id.to_string(),
+        name: stored.name.clone(),
+        workspace: stored.workspace.clone(),
+        spec: stored.body.spec.clone(),
+        status: app.keeper.status(stored),
+        owner: stored.body.owner.clone(),
+        created: time::point(stored.created_ms),
+        updated: time::point(stored.updated_ms),
+    }
+}

@@ -1,0 +1,348 @@
+//! Sandboxes as they should be: one loop that compares what is wanted with what is seen and takes the next step of each.
+//!
+//! Below: which step that is (`step`), the steps (`act`), who hears of changes (`changes`). Not here: what may be wanted (`http`).
+//! Invariants: a sandbox has one step at a time; a step that fails is tried again later, with growing pauses; nothing is decided
+//! by what this process remembers alone, so a new one continues where another was killed.
+
+mod act;
+mod changes;
+mod step;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use api::sandbox::{Phase, SandboxStatus};
+use drivers::{Local, Observed};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+    time::{Instant, interval},
+};
+use uuid::Uuid;
+
+pub(crate) use self::{
+    changes::{Change, Changes},
+    step::Desired,
+};
+use self::step::{Seen, Step, Told, Wanted};
+use crate::{
+    records::SandboxRecord,
+    store::{Page, Store, StoreError, Stored},
+};
+
+/// Between two looks at everything where nobody asked for one.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two readings of everything from the store.
+const READ_EVERY: Duration = Duration::from_secs(30);
+/// Steps at once, of different sandboxes.
+const STEPS_MAX: usize = 8;
+/// The pause after the first failure; it doubles with each further one.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// Keeps sandboxes as they should be.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) store: Store,
+    pub(crate) driver: Local,
+    /// Who hears of changes.
+    pub(crate) changes: Changes,
+    known: Mutex<BTreeMap<Uuid, Entry>>,
+    touched: Mutex<BTreeSet<(String, String)>>,
+    wake: Notify,
+    room: Arc<Semaphore>,
+}
+
+/// What is known of a sandbox.
+#[derive(Clone, Debug)]
+struct Entry {
+    stored: Stored<SandboxRecord>,
+    wanted: Wanted,
+    observed: Option<Observed>,
+    told: Told,
+    /// Whether it has been ready.
+    stood: bool,
+    trouble: Option<Trouble>,
+    busy: bool,
+    status: Option<SandboxStatus>,
+}
+
+/// A step that failed.
+#[derive(Clone, Debug)]
+struct Trouble {
+    message: String,
+    times: u32,
+    until: Instant,
+}
+
+impl Entry {
+    fn seen(&self) -> Option<Seen> {
+        self.observed.as_ref().map(|observed| Seen {
+            attended: observed.attended,
+            running: observed.state.running,
+            exit_code: observed.state.exit_code,
+        })
+    }
+
+    fn next(&self) -> Step {
+        step::next(&self.wanted, self.seen().as_ref(), &self.told)
+    }
+
+    /// Takes over what the driver sees. Another supervisor than before was told nothing yet.
+    fn observe(&mut self, observed: Option<Observed>) {
+        let supervisor = |one: &Option<Observed>| {
+            one.as_ref().filter(|one| one.attended).and_then(|one| one.state.supervisor)
+        };
+        if supervisor(&self.observed) != supervisor(&observed) {
+            self.told = Told::default();
+        }
+        self.observed = observed;
+    }
+
+    fn show(&mut self) -> SandboxStatus {
+        let failed = self.trouble.is_some();
+        let (phase, reason) =
+            step::phase(&self.wanted, self.seen().as_ref(), &self.told, (failed, self.stood));
+        self.stood |= phase == Phase::Ready;
+        let state = self.observed.as_ref().map(|observed| &observed.state);
+        SandboxStatus {
+            phase,
+            reason: reason.to_owned(),
+            message: self.trouble.as_ref().map(|one| one.message.clone()).unwrap_or_default(),
+            running: state.is_some_and(|state| state.running),
+            exit_code: state.and_then(|state| state.exit_code),
+            policy_version: self.told.policy.unwrap_or_default(),
+            notes: state.map(|state| state.notes.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Keeper {
+    /// Keeps what is in this store where this driver runs it.
+    pub(crate) fn new(store: Store, driver: Local) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            driver,
+            changes: Changes::default(),
+            known: Mutex::default(),
+            touched: Mutex::default(),
+            wake: Notify::new(),
+            room: Arc::new(Semaphore::new(STEPS_MAX)),
+        })
+    }
+
+    /// Tells that the store has something new about a sandbox.
+    pub(crate) fn touch(&self, workspace: &str, name: &str) {
+        self.touched.lock().insert((workspace.to_owned(), name.to_owned()));
+        self.wake.notify_one();
+    }
+
+    /// How a sandbox is doing, as far as is known.
+    pub(crate) fn status(&self, stored: &Stored<SandboxRecord>) -> SandboxStatus {
+        let known = self.known.lock();
+        let status = known.get(&stored.id).and_then(|entry| entry.status.clone());
+        status.unwrap_or_else(|| unknown(stored.body.desired))
+    }
+
+    /// Keeps sandboxes as they should be until it is dropped, which leaves steps that run to their end.
+    ///
+    /// # Errors
+    /// When the store cannot be read in the beginning.
+    pub(crate) async fn run(self: Arc<Self>) -> Result<(), StoreError> {
+        let mut steps = JoinSet::new();
+        let mut looks = interval(LOOK_EVERY);
+        let mut read = Instant::now();
+        self.read_all().await?;
+        self.look().await;
+        loop {
+            self.read_touched().await;
+            self.step_all(&mut steps);
+            tokio::select! {
+                biased;
+                Some(_) = steps.join_next() => {}
+                () = self.wake.notified() => {}
+                _ = looks.tick() => {
+                    if read.elapsed() > READ_EVERY {
+                        read = Instant::now();
+                        if let Err(error) = self.read_all().await {
+                            tracing::warn!(error = %error, "sandboxes cannot be read from the store");
+                        }
+                    }
+                    self.look().await;
+                }
+            }
+        }
+    }
+
+    /// Reads every sandbox from the store.
+    async fn read_all(&self) -> Result<(), StoreError> {
+        let mut page = Page { after: None, limit: 500 };
+        let mut found = BTreeSet::new();
+        loop {
+            let listed = self.store.list::<SandboxRecord>(None, &page).await?;
+            for stored in listed.items {
+                found.insert(stored.id);
+                self.take(stored).await?;
+            }
+            match listed.next {
+                Some(next) => page.after = Some(next),
+                None => break,
+            }
+        }
+        self.known.lock().retain(|id, entry| entry.busy || found.contains(id));
+        Ok(())
+    }
+
+    async fn read_touched(&self) {
+        let touched = std::mem::take(&mut *self.touched.lock());
+        for (workspace, name) in touched {
+            let read = match self.store.find::<SandboxRecord>(&workspace, &name).await {
+                Ok(Some(stored)) => self.take(stored).await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = read {
+                tracing::warn!(error = %error, sandbox = name, "a sandbox cannot be read from the store");
+                // It is read again with all others.
+            }
+        }
+    }
+
+    async fn take(&self, stored: Stored<SandboxRecord>) -> Result<(), StoreError> {
+        let wanted = act::wanted(&self.store, &stored).await?;
+        let mut known = self.known.lock();
+        match known.get_mut(&stored.id) {
+            Some(entry) => {
+                if entry.wanted != wanted || entry.stored.version != stored.version {
+                    // What failed may succeed now.
+                    entry.trouble = None;
+                }
+                (entry.stored, entry.wanted) = (stored, wanted);
+            }
+            None => {
+                let entry = Entry {
+                    stored,
+                    wanted,
+                    observed: None,
+                    told: Told::default(),
+                    stood: false,
+                    trouble: None,
+                    busy: false,
+                    status: None,
+                };
+                known.insert(entry.stored.id, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at everything that runs.
+    async fn look(&self) {
+        let listed = match self.driver.list().await {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(error = %error, "sandboxes cannot be listed");
+                return;
+            }
+        };
+        let mut seen: BTreeMap<String, Observed> =
+            listed.into_iter().map(|one| (one.folder.clone(), one)).collect();
+        for entry in self.known.lock().values_mut().filter(|entry| !entry.busy) {
+            entry.observe(seen.remove(&entry.stored.id.to_string()));
+        }
+    }
+
+    /// Begins the next step of every sandbox that has one, and tells what has changed.
+    fn step_all(self: &Arc<Self>, steps: &mut JoinSet<()>) {
+        let now = Instant::now();
+        let mut known = self.known.lock();
+        for entry in known.values_mut() {
+            self.tell(entry);
+            let waits = entry.trouble.as_ref().is_some_and(|trouble| trouble.until > now);
+            let step = entry.next();
+            if entry.busy || waits || step == Step::Rest {
+                continue;
+            }
+            let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else { break };
+            entry.busy = true;
+            let (keeper, id, stored) = (Arc::clone(self), entry.stored.id, entry.stored.clone());
+            let wanted = entry.wanted;
+            steps.spawn(async move {
+                let done = act::act(&keeper, step, &stored, &wanted).await;
+                let observed = keeper.driver.inspect(&id.to_string()).await;
+                keeper.settle(id, (step, wanted), done, observed.ok().flatten());
+                drop(place);
+            });
+        }
+    }
+
+    /// Takes over what came of a step.
+    fn settle(
+        &self,
+        id: Uuid,
+        (step, wanted): (Step, Wanted),
+        done: Result<(), String>,
+        observed: Option<Observed>,
+    ) {
+        let mut known = self.known.lock();
+        if step == Step::Forget && done.is_ok() {
+            if let Some(gone) = known.remove(&id) {
+                self.changes.deleted(&gone.stored);
+            }
+            return;
+        }
+        let Some(entry) = known.get_mut(&id) else { return };
+        entry.busy = false;
+        entry.observe(observed);
+        match done {
+            Ok(()) => {
+                entry.trouble = None;
+                match step {
+                    Step::Supply => entry.told.providers = Some(wanted.providers),
+                    Step::SetPolicy => entry.told.policy = Some(wanted.policy),
+                    _ => {}
+                }
+            }
+            Err(message) => {
+                tracing::warn!(sandbox = entry.stored.name, ?step, message, "a step failed");
+                let times = entry.trouble.as_ref().map_or(0, |trouble| trouble.times) + 1;
+                let pause = PAUSE.saturating_mul(1 << times.min(7).saturating_sub(1));
+                let until = Instant::now() + pause.min(PAUSE_MAX);
+                entry.trouble = Some(Trouble { message, times, until });
+            }
+        }
+        self.tell(entry);
+        self.wake.notify_one();
+    }
+
+    fn tell(&self, entry: &mut Entry) {
+        let status = entry.show();
+        if entry.status.as_ref() != Some(&status) {
+            entry.status = Some(status.clone());
+            self.changes.changed(&entry.stored, &status);
+        }
+    }
+}
+
+/// What is said of a sandbox that nobody has looked at yet.
+fn unknown(desired: Desired) -> SandboxStatus {
+    let (phase, reason) = match desired {
+        Desired::Running => (Phase::Provisioning, "Creating"),
+        Desired::Stopped => (Phase::Stopped, "StopRequested"),
+        Desired::Deleted => (Phase::Deleting, "DeleteRequested"),
+    };
+    SandboxStatus {
+        phase,
+        reason: reason.to_owned(),
+        message: String::new(),
+        running: false,
+        exit_code: None,
+        policy_version: 0,
+        notes: Vec::new(),
+    }
+}

@@ -1,0 +1,172 @@
+//! The steps: what is done with the store, the driver and the supervisor. Each may be repeated.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
+
+use drivers::{DriverError, Order};
+use policy::PolicyFile;
+use sandbox::{
+    control::{Reply, Request},
+    state::Record,
+};
+
+use super::{
+    Keeper,
+    step::{Desired, Step, Wanted},
+};
+use crate::{
+    policies::{self, InForce},
+    providers,
+    records::SandboxRecord,
+    store::{Store, StoreError, Stored},
+};
+
+/// What the store wants of a sandbox.
+pub(super) async fn wanted(
+    store: &Store,
+    stored: &Stored<SandboxRecord>,
+) -> Result<Wanted, StoreError> {
+    let policy = match stored.body.desired {
+        Desired::Deleted => None,
+        Desired::Running | Desired::Stopped => policies::in_force(store, stored.id).await?,
+    };
+    let mut hash = DefaultHasher::new();
+    for name in &stored.body.spec.providers {
+        // Whatever changes of a provider, its secrets too, changes its version.
+        let found = providers::find(store, &stored.workspace, name).await?;
+        (name, found.map(|one| (one.id, one.version))).hash(&mut hash);
+    }
+    Ok(Wanted {
+        desired: stored.body.desired,
+        policy: policy.map_or(0, |policy| policy.mark()),
+        providers: hash.finish(),
+        has_command: !stored.body.spec.command.is_empty(),
+    })
+}
+
+/// Takes a step.
+///
+/// # Errors
+/// Why it could not be done, for people.
+pub(super) async fn act(
+    keeper: &Keeper,
+    step: Step,
+    stored: &Stored<SandboxRecord>,
+    wanted: &Wanted,
+) -> Result<(), String> {
+    let name = stored.id.to_string();
+    let driver = &keeper.driver;
+    match step {
+        Step::Create => create(keeper, stored).await,
+        Step::Start => driver.start(&name).await.map_err(told),
+        Step::Supply => supply(keeper, stored).await,
+        Step::SetPolicy => set_policy(keeper, stored, wanted).await,
+        Step::Launch => {
+            let request = Request::Launch { attach: false, terminal: None };
+            ask(keeper, &name, &request).await.map(drop)
+        }
+        Step::Stop => {
+            let grace = Duration::from_millis(stored.body.grace_ms);
+            driver.stop(&name, grace).await.map_err(told)
+        }
+        Step::Delete => driver.delete(&name).await.map_err(told),
+        Step::Forget => forget(keeper, stored).await,
+        Step::Rest => Ok(()),
+    }
+}
+
+async fn create(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), String> {
+    let spec = &stored.body.spec;
+    let policy = policies::in_force(&keeper.store, stored.id).await.map_err(written)?;
+    let policy = text(policy.as_ref())?;
+    let record = Record {
+        id: stored.id.to_string(),
+        name: stored.name.clone(),
+        command: spec.command.clone(),
+        terminal: spec.terminal,
+        environment: spec.environment.clone(),
+        labels: spec.labels.clone(),
+        providers: spec.providers.clone(),
+        strict_callers: spec.strict_callers,
+        created: u64::try_from(stored.created_ms / 1000).unwrap_or_default(),
+        ..Record::default()
+    };
+    let order = Order { record, policy, token: None };
+    keeper.driver.create(&stored.id.to_string(), order).await.map_err(told)
+}
+
+async fn supply(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), String> {
+    let names = &stored.body.spec.providers;
+    let providers = providers::open(&keeper.store, &stored.workspace, names).await?;
+    ask(keeper, &stored.id.to_string(), &Request::SetProviders { providers }).await.map(drop)
+}
+
+/// Gives the supervisor the policy. What becomes of it is noted; one that cannot be put in force leaves the one before.
+async fn set_policy(
+    keeper: &Keeper,
+    stored: &Stored<SandboxRecord>,
+    wanted: &Wanted,
+) -> Result<(), String> {
+    let policy = policies::in_force(&keeper.store, stored.id).await.map_err(written)?;
+    if policy.as_ref().map_or(0, InForce::mark) != wanted.policy {
+        return Err("another policy came meanwhile".to_owned());
+    }
+    let supervisor = keeper.driver.supervisor(&stored.id.to_string());
+    let request = Request::SetPolicy { text: text(policy.as_ref())?, base: None };
+    let error = match supervisor.ask(&request).await.map_err(DriverError::from) {
+        Ok(Reply::Policy { .. }) => None,
+        Ok(other) => return Err(format!("the supervisor answered {other:?}")),
+        // It will not take it another time either.
+        Err(DriverError::Refused(failed)) => Some(failed.message),
+        Err(error) => return Err(told(error)),
+    };
+    match policy {
+        Some(policy) => {
+            policies::settled(&keeper.store, stored.id, &policy, error).await.map_err(written)
+        }
+        None => Ok(()),
+    }
+}
+
+/// The file of a policy; without one, the policy that lets nothing through.
+fn text(policy: Option<&InForce>) -> Result<String, String> {
+    match policy {
+        Some(policy) => Ok(policy.text.clone()),
+        None => PolicyFile::restrictive().to_yaml().map_err(written),
+    }
+}
+
+async fn forget(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), String> {
+    policies::forget(&keeper.store, stored.id).await.map_err(written)?;
+    let removed = keeper.store.remove::<SandboxRecord>(&stored.workspace, &stored.name, None).await;
+    removed.map(drop).map_err(written)
+}
+
+async fn ask(keeper: &Keeper, name: &str, request: &Request) -> Result<Reply, String> {
+    let supervisor = keeper.driver.supervisor(name);
+    supervisor.ask(request).await.map_err(|error| told(error.into()))
+}
+
+/// What a driver said, with what would help.
+fn told(error: DriverError) -> String {
+    match error {
+        DriverError::Refused(failed) if !failed.hint.is_empty() => {
+            format!("{failed}; {}", failed.hint)
+        }
+        other => written(other),
+    }
+}
+
+/// An error with its causes.
+pub(crate) fn written(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

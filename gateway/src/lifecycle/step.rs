@@ -1,0 +1,221 @@
+//! The next step of one sandbox: a pure function from what is wanted, what is seen and what was done.
+
+use api::sandbox::Phase;
+use serde::{Deserialize, Serialize};
+
+/// What somebody wants of a sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Desired {
+    /// It runs.
+    #[default]
+    Running,
+    /// It rests, with its files and its policy.
+    Stopped,
+    /// It is gone.
+    Deleted,
+}
+
+/// What the store says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// What somebody wants.
+    pub(crate) desired: Desired,
+    /// The version of its policy; 0 when it was given none.
+    pub(crate) policy: u64,
+    /// What tells the state of its providers from others.
+    pub(crate) providers: u64,
+    /// Whether it has a main command.
+    pub(crate) has_command: bool,
+}
+
+/// What the driver says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Whether a supervisor holds it.
+    pub(crate) attended: bool,
+    /// Whether its main command runs.
+    pub(crate) running: bool,
+    /// How its main command ended in this life of the supervisor.
+    pub(crate) exit_code: Option<u8>,
+}
+
+/// What the supervisor that holds it was told in this life of the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The version of the policy that it took, or refused.
+    pub(crate) policy: Option<u64>,
+    /// The state of the providers that it took.
+    pub(crate) providers: Option<u64>,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Make what it needs where it runs.
+    Create,
+    /// Start its supervisor.
+    Start,
+    /// Give its supervisor the providers.
+    Supply,
+    /// Give its supervisor the policy.
+    SetPolicy,
+    /// Start its main command.
+    Launch,
+    /// End it.
+    Stop,
+    /// Remove everything of it from where it runs.
+    Delete,
+    /// Remove it from the store.
+    Forget,
+    /// Nothing.
+    Rest,
+}
+
+/// The next step. Each step, done, brings another one or rest.
+pub(crate) fn next(wanted: &Wanted, seen: Option<&Seen>, told: &Told) -> Step {
+    match (wanted.desired, seen) {
+        (Desired::Deleted, Some(_)) => Step::Delete,
+        (Desired::Deleted, None) => Step::Forget,
+        (Desired::Stopped, Some(seen)) if seen.attended => Step::Stop,
+        (Desired::Stopped, _) => Step::Rest,
+        (Desired::Running, None) => Step::Create,
+        (Desired::Running, Some(seen)) if !seen.attended => Step::Start,
+        // What its main command may do is in place before it starts.
+        (Desired::Running, Some(_)) if told.providers != Some(wanted.providers) => Step::Supply,
+        (Desired::Running, Some(_)) if told.policy != Some(wanted.policy) => Step::SetPolicy,
+        (Desired::Running, Some(seen))
+            if wanted.has_command && !seen.running && seen.exit_code.is_none() =>
+        {
+            Step::Launch
+        }
+        (Desired::Running, Some(_)) => Step::Rest,
+    }
+}
+
+/// How the sandbox is doing, in a word for people and one for programs. `failed` when the last step did not succeed, `stood`
+/// when it has been ready before.
+pub(crate) fn phase(
+    wanted: &Wanted,
+    seen: Option<&Seen>,
+    told: &Told,
+    (failed, stood): (bool, bool),
+) -> (Phase, &'static str) {
+    match (wanted.desired, next(wanted, seen, told)) {
+        (Desired::Deleted, _) if failed => (Phase::Deleting, "DeleteFailed"),
+        (Desired::Deleted, _) => (Phase::Deleting, "DeleteRequested"),
+        (Desired::Stopped, Step::Stop) if failed => (Phase::Error, "StopFailed"),
+        (Desired::Stopped, Step::Stop) => (Phase::Stopping, "StopRequested"),
+        (Desired::Stopped, _) => (Phase::Stopped, "StopRequested"),
+        (Desired::Running, Step::Rest) => (Phase::Ready, "Ready"),
+        (Desired::Running, Step::Create) if failed => (Phase::Error, "CreateFailed"),
+        (Desired::Running, Step::Create) => (Phase::Provisioning, "Creating"),
+        (Desired::Running, Step::Start) if failed => (Phase::Error, "StartFailed"),
+        (Desired::Running, Step::Start) if stood => (Phase::Starting, "SupervisorLost"),
+        (Desired::Running, _) if failed => (Phase::Error, "ConfigurationFailed"),
+        (Desired::Running, Step::Start) => (Phase::Provisioning, "Starting"),
+        // A change of what it may do is on its way to one that stands.
+        (Desired::Running, Step::Supply | Step::SetPolicy) if stood => (Phase::Ready, "Updating"),
+        (Desired::Running, _) => (Phase::Provisioning, "Configuring"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn wanted() -> impl Strategy<Value = Wanted> {
+        let desired =
+            prop_oneof![Just(Desired::Running), Just(Desired::Stopped), Just(Desired::Deleted)];
+        (desired, 0..3_u64, 0..3_u64, any::<bool>()).prop_map(
+            |(desired, policy, providers, has_command)| Wanted {
+                desired,
+                policy,
+                providers,
+                has_command,
+            },
+        )
+    }
+
+    fn seen() -> impl Strategy<Value = Option<Seen>> {
+        let one = (any::<bool>(), any::<bool>(), proptest::option::of(any::<u8>())).prop_map(
+            |(attended, running, exit_code)| Seen {
+                attended,
+                running: running && attended,
+                exit_code,
+            },
+        );
+        proptest::option::of(one)
+    }
+
+    fn told() -> impl Strategy<Value = Told> {
+        (proptest::option::of(0..3_u64), proptest::option::of(0..3_u64))
+            .prop_map(|(policy, providers)| Told { policy, providers })
+    }
+
+    /// The world after a step that succeeded; `None` when the sandbox is forgotten.
+    fn after(
+        step: Step,
+        wanted: &Wanted,
+        seen: Option<Seen>,
+        told: Told,
+    ) -> Option<(Option<Seen>, Told)> {
+        let still = Seen { attended: false, running: false, exit_code: None };
+        let seen_or = seen.unwrap_or(still);
+        match step {
+            Step::Create => Some((Some(still), told)),
+            Step::Start => Some((Some(Seen { attended: true, ..still }), Told::default())),
+            Step::Supply => Some((seen, Told { providers: Some(wanted.providers), ..told })),
+            Step::SetPolicy => Some((seen, Told { policy: Some(wanted.policy), ..told })),
+            Step::Launch => Some((Some(Seen { running: true, ..seen_or }), told)),
+            Step::Stop => Some((Some(still), Told::default())),
+            Step::Delete => Some((None, Told::default())),
+            Step::Forget => None,
+            Step::Rest => Some((seen, told)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_sandbox_comes_to_what_is_wanted(wanted in wanted(), seen in seen(), told in told()) {
+            let mut world = Some((seen, told));
+            for _ in 0..8 {
+                let Some((seen, told)) = world else { break };
+                let step = next(&wanted, seen.as_ref(), &told);
+                if step == Step::Rest { break }
+                world = after(step, &wanted, seen, told);
+            }
+            match (wanted.desired, world) {
+                (Desired::Deleted, world) => prop_assert!(world.is_none()),
+                (Desired::Stopped, Some((seen, _))) => prop_assert!(!seen.is_some_and(|s| s.attended)),
+                (Desired::Running, Some((Some(seen), told))) => {
+                    prop_assert!(seen.attended);
+                    prop_assert_eq!((told.policy, told.providers), (Some(wanted.policy), Some(wanted.providers)));
+                    prop_assert!(!wanted.has_command || seen.running || seen.exit_code.is_some());
+                    prop_assert_eq!(phase(&wanted, Some(&seen), &told, (false, true)).0, Phase::Ready);
+                }
+                (_, world) => prop_assert!(false, "{world:?}"),
+            }
+        }
+
+        #[test]
+        fn a_main_command_never_starts_before_its_policy(wanted in wanted(), seen in seen(), told in told()) {
+            if next(&wanted, seen.as_ref(), &told) == Step::Launch {
+                prop_assert_eq!((told.policy, told.providers), (Some(wanted.policy), Some(wanted.providers)));
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_was_stopped_stays_so_when_nothing_is_known_of_it() {
+        let wanted =
+            Wanted { desired: Desired::Stopped, policy: 1, providers: 0, has_command: true };
+        assert_eq!(next(&wanted, None, &Told::default()), Step::Rest);
+        assert_eq!(
+            phase(&wanted, None, &Told::default(), (false, false)),
+            (Phase::Stopped, "StopRequested")
+        );
+    }
+}

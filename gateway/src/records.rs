@@ -1,0 +1,71 @@
+//! What the store keeps of each kind of object.
+
+use std::collections::BTreeMap;
+
+use api::{
+    sandbox::SandboxSpec,
+    setting::SettingValue,
+    user::Role,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{lifecycle::Desired, store::Object};
+
+/// The workspace when nobody names one.
+pub(crate) const DEFAULT_WORKSPACE: &str = "default";
+/// Where objects are that belong to no workspace.
+pub(crate) const EVERYWHERE: &str = "";
+
+/// A sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SandboxRecord {
+    /// What was asked for.
+    pub(crate) spec: SandboxSpec,
+    /// Who made it.
+    pub(crate) owner: String,
+    /// What somebody wants of it.
+    pub(crate) desired: Desired,
+    /// How long its main command may take to end by itself, in milliseconds.
+    pub(crate) grace_ms: u64,
+}
+
+impl Object for SandboxRecord {
+    const KIND: &'static str = "sandbox";
+}
+
+/// A provider; its secrets are kept apart, sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProviderRecord {
+    /// The type.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// The names of the variables that hold its credentials.
+    pub(crate) keys: Vec<String>,
+    /// What else is known of it; no secrets.
+    pub(crate) config: BTreeMap<String, String>,
+}
+
+impl Object for ProviderRecord {
+    const KIND: &'static str = "provider";
+}
+
+/// A user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UserRecord {
+    /// What it may do in every workspace.
+    pub(crate) role: Option<Role>,
+    /// What it may do in single workspaces.
+    pub(crate) workspaces: BTreeMap<String, Role>,
+}
+
+impl Object for UserRecord {
+    const KIND: &'static str = "user";
+}
+
+/// A setting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SettingRecord(pub(crate) SettingValue);
+
+impl Object for SettingRecord {
+    const KIND: &'static str = "setting";
+}
