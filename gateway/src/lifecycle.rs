@@ -24,6 +24,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+pub(crate) use act::written;
 pub(crate) use self::{
     changes::{Change, Changes},
     step::Desired,
