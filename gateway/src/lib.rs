@@ -6,3 +6,4 @@
 //! | `auth` | who is calling, and what they may do |
 
 pub mod secrets;
+pub mod store;

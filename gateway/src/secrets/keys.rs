@@ -75,6 +75,13 @@ impl Keys {
         self.all().map(|key| key.id())
     }
 
+    /// These keys with another of them in force; `None` when it is not among them.
+    pub fn led_by(&self, id: &str) -> Option<Self> {
+        let first = self.all().find(|key| key.id.as_str() == id)?;
+        let older = self.all().filter(|key| key.id != first.id).cloned().collect();
+        Some(Self { first: first.clone(), older })
+    }
+
     /// These keys behind a new random one that is in force from now on.
     pub(super) fn with_new(&self) -> Result<Self, KeysError> {
         if self.older.len() + 1 >= MASTER_KEYS_MAX {
@@ -152,7 +159,7 @@ impl MasterKey {
             *bytes = decoded.as_slice().try_into().ok()?;
         }
         // What somebody typed to have something there protects nothing.
-        let is_one_byte = bytes.iter().all(|byte| *byte == bytes[0]);
+        let is_one_byte = bytes.iter().all(|byte| Some(byte) == bytes.first());
         (!is_one_byte).then(|| Self::new(bytes))
     }
 
@@ -209,6 +216,8 @@ mod tests {
         let both = old.with_new().unwrap();
         assert_eq!(both.ids().nth(1), Some(old.current()));
         assert_ne!(both.current(), old.current());
+        assert_eq!(both.led_by(old.current().as_str()).unwrap().current(), old.current());
+        assert!(old.led_by(both.current().as_str()).is_none());
         assert_eq!(both.without_older().ids().collect::<Vec<_>>(), [both.current()]);
     }
 }
