@@ -27,3 +27,24 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Most distinct values that one conversation hides behind placeholders.
 pub const PLACEHOLDERS_MAX: usize = 10_000;
+
+/// Most keys that a source of master keys may name: the one in force and those before it.
+pub const MASTER_KEYS_MAX: usize = 16;
+
+/// Largest file or output that is read for master keys, bytes.
+pub const KEY_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Longest wait for a command that prints the master keys, milliseconds. Services of clouds answer in one second.
+pub const KEY_COMMAND_MS_MAX: u64 = 30_000;
+
+/// Longest name, workspace or owner in the gateway's store, bytes. What users of such a gateway know.
+pub const STORED_NAME_BYTES_MAX: usize = 253;
+
+/// Largest stored body, bytes: a policy of 256 KiB with everything around it, four times over.
+pub const STORED_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Largest secret that is stored, bytes. Service accounts and key files stay below 16 KiB.
+pub const STORED_SECRET_BYTES_MAX: usize = 64 << 10;
+
+/// Most items of one page of a list.
+pub const PAGE_ITEMS_MAX: u32 = 1000;

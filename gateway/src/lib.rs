@@ -4,14 +4,20 @@
 //! |---|---|
 //! | `http` | the API: requests in, answers out |
 //! | `auth` | who is calling, and what they may do |
+//! | `serve` | the port: connections, TLS, limits |
 //! | `lifecycle` | sandboxes as they should be: desired and observed state, and the next step |
 //! | `policies`, `providers` | what sandboxes are held to, and what they may use |
-//! | `store` | what is kept, in SQLite or Postgres; secrets sealed |
+//! | `store` | what is kept, in SQLite or Postgres |
+//! | `secrets` | keys, and how secrets are sealed |
 
+pub mod auth;
 mod http;
 mod lifecycle;
 mod names;
 mod policies;
 mod providers;
 mod records;
+pub mod secrets;
+pub mod serve;
+pub mod store;
 mod time;

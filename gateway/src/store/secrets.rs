@@ -1,0 +1,291 @@
+//! Sealed values, by owner and name, and the rotation of the master key above them.
+//!
+//! Which master key seals stands in the database (`keyring`). Whoever seals reads it in the transaction that stores the
+//! value, and whoever replaces it waits for these: so no value is sealed under a key that has been given up, by no process.
+
+use domain::limits::{PAGE_ITEMS_MAX, STORED_SECRET_BYTES_MAX};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{Row as _, any::AnyRow};
+
+use super::{
+    Store,
+    database::{Change, Engine},
+    error::StoreError,
+    now_ms,
+    objects::named,
+};
+use crate::secrets::{Binding, KeySource, Keys, KeysError, SealError, Sealed};
+
+/// How many values one transaction of a rotation seals anew.
+const RESEAL_ROWS: i64 = 100;
+
+/// Who a secret belongs to, such as one provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner<'a> {
+    /// What it is, such as `provider`. Never changed: values are bound to it.
+    pub kind: &'a str,
+    /// Which one: an identity that no other gets later.
+    pub id: &'a str,
+}
+
+/// Where an owner's value is kept.
+#[derive(Clone, Debug)]
+struct At {
+    owner_kind: String,
+    owner_id: String,
+    name: String,
+}
+
+const PUT: &str = "INSERT INTO secrets (owner_kind, owner_id, name, key_id, wrapped, sealed, updated_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (owner_kind, owner_id, name) \
+     DO UPDATE SET key_id = excluded.key_id, wrapped = excluded.wrapped, sealed = excluded.sealed, updated_ms = excluded.updated_ms";
+const ONE: &str = "SELECT owner_kind, owner_id, name, key_id, wrapped, sealed FROM secrets \
+     WHERE owner_kind = $1 AND owner_id = $2 AND name = $3";
+const ALL: &str = "SELECT owner_kind, owner_id, name, key_id, wrapped, sealed FROM secrets \
+     WHERE owner_kind = $1 AND owner_id = $2 ORDER BY name LIMIT $3";
+const OTHERWISE_SEALED: &str = "SELECT owner_kind, owner_id, name, key_id, wrapped, sealed FROM secrets \
+     WHERE key_id <> $1 AND (owner_kind, owner_id, name) > ($2, $3, $4) \
+     ORDER BY owner_kind, owner_id, name LIMIT $5";
+
+impl Store {
+    /// Stores a value in place of the one that was there.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a name that is none or a value above 64 KiB.
+    pub async fn put_secret(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        value: &SecretString,
+    ) -> Result<(), StoreError> {
+        self.put_secrets(owner, &[(name, value)]).await
+    }
+
+    /// Stores several values of one owner, all or none.
+    ///
+    /// # Errors
+    /// As [`Store::put_secret`].
+    pub async fn put_secrets(
+        &self,
+        owner: Owner<'_>,
+        values: &[(&str, &SecretString)],
+    ) -> Result<(), StoreError> {
+        let mut change = self.database().begin().await?;
+        for (name, value) in values {
+            #[expect(clippy::disallowed_methods, reason = "what is sealed has to be seen once")]
+            let plain = value.expose_secret().as_bytes();
+            self.put(&mut change, owner, name, plain).await?;
+        }
+        Ok(change.commit().await?)
+    }
+
+    /// The value, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Seal`] when the row was changed or moved.
+    pub async fn secret(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+    ) -> Result<Option<SecretString>, StoreError> {
+        let one = sqlx::query(ONE).bind(owner.kind).bind(owner.id).bind(name);
+        let row = one.fetch_optional(self.database().reader()).await?;
+        Ok(row.as_ref().map(|row| self.opened(row)).transpose()?.map(|(_, value)| value))
+    }
+
+    /// All values of an owner with their names, at most 1000, sorted by name.
+    ///
+    /// # Errors
+    /// As [`Store::secret`].
+    pub async fn secrets(
+        &self,
+        owner: Owner<'_>,
+    ) -> Result<Vec<(String, SecretString)>, StoreError> {
+        let all = sqlx::query(ALL).bind(owner.kind).bind(owner.id).bind(i64::from(PAGE_ITEMS_MAX));
+        let rows = all.fetch_all(self.database().reader()).await?;
+        rows.iter().map(|row| self.opened(row)).collect()
+    }
+
+    /// The names of an owner's values, at most 1000, sorted. Nothing is opened.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn secret_names(&self, owner: Owner<'_>) -> Result<Vec<String>, StoreError> {
+        let names = "SELECT name FROM secrets WHERE owner_kind = $1 AND owner_id = $2 ORDER BY name LIMIT $3";
+        let names = sqlx::query_scalar(names).bind(owner.kind).bind(owner.id);
+        Ok(names.bind(i64::from(PAGE_ITEMS_MAX)).fetch_all(self.database().reader()).await?)
+    }
+
+    /// Removes one value; whether there was one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_secret(&self, owner: Owner<'_>, name: &str) -> Result<bool, StoreError> {
+        let mut change = self.database().begin().await?;
+        let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2 AND name = $3";
+        let delete = sqlx::query(delete).bind(owner.kind).bind(owner.id).bind(name);
+        let removed = delete.execute(&mut *change).await?.rows_affected();
+        change.commit().await?;
+        Ok(removed > 0)
+    }
+
+    /// Removes all values of an owner; how many there were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_secrets(&self, owner: Owner<'_>) -> Result<u64, StoreError> {
+        let mut change = self.database().begin().await?;
+        let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2";
+        let delete = sqlx::query(delete).bind(owner.kind).bind(owner.id);
+        let removed = delete.execute(&mut *change).await?.rows_affected();
+        change.commit().await?;
+        Ok(removed)
+    }
+
+    /// Replaces the master key without a restart: a new one is put in front in the file, everything is sealed under it,
+    /// and the older ones leave the file. Gives how many values were sealed anew. Stopped at any point, nothing is lost, and another call
+    /// ends it.
+    ///
+    /// # Errors
+    /// [`RotateError::Source`] for keys that come from a command: print the new key there before the old one, then
+    /// [`Store::adopt`] and [`Store::reseal`].
+    pub async fn rotate(&self, source: &KeySource) -> Result<u64, RotateError> {
+        self.adopt(source.add()?).await?;
+        let resealed = self.reseal().await?;
+        *self.inner.keys.write() = source.retire()?;
+        Ok(resealed)
+    }
+
+    /// Takes these keys from now on, and seals under the first of them. What is sealed already stays under its key until
+    /// [`Store::reseal`].
+    ///
+    /// # Errors
+    /// [`StoreError::Key`] when something is sealed under a key that is not among these; then the keys stay as they were.
+    pub async fn adopt(&self, keys: Keys) -> Result<(), StoreError> {
+        let mut change = self.database().begin().await?;
+        let begin = "INSERT INTO keyring (one, key_id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING";
+        sqlx::query(begin).bind(keys.current().as_str()).execute(&mut *change).await?;
+        // Whoever seals holds this row until it is stored: what they sealed is seen below.
+        let current: String = sqlx::query_scalar("SELECT key_id FROM keyring WHERE one = 1")
+            .fetch_one(&mut *change)
+            .await?;
+        let take = "UPDATE keyring SET key_id = $1 WHERE one = 1";
+        sqlx::query(take).bind(keys.current().as_str()).execute(&mut *change).await?;
+        let used: Vec<String> = sqlx::query_scalar("SELECT DISTINCT key_id FROM secrets")
+            .fetch_all(&mut *change)
+            .await?;
+        for id in used.into_iter().chain([current]) {
+            if !keys.ids().any(|known| known.as_str() == id) {
+                return Err(StoreError::Key(id));
+            }
+        }
+        change.commit().await?;
+        *self.inner.keys.write() = keys;
+        Ok(())
+    }
+
+    /// Seals everything under the key in force, some at a time; how many values it were.
+    ///
+    /// # Errors
+    /// [`StoreError::Seal`] at a value that does not open; those before it are done.
+    pub async fn reseal(&self) -> Result<u64, StoreError> {
+        let (mut last, mut resealed) =
+            (At { owner_kind: String::new(), owner_id: String::new(), name: String::new() }, 0);
+        loop {
+            let mut change = self.database().begin().await?;
+            let keys = self.sealing_keys(&mut change).await?;
+            let next = sqlx::query(OTHERWISE_SEALED).bind(keys.current().as_str());
+            let next = next.bind(&last.owner_kind).bind(&last.owner_id).bind(&last.name);
+            let rows = next.bind(RESEAL_ROWS).fetch_all(&mut *change).await?;
+            if rows.is_empty() {
+                return Ok(resealed);
+            }
+            for row in &rows {
+                let (at, sealed) = sealed(row)?;
+                resealed += reseal_one(&mut change, &keys, &at, &sealed).await?;
+                last = at;
+            }
+            change.commit().await?;
+        }
+    }
+
+    /// Seals and stores one value.
+    pub(super) async fn put(
+        &self,
+        change: &mut Change,
+        owner: Owner<'_>,
+        name: &str,
+        plain: &[u8],
+    ) -> Result<(), StoreError> {
+        for part in [owner.kind, owner.id, name] {
+            named(part)?;
+        }
+        if plain.len() > STORED_SECRET_BYTES_MAX {
+            return Err(StoreError::Invalid("a secret has at most 64 KiB"));
+        }
+        let binding = Binding { owner_kind: owner.kind, owner_id: owner.id, name };
+        let sealed = self.sealing_keys(change).await?.seal(&binding, plain)?;
+        let put = sqlx::query(PUT).bind(owner.kind).bind(owner.id).bind(name);
+        let put = put.bind(sealed.key_id).bind(sealed.wrapped).bind(sealed.sealed).bind(now_ms());
+        put.execute(&mut **change).await?;
+        Ok(())
+    }
+
+    /// Our keys with the one in force that the database names; it stays so until `change` ends.
+    async fn sealing_keys(&self, change: &mut Change) -> Result<Keys, StoreError> {
+        let current = match self.database().engine() {
+            Engine::Sqlite => "SELECT key_id FROM keyring WHERE one = 1", // one writer at a time
+            Engine::Postgres => "SELECT key_id FROM keyring WHERE one = 1 FOR SHARE",
+        };
+        let id: String = sqlx::query_scalar(current).fetch_one(&mut **change).await?;
+        self.keys().led_by(&id).ok_or(StoreError::Key(id))
+    }
+
+    fn opened(&self, row: &AnyRow) -> Result<(String, SecretString), StoreError> {
+        let (at, sealed) = sealed(row)?;
+        let mut plain = self.keys().unseal(&at.binding(), &sealed)?;
+        let text = String::from_utf8(std::mem::take(&mut *plain))
+            .map_err(|_| StoreError::Seal(SealError::Refused))?;
+        Ok((at.name, SecretString::from(text)))
+    }
+}
+
+/// Why a rotation stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// The keys could not be read or replaced.
+    #[error("the master key was not replaced")]
+    Source(#[from] KeysError),
+    /// The values could not be sealed anew; the older keys are kept.
+    #[error("not everything is sealed under the new master key yet; the older one is kept")]
+    Store(#[from] StoreError),
+}
+
+impl At {
+    fn binding(&self) -> Binding<'_> {
+        Binding { owner_kind: &self.owner_kind, owner_id: &self.owner_id, name: &self.name }
+    }
+}
+
+/// The columns that every query of values gives.
+fn sealed(row: &AnyRow) -> Result<(At, Sealed), StoreError> {
+    let at = At { owner_kind: row.try_get(0)?, owner_id: row.try_get(1)?, name: row.try_get(2)? };
+    let sealed =
+        Sealed { key_id: row.try_get(3)?, wrapped: row.try_get(4)?, sealed: row.try_get(5)? };
+    Ok((at, sealed))
+}
+
+async fn reseal_one(
+    change: &mut Change,
+    keys: &Keys,
+    at: &At,
+    sealed: &Sealed,
+) -> Result<u64, StoreError> {
+    let again = keys.rewrap(&at.binding(), sealed)?;
+    // A value that was replaced meanwhile is sealed under the key in force already.
+    let update = "UPDATE secrets SET key_id = $1, wrapped = $2 \
+         WHERE owner_kind = $3 AND owner_id = $4 AND name = $5 AND wrapped = $6";
+    let update = sqlx::query(update).bind(again.key_id).bind(again.wrapped);
+    let update = update.bind(&at.owner_kind).bind(&at.owner_id).bind(&at.name);
+    Ok(update.bind(&sealed.wrapped).execute(&mut **change).await?.rows_affected())
+}
