@@ -70,7 +70,7 @@ pub struct Me {
     pub role: Option<Role>,
     /// What it may do in single workspaces.
     pub workspaces: BTreeMap<String, Role>,
-    /// What the token is for; all when empty.
+    /// What the proof is for.
     pub scopes: Vec<String>,
 }
 
@@ -117,6 +117,23 @@ pub struct IssuedToken {
     /// What is sent as `Authorization: Bearer …`.
     #[schema(value_type = String)]
     pub secret: Secret,
+}
+
+/// A client certificate, without its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Certificate {
+    /// Its serial number, hexadecimal.
+    pub serial: String,
+    /// Whose it is.
+    pub user: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created: Timestamp,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires: Timestamp,
+    /// Whether it was revoked.
+    pub revoked: bool,
 }
 
 /// A client certificate that was just made, with its key: the only answer that has it.

@@ -4,6 +4,7 @@
 //! asking (`auth`), what comes of it (`lifecycle`, `store`). Invariant: a handler gets a permit that only `auth` makes, so none
 //! works for somebody who was not asked.
 
+mod certificates;
 mod conversation;
 mod open;
 mod policies;
@@ -12,6 +13,7 @@ mod read;
 mod refusal;
 mod sandboxes;
 mod settings;
+mod tokens;
 mod users;
 mod watch;
 
@@ -23,8 +25,13 @@ use http::{HeaderMap, HeaderValue, header};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::refusal::Refusal;
-use crate::{lifecycle::Keeper, store::Store};
+pub(crate) use self::{certificates::revoked, refusal::Refusal};
+use crate::{
+    auth::{authority::Authority, revoked::Revocations},
+    lifecycle::Keeper,
+    serve::live::Live,
+    store::Store,
+};
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -33,10 +40,23 @@ pub(crate) struct App {
     pub(crate) store: Store,
     /// Who keeps sandboxes as they should be.
     pub(crate) keeper: Arc<Keeper>,
+    /// Who may come in.
+    pub(crate) doors: Doors,
     /// What this gateway is.
     pub(crate) info: Info,
     /// The description of the API, JSON.
     pub(crate) description: String,
+}
+
+/// What handlers change of who may come in.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    /// Who vouches for users.
+    pub(crate) authority: Arc<Authority>,
+    /// Certificates that are good no more.
+    pub(crate) revoked: Arc<Revocations>,
+    /// The open connections.
+    pub(crate) live: Arc<Live>,
 }
 
 /// Every route, with its description.
@@ -46,10 +66,15 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(open::readyz))
         .routes(routes!(open::info))
         .routes(routes!(users::me))
+        .routes(routes!(tokens::list_mine, tokens::create_mine))
+        .routes(routes!(tokens::delete_mine))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::get, users::change, users::delete))
-        .routes(routes!(users::tokens, users::create_token))
-        .routes(routes!(users::delete_token))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::delete))
+        .routes(routes!(certificates::create_mine))
+        .routes(routes!(certificates::list, certificates::create))
+        .routes(routes!(certificates::revoke))
         .routes(routes!(providers::list, providers::create))
         .routes(routes!(providers::get, providers::change, providers::delete))
         .routes(routes!(sandboxes::list, sandboxes::create))
@@ -58,9 +83,11 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sandboxes::stop))
         .routes(routes!(sandboxes::attach))
         .routes(routes!(sandboxes::detach))
-        .routes(routes!(policies::list, policies::set))
+        .routes(routes!(policies::newest, policies::set))
+        .routes(routes!(policies::list))
         .routes(routes!(policies::get))
-        .routes(routes!(policies::list_global, policies::set_global, policies::delete_global))
+        .routes(routes!(policies::newest_global, policies::set_global, policies::delete_global))
+        .routes(routes!(policies::list_global))
         .routes(routes!(settings::list))
         .routes(routes!(settings::set, settings::delete))
         .routes(routes!(watch::watch))

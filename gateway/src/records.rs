@@ -69,3 +69,18 @@ pub(crate) struct SettingRecord(pub(crate) SettingValue);
 impl Object for SettingRecord {
     const KIND: &'static str = "setting";
 }
+
+/// A client certificate, named by its serial number; its key is with its user alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CertificateRecord {
+    /// Whose it is.
+    pub(crate) user: String,
+    /// When it ends, milliseconds since 1970.
+    pub(crate) expires_ms: i64,
+    /// Whether it was revoked.
+    pub(crate) revoked: bool,
+}
+
+impl Object for CertificateRecord {
+    const KIND: &'static str = "certificate";
+}

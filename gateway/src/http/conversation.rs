@@ -36,7 +36,7 @@ use tokio::{
 };
 
 use super::{App, Refusal, sandboxes};
-use crate::auth::Permit;
+use crate::auth::access::Permit;
 
 /// How long somebody may take to say what it wants.
 const ASK_MAX: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use axum::{
 use http::{Method, StatusCode, Uri, header};
 
 use super::{App, Refusal};
-use crate::{auth::Permit, lifecycle::written};
+use crate::{auth::access::Permit, lifecycle::written};
 
 /// Whether the process lives.
 #[utoipa::path(get, path = "/healthz", tag = "gateway", responses((status = 200, description = "It lives")))]

@@ -13,11 +13,11 @@ use axum::{
 use http::StatusCode;
 
 use super::{App, Refusal, read::Json, sandboxes};
-use crate::{auth::Permit, policies, records::SandboxRecord, store::{Page, Scope}};
+use crate::{auth::access::Permit, policies, records::SandboxRecord, store::{Page, Scope}};
 
 /// The revisions of a sandbox's policy, the newest first.
 #[utoipa::path(
-    get, path = "/v1/sandboxes/{sandbox}/policies", tag = "policies", params(WorkspaceQuery),
+    get, path = "/v1/sandboxes/{sandbox}/policy/revisions", tag = "policies", params(WorkspaceQuery),
     responses((status = 200, body = Shown<PolicyRevision>)),
 )]
 pub(super) async fn list(
@@ -31,7 +31,7 @@ pub(super) async fn list(
 
 /// A policy for a sandbox. It is on its way when the answer comes; the revision tells when it is in force.
 #[utoipa::path(
-    post, path = "/v1/sandboxes/{sandbox}/policies", tag = "policies", params(WorkspaceQuery),
+    put, path = "/v1/sandboxes/{sandbox}/policy", tag = "policies", params(WorkspaceQuery),
     request_body = NewPolicy,
     responses((status = 202, body = PolicySet), (status = 422, body = api::problem::Problem)),
 )]
@@ -49,25 +49,47 @@ pub(super) async fn set(
 
 /// A revision with its file; 0 is the newest.
 #[utoipa::path(
-    get, path = "/v1/sandboxes/{sandbox}/policies/{version}", tag = "policies", params(WorkspaceQuery),
+    get, path = "/v1/sandboxes/{sandbox}/policy/revisions/{revision}", tag = "policies", params(WorkspaceQuery),
     responses((status = 200, body = PolicyRevision)),
 )]
 pub(super) async fn get(
     permit: Permit,
     State(app): State<Arc<App>>,
-    Path((sandbox, version)): Path<(String, u64)>,
+    Path((sandbox, revision)): Path<(String, u64)>,
 ) -> Result<Body<PolicyRevision>, Refusal> {
     let stored = sandboxes::find(&app, &permit, &sandbox).await?;
-    let scope = Scope::Sandbox(stored.id);
-    let row = app.store.policy(&scope, version).await?;
-    let row = row.ok_or_else(|| Refusal::not_found("revision", &version.to_string()))?;
-    let text = row.text.clone();
-    Ok(Body(policies::shown(&row, Some(text))))
+    one(&app, &Scope::Sandbox(stored.id), revision).await
+}
+
+/// The newest revision with its file.
+#[utoipa::path(
+    get, path = "/v1/sandboxes/{sandbox}/policy", tag = "policies", params(WorkspaceQuery),
+    responses((status = 200, body = PolicyRevision), (status = 404, body = api::problem::Problem)),
+)]
+pub(super) async fn newest(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+) -> Result<Body<PolicyRevision>, Refusal> {
+    let stored = sandboxes::find(&app, &permit, &sandbox).await?;
+    one(&app, &Scope::Sandbox(stored.id), 0).await
+}
+
+/// The newest revision of the gateway's policy with its file.
+#[utoipa::path(
+    get, path = "/v1/policy", tag = "policies",
+    responses((status = 200, body = PolicyRevision), (status = 404, body = api::problem::Problem)),
+)]
+pub(super) async fn newest_global(
+    _permit: Permit,
+    State(app): State<Arc<App>>,
+) -> Result<Body<PolicyRevision>, Refusal> {
+    one(&app, &Scope::Gateway, 0).await
 }
 
 /// The revisions of the gateway's policy, the newest first.
 #[utoipa::path(
-    get, path = "/v1/policies", tag = "policies",
+    get, path = "/v1/policy/revisions", tag = "policies",
     responses((status = 200, body = Shown<PolicyRevision>)),
 )]
 pub(super) async fn list_global(
@@ -79,7 +101,7 @@ pub(super) async fn list_global(
 
 /// A policy for every sandbox of the gateway, stronger than their own.
 #[utoipa::path(
-    post, path = "/v1/policies", tag = "policies", request_body = NewPolicy,
+    put, path = "/v1/policy", tag = "policies", request_body = NewPolicy,
     responses((status = 202, body = PolicySet), (status = 422, body = api::problem::Problem)),
 )]
 pub(super) async fn set_global(
@@ -93,7 +115,7 @@ pub(super) async fn set_global(
 }
 
 /// Removes the gateway's policy; every sandbox is held to its own again.
-#[utoipa::path(delete, path = "/v1/policies", tag = "policies", responses((status = 204)))]
+#[utoipa::path(delete, path = "/v1/policy", tag = "policies", responses((status = 204)))]
 pub(super) async fn delete_global(
     _permit: Permit,
     State(app): State<Arc<App>>,
@@ -101,6 +123,17 @@ pub(super) async fn delete_global(
     app.store.forget_policies(&Scope::Gateway).await?;
     touch_all(&app).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A revision with its file; the newest for 0.
+async fn one(app: &App, scope: &Scope, version: u64) -> Result<Body<PolicyRevision>, Refusal> {
+    let row = match version {
+        0 => app.store.newest_policy(scope).await?,
+        version => app.store.policy(scope, version).await?,
+    };
+    let row = row.ok_or_else(|| Refusal::not_found("revision", &version.to_string()))?;
+    let text = row.text.clone();
+    Ok(Body(policies::shown(&row, Some(text))))
 }
 
 async fn revisions(app: &App, scope: &Scope) -> Result<Body<Shown<PolicyRevision>>, Refusal> {

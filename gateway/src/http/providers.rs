@@ -14,14 +14,15 @@ use axum::{
     response::IntoResponse,
 };
 use http::{HeaderMap, StatusCode};
+use secrecy::SecretString;
 
 use super::{
     App, Refusal,
-    read::{self, IfMatch, Json, Query, page},
+    read::{self, IfMatch, Json, Query, page, workspace},
     sandboxes, tagged,
 };
 use crate::{
-    auth::Permit,
+    auth::access::Permit,
     names,
     providers::{self, owner},
     records::{ProviderRecord, SandboxRecord},
@@ -39,7 +40,7 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<PageQuery>,
 ) -> Result<Body<Page<Provider>>, Refusal> {
-    let listed = app.store.list::<ProviderRecord>(Some(permit.workspace()), &page(&query)?).await?;
+    let listed = app.store.list::<ProviderRecord>(Some(workspace(&permit)?), &page(&query)?).await?;
     let items = listed.items.iter().map(shown).collect();
     Ok(Body(Page { items, next: listed.next }))
 }
@@ -64,10 +65,10 @@ pub(super) async fn create(
     }
     let keys = new.credentials.keys().cloned().collect();
     let record = ProviderRecord { kind: new.kind, keys, config: new.config };
-    let stored = app.store.create(permit.workspace(), &new.name, &record).await?;
+    let stored = app.store.create(workspace(&permit)?, &new.name, &record).await?;
     if let Err(error) = keep(&app.store, &stored, new.credentials).await {
         // Without its secrets it would be something else than what was asked for.
-        app.store.remove::<ProviderRecord>(permit.workspace(), &new.name, None).await?;
+        app.store.remove::<ProviderRecord>(workspace(&permit)?, &new.name, None).await?;
         return Err(error);
     }
     Ok((StatusCode::CREATED, tagged(stored.version), Body(shown(&stored))))
@@ -83,7 +84,7 @@ pub(super) async fn get(
     State(app): State<Arc<App>>,
     Path(provider): Path<String>,
 ) -> Result<(HeaderMap, Body<Provider>), Refusal> {
-    let stored = find(&app, permit.workspace(), &provider).await?;
+    let stored = find(&app, workspace(&permit)?, &provider).await?;
     Ok((tagged(stored.version), Body(shown(&stored))))
 }
 
@@ -100,7 +101,7 @@ pub(super) async fn change(
     IfMatch(version): IfMatch,
     Json(change): Json<ProviderChange>,
 ) -> Result<(HeaderMap, Body<Provider>), Refusal> {
-    let stored = find(&app, permit.workspace(), &provider).await?;
+    let stored = find(&app, workspace(&permit)?, &provider).await?;
     read::unchanged(stored.version, version)?;
     let mut config = stored.body.config.clone();
     for (key, value) in change.config {
@@ -131,10 +132,10 @@ pub(super) async fn change(
     let record = ProviderRecord { kind: stored.body.kind.clone(), keys, config };
     let stored = app.store.replace(&stored, &record).await?;
     for key in dropped {
-        app.store.remove_secret(&owner(stored.id), &key).await?;
+        app.store.remove_secret(owner(&stored.id.to_string()), &key).await?;
     }
-    for user in users(&app.store, permit.workspace(), &provider).await? {
-        app.keeper.touch(permit.workspace(), &user);
+    for user in users(&app.store, workspace(&permit)?, &provider).await? {
+        app.keeper.touch(workspace(&permit)?, &user);
     }
     Ok((tagged(stored.version), Body(shown(&stored))))
 }
@@ -150,15 +151,15 @@ pub(super) async fn delete(
     Path(provider): Path<String>,
     IfMatch(version): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    let stored = find(&app, permit.workspace(), &provider).await?;
-    let users = users(&app.store, permit.workspace(), &provider).await?;
+    let stored = find(&app, workspace(&permit)?, &provider).await?;
+    let users = users(&app.store, workspace(&permit)?, &provider).await?;
     if !users.is_empty() {
         let detail = format!("provider {provider} is used by {}", users.join(", "));
         return Err(Refusal::new(StatusCode::CONFLICT, "in_use", detail)
             .next_step("detach it from these sandboxes first"));
     }
-    app.store.remove::<ProviderRecord>(permit.workspace(), &provider, version).await?;
-    app.store.remove_secrets(&owner(stored.id)).await?;
+    app.store.remove::<ProviderRecord>(workspace(&permit)?, &provider, version).await?;
+    app.store.remove_secrets(owner(&stored.id.to_string())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -167,10 +168,11 @@ async fn keep(
     stored: &Stored<ProviderRecord>,
     secrets: BTreeMap<String, Secret>,
 ) -> Result<(), Refusal> {
-    for (key, secret) in secrets {
-        store.put_secret(&owner(stored.id), &key, secret.into_inner()).await?;
-    }
-    Ok(())
+    let secrets: Vec<(String, SecretString)> =
+        secrets.into_iter().map(|(key, secret)| (key, secret.into_inner())).collect();
+    let values: Vec<(&str, &SecretString)> =
+        secrets.iter().map(|(key, secret)| (key.as_str(), secret)).collect();
+    Ok(store.put_secrets(owner(&stored.id.to_string()), &values).await?)
 }
 
 async fn find(

@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
 
 use super::Refusal;
-use crate::store::Page;
+use crate::{auth::access::Permit, store::Page};
 
 /// The largest body that is read, bytes: a policy with every character escaped, and some room.
 const BODY_BYTES_MAX: usize = 4 << 20;
@@ -162,6 +162,19 @@ pub(super) fn page(query: &PageQuery) -> Result<Page, Refusal> {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail));
     }
     Ok(Page { after: query.after.clone(), limit })
+}
+
+/// The workspace that the request is about.
+///
+/// # Errors
+/// 500 where nothing was decided about one.
+pub(super) fn workspace(permit: &Permit) -> Result<&str, Refusal> {
+    Ok(permit.workspace()?.as_str())
+}
+
+/// The name of the user who asks; empty where none has to be known.
+pub(super) fn caller(permit: &Permit) -> &str {
+    permit.user().map(|user| user.name.as_str()).unwrap_or_default()
 }
 
 /// Lets a change through when the caller has seen the version that is there, or did not say which it has seen.

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use drivers::DriverError;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::{lifecycle::written, store::StoreError};
+use crate::{auth::refused::Refused, lifecycle::written, store::StoreError};
 
 /// A request that is not answered as it wanted.
 #[derive(Debug)]
@@ -63,11 +63,7 @@ impl From<StoreError> for Refusal {
                 "somebody changed it meanwhile",
             )
             .next_step("read it again, and change what is there now"),
-            StoreError::Cursor => {
-                let detail = "after is not where a page ended";
-                Self::new(StatusCode::BAD_REQUEST, "invalid_cursor", detail)
-                    .next_step("take next of the page before as it is")
-            }
+            StoreError::Invalid(detail) => Self::new(StatusCode::BAD_REQUEST, "invalid", detail),
             error => {
                 tracing::error!(error = %written(error), "the store failed");
                 Self::new(
@@ -78,6 +74,12 @@ impl From<StoreError> for Refusal {
                 .next_step("look at the gateway's log, its disk and its database")
             }
         }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self::new(refused.status, refused.code, refused.detail)
     }
 }
 

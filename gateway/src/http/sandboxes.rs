@@ -16,11 +16,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{
     App, Refusal,
-    read::{IfMatch, Json, JsonOrNone, Query, page, unchanged},
+    read::{IfMatch, Json, JsonOrNone, Query, caller, page, unchanged, workspace},
     tagged,
 };
 use crate::{
-    auth::Permit,
+    auth::access::Permit,
     lifecycle::Desired,
     names, policies, providers,
     records::SandboxRecord,
@@ -59,7 +59,7 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<PageQuery>,
 ) -> Result<Body<Shown<Sandbox>>, Refusal> {
-    let listed = app.store.list::<SandboxRecord>(Some(permit.workspace()), &page(&query)?).await?;
+    let listed = app.store.list::<SandboxRecord>(Some(workspace(&permit)?), &page(&query)?).await?;
     let items = listed.items.iter().map(|stored| shown(&app, stored)).collect();
     Ok(Body(Shown { items, next: listed.next }))
 }
@@ -82,25 +82,25 @@ pub(super) async fn create(
     if let Some(Err(found)) = &policy {
         faults.extend(found.iter().cloned());
     }
-    faults.extend(missing(&app.store, permit.workspace(), &new.spec.providers).await?);
+    faults.extend(missing(&app.store, workspace(&permit)?, &new.spec.providers).await?);
     if !faults.is_empty() {
         return Err(Refusal::faults(faults));
     }
     let record = SandboxRecord {
         spec: new.spec,
-        owner: permit.name().to_owned(),
+        owner: caller(&permit).to_owned(),
         desired: Desired::Running,
         grace_ms: GRACE_MS,
     };
-    let stored = named(&app.store, permit.workspace(), new.name.as_deref(), &record).await?;
+    let stored = named(&app.store, workspace(&permit)?, new.name.as_deref(), &record).await?;
     if let Some(text) = &new.policy
         && let Err(error) = policies::add(&app.store, stored.id, text, None).await
     {
         // It is not to stand without what it was to be held to.
-        app.store.remove::<SandboxRecord>(permit.workspace(), &stored.name, None).await?;
+        app.store.remove::<SandboxRecord>(workspace(&permit)?, &stored.name, None).await?;
         return Err(error);
     }
-    app.keeper.touch(permit.workspace(), &stored.name);
+    app.keeper.touch(workspace(&permit)?, &stored.name);
     let mut headers = tagged(stored.version);
     let place = format!("/v1/sandboxes/{}?workspace={}", stored.name, stored.workspace);
     if let Ok(place) = HeaderValue::from_str(&place) {
@@ -193,7 +193,7 @@ pub(super) async fn attach(
     IfMatch(version): IfMatch,
     Json(names): Json<ProviderNames>,
 ) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
-    let faults = missing(&app.store, permit.workspace(), &names.providers).await?;
+    let faults = missing(&app.store, workspace(&permit)?, &names.providers).await?;
     if !faults.is_empty() {
         return Err(Refusal::faults(faults));
     }
@@ -203,7 +203,7 @@ pub(super) async fn attach(
     all.sort_unstable();
     all.dedup();
     // Two that name the same variable do not fit into one sandbox.
-    let opened = providers::open(&app.store, permit.workspace(), &all).await;
+    let opened = providers::open(&app.store, workspace(&permit)?, &all).await;
     let opened = opened.map_err(|error| {
         tracing::error!(error, "providers cannot be opened");
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", error)
@@ -265,7 +265,7 @@ pub(super) async fn find(
     permit: &Permit,
     name: &str,
 ) -> Result<Stored<SandboxRecord>, Refusal> {
-    let found = app.store.find::<SandboxRecord>(permit.workspace(), name).await?;
+    let found = app.store.find::<SandboxRecord>(workspace(permit)?, name).await?;
     found.ok_or_else(|| Refusal::not_found("sandbox", name))
 }
 

@@ -15,7 +15,7 @@ use http::StatusCode;
 
 use super::{App, Refusal, read::Json};
 use crate::{
-    auth::Permit,
+    auth::access::Permit,
     records::{EVERYWHERE, SettingRecord},
 };
 
@@ -71,16 +71,16 @@ pub(super) async fn list(
 
 /// Sets a setting of the gateway.
 #[utoipa::path(
-    put, path = "/v1/settings/{setting}", tag = "settings", request_body = NewSetting,
+    put, path = "/v1/settings/{key}", tag = "settings", request_body = NewSetting,
     responses((status = 200, body = Setting), (status = 422, body = api::problem::Problem)),
 )]
 pub(super) async fn set(
     _permit: Permit,
     State(app): State<Arc<App>>,
-    Path(setting): Path<String>,
+    Path(key): Path<String>,
     Json(new): Json<NewSetting>,
 ) -> Result<Body<Setting>, Refusal> {
-    let known = known(&setting)?;
+    let known = known(&key)?;
     (known.may_be)(&new.value)
         .map_err(|detail| Refusal::faults(vec![Fault::new("/value", detail)]))?;
     let record = SettingRecord(new.value.clone());
@@ -93,14 +93,14 @@ pub(super) async fn set(
 
 /// Gives a setting back its default.
 #[utoipa::path(
-    delete, path = "/v1/settings/{setting}", tag = "settings", responses((status = 204)),
+    delete, path = "/v1/settings/{key}", tag = "settings", responses((status = 204)),
 )]
 pub(super) async fn delete(
     _permit: Permit,
     State(app): State<Arc<App>>,
-    Path(setting): Path<String>,
+    Path(key): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let known = known(&setting)?;
+    let known = known(&key)?;
     app.store.remove::<SettingRecord>(EVERYWHERE, known.key, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }

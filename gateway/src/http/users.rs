@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use api::{
     page::{Page, PageQuery},
     problem::Fault,
-    user::{IssuedToken, Me, NewToken, NewUser, Role, Token, User, UserChange},
+    user::{Me, NewUser, Role, User, UserChange},
 };
 use axum::{
     Json as Body,
@@ -15,31 +15,30 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    App, Refusal,
-    read::{IfMatch, Json, JsonOrNone, Query, page},
+    App, Refusal, certificates,
+    read::{IfMatch, Json, Query, caller, page, unchanged},
     tagged,
 };
 use crate::{
-    auth::{Permit, SCOPES, Token as Secret},
+    auth::{access::Permit, peer::Identity},
     names,
     records::{EVERYWHERE, UserRecord},
-    store::{NewTokenRow, Stored, TokenRow},
+    store::Stored,
     time,
 };
 
-/// How many days a token is good for when nobody says.
-const TOKEN_DAYS: u32 = 30;
-/// The most days that a token is good for.
-const TOKEN_DAYS_MAX: u32 = 365;
-/// The most tokens of one user.
-const TOKENS_MAX: usize = 100;
-/// The longest label of a token, bytes.
-const LABEL_BYTES_MAX: usize = 200;
-
 /// Who is asking.
 #[utoipa::path(get, path = "/v1/me", tag = "users", responses((status = 200, body = Me)))]
-pub(super) async fn me(permit: Permit) -> Body<Me> {
-    Body(permit.me())
+pub(super) async fn me(permit: Permit) -> Result<Body<Me>, Refusal> {
+    let user = permit.user().ok_or_else(|| Refusal::not_found("user", ""))?;
+    let workspaces = user.grants.workspaces.iter();
+    Ok(Body(Me {
+        name: user.name.to_string(),
+        by: user.how.as_str().to_owned(),
+        role: user.grants.everywhere,
+        workspaces: workspaces.map(|(name, role)| (name.to_string(), *role)).collect(),
+        scopes: user.scopes.words().map(str::to_owned).collect(),
+    }))
 }
 
 /// Users, by name.
@@ -104,7 +103,7 @@ pub(super) async fn change(
     Json(change): Json<UserChange>,
 ) -> Result<(HeaderMap, Body<User>), Refusal> {
     let stored = find(&app, &user).await?;
-    super::read::unchanged(stored.version, version)?;
+    unchanged(stored.version, version)?;
     let mut record = stored.body.clone();
     if let Some(role) = change.role {
         record.role = role;
@@ -117,7 +116,7 @@ pub(super) async fn change(
         }
         record.workspaces = workspaces;
     }
-    if permit.is_user(&user) && record.role < stored.body.role {
+    if caller(&permit) == user && record.role < stored.body.role {
         return Err(Refusal::new(
             StatusCode::CONFLICT,
             "own_role",
@@ -137,104 +136,27 @@ pub(super) async fn delete(
     Path(user): Path<String>,
     IfMatch(version): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    if permit.is_user(&user) {
+    if caller(&permit) == user {
         let detail = "nobody removes themselves, so that somebody is left";
         return Err(Refusal::new(StatusCode::CONFLICT, "own_user", detail)
             .next_step("let another administrator do it"));
     }
-    // The tokens first: a user that is made again under that name has none of them.
-    app.store.revoke_tokens(&user).await?;
-    if app.store.remove::<UserRecord>(EVERYWHERE, &user, version).await? {
+    let stored = find(&app, &user).await?;
+    unchanged(stored.version, version)?;
+    // What it proves itself with first: a user that is made again under that name has none of it.
+    app.store.revoke_tokens_of(&user, time::now_ms()).await?;
+    certificates::revoke_all(&app, &user).await?;
+    if app.store.remove::<UserRecord>(EVERYWHERE, &user, Some(stored.version)).await? {
+        if let Ok(name) = user.parse() {
+            app.doors.live.end(&Identity::User(name));
+        }
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Refusal::not_found("user", &user))
     }
 }
 
-/// The tokens of a user.
-#[utoipa::path(
-    get, path = "/v1/users/{user}/tokens", tag = "users",
-    responses((status = 200, body = Page<Token>)),
-)]
-pub(super) async fn tokens(
-    permit: Permit,
-    State(app): State<Arc<App>>,
-    Path(user): Path<String>,
-) -> Result<Body<Page<Token>>, Refusal> {
-    permit.own_or_admin(&user)?;
-    find(&app, &user).await?;
-    let items = app.store.tokens(&user).await?.iter().map(token).collect();
-    Ok(Body(Page { items, next: None }))
-}
-
-/// A new token. Its secret is in this answer and nowhere else.
-#[utoipa::path(
-    post, path = "/v1/users/{user}/tokens", tag = "users", request_body = Option<NewToken>,
-    responses((status = 201, body = IssuedToken)),
-)]
-pub(super) async fn create_token(
-    permit: Permit,
-    State(app): State<Arc<App>>,
-    Path(user): Path<String>,
-    JsonOrNone(new): JsonOrNone<NewToken>,
-) -> Result<(StatusCode, Body<IssuedToken>), Refusal> {
-    permit.own_or_admin(&user)?;
-    find(&app, &user).await?;
-    let days = new.days.unwrap_or(TOKEN_DAYS);
-    let mut faults = Vec::new();
-    if days == 0 || days > TOKEN_DAYS_MAX {
-        faults.push(Fault::new("/days", format!("has to be 1 to {TOKEN_DAYS_MAX}")));
-    }
-    if new.label.len() > LABEL_BYTES_MAX || new.label.chars().any(char::is_control) {
-        let detail =
-            format!("has to be at most {LABEL_BYTES_MAX} bytes without control characters");
-        faults.push(Fault::new("/label", detail));
-    }
-    for (place, scope) in new.scopes.iter().enumerate() {
-        if !SCOPES.contains(&scope.as_str()) {
-            let known = SCOPES.join(", ");
-            faults.push(Fault::new(format!("/scopes/{place}"), format!("has to be one of {known}")));
-        }
-    }
-    if !faults.is_empty() {
-        return Err(Refusal::faults(faults));
-    }
-    if app.store.tokens(&user).await?.len() >= TOKENS_MAX {
-        let detail = format!("{user} has {TOKENS_MAX} tokens, and nobody has more");
-        return Err(Refusal::new(StatusCode::CONFLICT, "too_many_tokens", detail)
-            .next_step("delete those that are not used"));
-    }
-    let secret = Secret::new();
-    let row = NewTokenRow {
-        hash: secret.hash(),
-        user,
-        label: new.label,
-        scopes: permit.narrowed(new.scopes),
-        expires_ms: time::now_ms() + i64::from(days) * time::DAY_MS,
-    };
-    let row = app.store.create_token(row).await?;
-    let issued = IssuedToken { token: token(&row), secret: secret.into_secret().into() };
-    Ok((StatusCode::CREATED, Body(issued)))
-}
-
-/// Ends a token.
-#[utoipa::path(
-    delete, path = "/v1/users/{user}/tokens/{token}", tag = "users", responses((status = 204)),
-)]
-pub(super) async fn delete_token(
-    permit: Permit,
-    State(app): State<Arc<App>>,
-    Path((user, token)): Path<(String, String)>,
-) -> Result<StatusCode, Refusal> {
-    permit.own_or_admin(&user)?;
-    if app.store.revoke_token(&user, &token).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Refusal::not_found("token", &token))
-    }
-}
-
-async fn find(app: &App, user: &str) -> Result<Stored<UserRecord>, Refusal> {
+pub(super) async fn find(app: &App, user: &str) -> Result<Stored<UserRecord>, Refusal> {
     let found = app.store.find::<UserRecord>(EVERYWHERE, user).await?;
     found.ok_or_else(|| Refusal::not_found("user", user))
 }
@@ -251,17 +173,5 @@ fn shown(stored: &Stored<UserRecord>) -> User {
         role: stored.body.role,
         workspaces: stored.body.workspaces.clone(),
         created: time::point(stored.created_ms),
-    }
-}
-
-fn token(row: &TokenRow) -> Token {
-    Token {
-        id: row.id.to_string(),
-        user: row.user.clone(),
-        label: row.label.clone(),
-        scopes: row.scopes.clone(),
-        created: time::point(row.created_ms),
-        expires: time::point(row.expires_ms),
-        last_used: row.last_used_ms.map(time::point),
     }
 }

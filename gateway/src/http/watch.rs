@@ -14,8 +14,11 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{App, Refusal, read::Query};
-use crate::{auth::Permit, lifecycle::Change};
+use super::{
+    App, Refusal,
+    read::{self, Query},
+};
+use crate::{auth::access::Permit, lifecycle::Change};
 
 /// Between two signs of life where nothing changes.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
@@ -62,7 +65,7 @@ pub(super) async fn watch(
         return Err(Refusal::new(StatusCode::GONE, "too_old", detail)
             .next_step("list the sandboxes, and watch without last-event-id"));
     };
-    let workspace = permit.workspace().to_owned();
+    let workspace = read::workspace(&permit)?.to_owned();
     let wanted = move |change: &Change| {
         change.workspace == workspace
             && query.sandbox.as_ref().is_none_or(|name| *name == change.name)

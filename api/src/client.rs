@@ -1,0 +1,216 @@
+//! Asks a gateway: over its port with a certificate or a token, or over the socket of the local user.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use reqwest::{Certificate, Identity, Method, StatusCode, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::problem::{MEDIA_TYPE, Problem};
+
+/// How long a connection may take to come about.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const ANSWER_MAX: Duration = Duration::from_mins(1);
+/// The largest answer, bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Where a gateway is, and what it is shown.
+#[derive(Clone)]
+pub enum Place {
+    /// The socket of the local user.
+    Unix(PathBuf),
+    /// Its port.
+    Https {
+        /// Its address, such as `https://127.0.0.1:8080`.
+        url: String,
+        /// Who vouches for it, PEM; the authorities of the system when not given.
+        ca_pem: Option<String>,
+        /// The certificate and the key of the caller, PEM.
+        certificate: Option<(String, SecretString)>,
+        /// The token of the caller.
+        token: Option<SecretString>,
+    },
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => f.debug_tuple("Unix").field(path).finish(),
+            Self::Https { url, .. } => {
+                f.debug_struct("Https").field("url", url).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The place is none, or what is shown there cannot be used.
+    #[error("cannot use the place of the gateway")]
+    Place(#[source] reqwest::Error),
+    /// The gateway does not answer.
+    #[error("the gateway at {at} does not answer")]
+    Unreachable {
+        /// Where.
+        at: String,
+        /// What happened.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// It said no.
+    #[error("{}", .0.detail)]
+    Refused(Box<Problem>),
+    /// What answers is no gateway, or one of another version.
+    #[error("the answer of the gateway cannot be read: {0}")]
+    Malformed(String),
+}
+
+impl ClientError {
+    /// The status of a refusal.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(problem) => Some(problem.status),
+            Self::Place(_) | Self::Unreachable { .. } | Self::Malformed(_) => None,
+        }
+    }
+}
+
+/// Asks one gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    shown: String,
+}
+
+impl Client {
+    /// A client for the gateway at that place.
+    ///
+    /// # Errors
+    /// [`ClientError::Place`].
+    pub fn new(place: &Place) -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT_MAX).no_proxy();
+        // What a gateway says is never to be looked for elsewhere.
+        let builder = builder.redirect(reqwest::redirect::Policy::none());
+        let (builder, base, shown) = match place {
+            Place::Unix(path) => {
+                let builder = builder.unix_socket(path.as_path());
+                (builder, "http://localhost".to_owned(), path.display().to_string())
+            }
+            Place::Https { url, ca_pem, certificate, token } => {
+                let mut builder = builder.https_only(true);
+                if let Some(pem) = ca_pem {
+                    let ca = Certificate::from_pem(pem.as_bytes()).map_err(ClientError::Place)?;
+                    builder = builder.tls_built_in_root_certs(false).add_root_certificate(ca);
+                }
+                if let Some((certificate, key)) = certificate {
+                    let pem = identity(certificate, key);
+                    let identity = Identity::from_pem(&pem).map_err(ClientError::Place)?;
+                    builder = builder.identity(identity);
+                }
+                if let Some(token) = token {
+                    builder = builder.default_headers(bearer(token)?);
+                }
+                (builder, url.trim_end_matches('/').to_owned(), url.clone())
+            }
+        };
+        let http = builder.build().map_err(ClientError::Place)?;
+        Ok(Self { http, base, shown })
+    }
+
+    /// What is at a path, such as `/v1/info`.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.ask::<(), T>(Method::GET, path, None).await
+    }
+
+    /// Asks with a body.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn send<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
+        self.ask(method, path, Some(body)).await
+    }
+
+    /// Asks for what has no answer but that it was done.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub async fn order(&self, method: Method, path: &str) -> Result<(), ClientError> {
+        self.bytes::<()>(method, path, None).await.map(drop)
+    }
+
+    async fn ask<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<T, ClientError> {
+        let bytes = self.bytes(method, path, body).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientError::Malformed(error.to_string()))
+    }
+
+    async fn bytes<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<Vec<u8>, ClientError> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        request = request.timeout(ANSWER_MAX);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let unreachable =
+            |source| ClientError::Unreachable { at: self.shown.clone(), source };
+        let mut answer = request.send().await.map_err(unreachable)?;
+        let (status, kind) = (answer.status(), kind(&answer));
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+            if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
+                return Err(ClientError::Malformed("it is too large".to_owned()));
+            }
+            bytes.extend(piece);
+        }
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        Err(refusal(status, &kind, &bytes))
+    }
+}
+
+fn kind(answer: &reqwest::Response) -> String {
+    let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.unwrap_or_default().to_owned()
+}
+
+fn refusal(status: StatusCode, kind: &str, bytes: &[u8]) -> ClientError {
+    let problem = serde_json::from_slice::<Problem>(bytes);
+    match problem {
+        Ok(problem) if kind.starts_with(MEDIA_TYPE) => ClientError::Refused(Box::new(problem)),
+        _ => ClientError::Malformed(format!("status {status} without a reason")),
+    }
+}
+
+fn identity(certificate: &str, key: &SecretString) -> Vec<u8> {
+    #[expect(clippy::disallowed_methods, reason = "into the TLS of this client")]
+    [certificate.as_bytes(), key.expose_secret().as_bytes()].concat()
+}
+
+fn bearer(token: &SecretString) -> Result<header::HeaderMap, ClientError> {
+    #[expect(clippy::disallowed_methods, reason = "into a header that cannot be printed")]
+    let value = header::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
+    let mut value =
+        value.map_err(|_| ClientError::Malformed("the token cannot stand in a header".into()))?;
+    value.set_sensitive(true);
+    Ok(header::HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
+}

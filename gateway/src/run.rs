@@ -1,0 +1,326 @@
+//! A gateway from start to end: its state is opened, its sandboxes are kept, its port is served.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use api::{gateway::Info, user::Role};
+use drivers::Local;
+use sandbox::state::Home;
+use tokio::task::JoinSet;
+
+use crate::{
+    auth::{
+        access::{Table, table},
+        authority::{Authority, AuthorityError, server::ServerLeaf},
+        failures::Failures,
+        files,
+        layer::{Gate, Lookups, Unavailable, guarded},
+        origin::Origins,
+        principal::{Grants, NameError, UserName, Workspace},
+        revoked::Revocations,
+        sandbox::{KeyError, Keyring, Keys as SandboxKeys},
+        scope::Scopes,
+        token::StoredToken,
+    },
+    http::{self, App, Doors},
+    lifecycle::{Desired, Keeper, written},
+    records::{EVERYWHERE, SandboxRecord, UserRecord},
+    secrets::{KeySource, KeysError},
+    serve::{
+        Limits, Server,
+        listen::{self, Addresses},
+        live::Live,
+        tls::{self, Clients, TlsError},
+    },
+    store::{Place, Store, StoreError},
+};
+
+/// The socket of the local user, in the folder of the state.
+pub const SOCKET: &str = "gateway.sock";
+
+/// How a gateway is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its name.
+    pub name: String,
+    /// The folder of its state, which it has for itself: keys, certificates, sandboxes, and the database unless it is elsewhere.
+    pub state: PathBuf,
+    /// Where the database is, if not in that folder.
+    pub store: Option<Place>,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// Further names and addresses under which it is reached.
+    pub names: Vec<String>,
+    /// Where the key of stored secrets comes from, if not from that folder.
+    pub key: Option<KeySource>,
+    /// Whether TLS without a client certificate is refused at once, also for those who have a token.
+    pub certificates_only: bool,
+    /// The name of the user who runs it: its first administrator.
+    pub user: String,
+}
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Ready {
+    /// Where it listens, with the ports that it got.
+    pub addresses: Vec<SocketAddr>,
+    /// The socket of the local user.
+    pub socket: PathBuf,
+    /// The certificate of its authority.
+    pub ca: PathBuf,
+}
+
+/// Why a gateway does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another one has the folder.
+    #[error("another gateway runs on {}", .0.display())]
+    Taken(PathBuf),
+    /// The folder cannot be used.
+    #[error("cannot use the folder {}", .folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The key of stored secrets cannot be had.
+    #[error("cannot have the key of stored secrets")]
+    Key(#[from] KeysError),
+    /// The database cannot be used.
+    #[error("cannot use the store")]
+    Store(#[from] StoreError),
+    /// The certificates cannot be had.
+    #[error("cannot have the certificates of the gateway")]
+    Authority(#[from] AuthorityError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] TlsError),
+    /// The key of sandbox tokens cannot be had.
+    #[error("cannot have the key of sandbox tokens")]
+    SandboxKey(#[from] KeyError),
+    /// The local user has a name that no user may have.
+    #[error("{name:?} cannot be the name of a user")]
+    User {
+        /// The name.
+        name: String,
+        /// Why not.
+        #[source]
+        source: NameError,
+    },
+    /// It cannot listen.
+    #[error("cannot listen on {}", .addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Listen {
+        /// Where.
+        addresses: Vec<SocketAddr>,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The system gives no randomness.
+    #[error("the system gives no randomness")]
+    Random,
+}
+
+/// Runs a gateway until `stop` is done. `ready` is told when it serves.
+///
+/// Sandboxes live on when it ends, and another one on the same state goes on with them.
+///
+/// # Errors
+/// Why it cannot begin.
+pub async fn run(
+    options: Options,
+    ready: impl FnOnce(&Ready),
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let folder = &options.state;
+    let unusable = |source| RunError::Folder { folder: folder.clone(), source };
+    files::folder(folder).map_err(unusable)?;
+    let _lock = lock(folder)?;
+    let user: UserName = options
+        .user
+        .parse()
+        .map_err(|source| RunError::User { name: options.user.clone(), source })?;
+    let key = options.key.clone().unwrap_or_else(|| KeySource::File(folder.join("secrets.key")));
+    let place = options.store.clone().unwrap_or_else(|| Place::Sqlite(folder.join("gateway.db")));
+    let store = Store::open(&place, key.load().await?).await?;
+    admit(&store, &user).await?;
+
+    let now = seconds();
+    let authority = Arc::new(Authority::open(&folder.join("pki"), now)?);
+    let names = names(&options);
+    let leaf = Arc::new(ServerLeaf::new(Arc::clone(&authority), names.clone(), now)?);
+    let clients =
+        if options.certificates_only { Clients::MustShow } else { Clients::MayShow };
+    let tls = tls::config(&authority, leaf, clients)?;
+    let revoked = Arc::new(Revocations::default());
+    revoked.replace(http::revoked(&store).await?);
+
+    let addresses =
+        Addresses { tcp: options.listen.clone(), unix: Some(folder.join(SOCKET)) };
+    let bound = listen::bind(&addresses)
+        .map_err(|source| RunError::Listen { addresses: options.listen.clone(), source })?;
+    let told = bound.addresses().map_err(unusable)?;
+    let port = told.first().map_or(443, SocketAddr::port);
+
+    let live = Arc::new(Live::default());
+    let keeper = Keeper::new(store.clone(), Local::new(Home::new(folder)));
+    let gate = Gate {
+        table: Table::new(table::rows()),
+        origins: Origins::new(names.iter().map(String::as_str), port),
+        local: user,
+        keyring: Arc::new(Keyring::new(SandboxKeys::open(
+            &folder.join("sandbox-tokens.key"),
+            &seed()?,
+        )?)),
+        revoked: Arc::clone(&revoked),
+        failures: Failures::default(),
+        lookups: lookups(&store),
+    };
+    let app = App {
+        info: info(&options, &place),
+        doors: Doors { authority, revoked, live: Arc::clone(&live) },
+        keeper: Arc::clone(&keeper),
+        description: http::description(),
+        store: store.clone(),
+    };
+    let routes = guarded(http::routes(app), Arc::new(gate));
+    let server = Server { bound, tls, routes, live, limits: Limits::default() };
+
+    let mut keeping = JoinSet::new();
+    keeping.spawn(async move {
+        if let Err(error) = keeper.run().await {
+            tracing::error!(error = %written(error), "sandboxes cannot be kept");
+        }
+    });
+    ready(&Ready {
+        addresses: told,
+        socket: folder.join(SOCKET),
+        ca: folder.join("pki").join("ca.crt"),
+    });
+    server.run(stop).await;
+    keeping.shutdown().await;
+    store.close().await;
+    Ok(())
+}
+
+/// Takes the folder for this process.
+fn lock(folder: &Path) -> Result<File, RunError> {
+    let unusable = |source| RunError::Folder { folder: folder.to_owned(), source };
+    let path = folder.join("lock");
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let lock = lock.map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(RunError::Taken(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+/// Sees to it that the user who runs the gateway is one of its administrators.
+async fn admit(store: &Store, user: &UserName) -> Result<(), StoreError> {
+    if store.find::<UserRecord>(EVERYWHERE, user.as_str()).await?.is_some() {
+        return Ok(());
+    }
+    let record = UserRecord { role: Some(Role::Admin), ..UserRecord::default() };
+    match store.create(EVERYWHERE, user.as_str(), &record).await {
+        // Another gateway on the same database was faster.
+        Err(StoreError::Exists) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Under which names and addresses it is reached.
+fn names(options: &Options) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let listened = options.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+    names.extend(listened.map(|ip| ip.to_string()));
+    names.extend(options.names.iter().cloned());
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn info(options: &Options, place: &Place) -> Info {
+    Info {
+        name: options.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        driver: "local".to_owned(),
+        store: match place {
+            Place::Sqlite(_) => "sqlite".to_owned(),
+            Place::Postgres(_) => "postgres".to_owned(),
+        },
+        router: false,
+    }
+}
+
+fn seed() -> Result<[u8; 32], RunError> {
+    let random = ring::rand::generate(&ring::rand::SystemRandom::new());
+    random.map(ring::rand::Random::expose).map_err(|_| RunError::Random)
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// How the door looks up users, tokens and sandboxes in the store.
+fn lookups(store: &Store) -> Lookups {
+    let (users, tokens, sandboxes) = (store.clone(), store.clone(), store.clone());
+    Lookups {
+        user: Box::new(move |name| {
+            let store = users.clone();
+            Box::pin(async move {
+                let found = store.find::<UserRecord>(EVERYWHERE, name.as_str()).await;
+                Ok(found.map_err(unavailable)?.map(|stored| grants(stored.body)))
+            })
+        }),
+        token: Box::new(move |hash| {
+            let store = tokens.clone();
+            Box::pin(async move {
+                let Some(token) = store.token(hash.as_bytes()).await.map_err(unavailable)? else {
+                    return Ok(None);
+                };
+                // A use that is not noted is no reason to refuse it.
+                store.note_token_use(&token, crate::time::now_ms()).await.ok();
+                let scopes = Scopes::read(token.scopes.iter().map(String::as_str));
+                let (Ok(user), Ok(scopes)) = (token.holder.parse(), scopes) else {
+                    return Ok(None);
+                };
+                let expires = token.expires_ms.map_or(u64::MAX, |ms| {
+                    u64::try_from(ms / 1000).unwrap_or_default()
+                });
+                let revoked = token.revoked_ms.is_some();
+                Ok(Some(StoredToken { id: token.id, user, scopes, expires, revoked }))
+            })
+        }),
+        sandbox: Box::new(move |id| {
+            let store = sandboxes.clone();
+            Box::pin(async move {
+                let found = store.find_by_id::<SandboxRecord>(id).await.map_err(unavailable)?;
+                let found = found.filter(|stored| stored.body.desired != Desired::Deleted);
+                Ok(found.map(|stored| stored.name.into()))
+            })
+        }),
+    }
+}
+
+fn grants(record: UserRecord) -> Grants {
+    let workspaces = record.workspaces.into_iter().filter_map(|(name, role)| {
+        // A name that is none opens nothing.
+        name.parse::<Workspace>().ok().map(|name| (name, role))
+    });
+    Grants { everywhere: record.role, workspaces: workspaces.collect() }
+}
+
+fn unavailable(error: StoreError) -> Unavailable {
+    tracing::error!(error = %written(error), "who is calling cannot be looked up");
+    Unavailable
+}
