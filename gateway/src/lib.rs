@@ -4,3 +4,5 @@
 //! |---|---|
 //! | `store` | what is kept, in SQLite or Postgres; secrets sealed |
 //! | `auth` | who is calling, and what they may do |
+
+pub mod auth;
