@@ -1,6 +1,7 @@
 //! What was typed: the commands and their flags.
 
 pub(crate) mod change;
+pub(crate) mod gateway;
 pub(crate) mod provider;
 pub(crate) mod sandbox;
 
@@ -13,6 +14,7 @@ use router::wire::Dialect;
 
 use self::{
     change::{LearnArgs, PolicyProveArgs, PolicyUpdateArgs, RuleCommand},
+    gateway::{GatewayCommand, GatewayListArgs},
     provider::{InferenceCommand, ProviderCommand},
     sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs},
 };
@@ -37,6 +39,11 @@ pub(crate) enum Command {
     /// Sandboxes: where agents run
     #[command(subcommand, visible_alias = "sb")]
     Sandbox(SandboxCommand),
+    /// Gateways: one control plane for sandboxes, policies and credentials
+    #[command(subcommand, visible_alias = "gw")]
+    Gateway(GatewayCommand),
+    /// How the active gateway is doing
+    Status(GatewayListArgs),
     /// Providers: services with their credentials
     #[command(subcommand)]
     Provider(ProviderCommand),

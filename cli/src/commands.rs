@@ -8,6 +8,7 @@ mod demo;
 mod events;
 mod explain;
 mod forward;
+mod gateway;
 mod inference;
 mod learn;
 mod logs;
@@ -33,6 +34,8 @@ use crate::{
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Sandbox(command) => sandbox::run(command),
+        Command::Gateway(command) => gateway::run(command),
+        Command::Status(args) => gateway::status(&args),
         Command::Provider(command) => provider::run(command),
         Command::Inference(command) => inference::run(command),
         Command::Forward(command) => forward::run(command),

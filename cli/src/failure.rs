@@ -46,6 +46,11 @@ impl Failure {
         self
     }
 
+    /// What went wrong, without causes and hint.
+    pub(crate) fn message(&self) -> String {
+        self.error.to_string()
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         match self.kind {

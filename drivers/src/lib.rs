@@ -14,5 +14,5 @@ mod local;
 mod names;
 
 pub use error::DriverError;
-pub use local::{Local, Observed, Order};
+pub use local::{Local, Observed, Order, SUPERVISOR_ENVIRONMENT};
 pub use names::random_name;

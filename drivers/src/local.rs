@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// What a supervisor takes over of the environment of whoever starts it. It outlives that, and its first process is a copy of
 /// it: no secret goes along.
-const ENVIRONMENT: [&str; 12] = [
+pub const SUPERVISOR_ENVIRONMENT: [&str; 12] = [
     "PATH",
     "HOME",
     "OPENSHELL_HOME",
@@ -170,7 +170,7 @@ impl Local {
         }
         let mut command = Command::new(&self.program);
         command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
-        let kept = std::env::vars_os().filter(|(name, _)| ENVIRONMENT.iter().any(|one| name == one));
+        let kept = std::env::vars_os().filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
         command.env_clear().envs(kept).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().map_err(DriverError::system("start the supervisor"))?;

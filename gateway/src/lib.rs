@@ -17,6 +17,7 @@ mod names;
 mod policies;
 mod providers;
 mod records;
+mod stub;
 pub mod run;
 pub mod secrets;
 pub mod serve;

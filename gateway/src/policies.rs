@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     http::Refusal,
-    store::{PolicyRow, PolicyStatus, Scope, Store, StoreError},
+    store::{Store, StoreError}, stub::{PolicyRow, PolicyStatus, Scope},
     time,
 };
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write as _},
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -64,6 +64,8 @@ pub struct Options {
     pub certificates_only: bool,
     /// The name of the user who runs it: its first administrator.
     pub user: String,
+    /// Whether it answers model calls of its sandboxes.
+    pub router: bool,
 }
 
 /// A gateway that serves.
@@ -189,7 +191,7 @@ pub async fn run(
         info: info(&options, &place),
         doors: Doors { authority, revoked, live: Arc::clone(&live) },
         keeper: Arc::clone(&keeper),
-        description: http::description(),
+        description: http::description().to_json().unwrap_or_default(),
         store: store.clone(),
     };
     let routes = guarded(http::routes(app), Arc::new(gate));
@@ -217,9 +219,13 @@ fn lock(folder: &Path) -> Result<File, RunError> {
     let unusable = |source| RunError::Folder { folder: folder.to_owned(), source };
     let path = folder.join("lock");
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    let lock = lock.map_err(unusable)?;
+    let mut lock = lock.map_err(unusable)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            lock.set_len(0).map_err(unusable)?;
+            lock.write_all(std::process::id().to_string().as_bytes()).map_err(unusable)?;
+            Ok(lock)
+        }
         Err(TryLockError::WouldBlock) => Err(RunError::Taken(folder.to_owned())),
         Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
@@ -258,7 +264,7 @@ fn info(options: &Options, place: &Place) -> Info {
             Place::Sqlite(_) => "sqlite".to_owned(),
             Place::Postgres(_) => "postgres".to_owned(),
         },
-        router: false,
+        router: options.router,
     }
 }
 

@@ -56,7 +56,7 @@ fn announce(addresses: &Addresses, scheme: &str) {
 }
 
 /// Structured logs on standard error; `RUST_LOG` chooses what is logged.
-fn log(json: bool) {
+pub(crate) fn log(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let writer = std::io::stderr;

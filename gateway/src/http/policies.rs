@@ -13,7 +13,7 @@ use axum::{
 use http::StatusCode;
 
 use super::{App, Refusal, read::Json, sandboxes};
-use crate::{auth::access::Permit, policies, records::SandboxRecord, store::{Page, Scope}};
+use crate::{auth::access::Permit, policies, records::SandboxRecord, store::Page, stub::Scope};
 
 /// The revisions of a sandbox's policy, the newest first.
 #[utoipa::path(

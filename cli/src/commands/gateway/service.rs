@@ -1,0 +1,220 @@
+//! A gateway of this user in the background: started, found again, stopped, removed with everything of it.
+//!
+//! Its state has a lock file, held exactly as long as it lives, however it ends; the file says which process that is.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _},
+    os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use api::{client::{Client, Place}, user::IssuedCertificate};
+use drivers::{Local, SUPERVISOR_ENVIRONMENT};
+use reqwest::Method;
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::{Pid, Signal, kill_process},
+};
+use sandbox::state::Home;
+use tokio::time::{sleep, timeout};
+
+use super::{
+    refused,
+    registry::{Auth, Metadata, Registry},
+    serve::{Announced, folder},
+};
+use crate::{
+    args::gateway::{DriverWord, GatewayDestroyArgs, GatewayStartArgs},
+    commands::sandbox::block_on,
+    failure::Failure,
+    output,
+};
+
+/// The longest line that a gateway says when it serves, bytes.
+const WORD_BYTES_MAX: u64 = 64 << 10;
+/// How long a gateway may take to end: its own grace for requests, and a little more.
+const STOP_MAX: Duration = Duration::from_secs(30);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// `openshell gateway start`
+pub(super) fn start(args: &GatewayStartArgs) -> Result<(), Failure> {
+    let DriverWord::Local = args.driver;
+    let name = &args.gateway.name;
+    let state = folder(name)?;
+    let registry = Registry::open()?;
+    if is_running(&state) {
+        registry.select(name)?;
+        output::line(&format!("· Gateway '{name}' is running"))?;
+        return output::line(&format!("✓ Active gateway set to '{name}'"));
+    }
+    output::complain("• Starting gateway");
+    let announced = begin(args, &state)?;
+    let client = Client::new(&Place::Unix(announced.socket)).map_err(refused)?;
+    let issued: IssuedCertificate = block_on(async {
+        client.send(Method::POST, "/v1/me/certificate", &()).await.map_err(refused)
+    })?;
+    registry.keep_certificate(name, issued)?;
+    let host = args.gateway_host.as_deref().unwrap_or("127.0.0.1");
+    let metadata = Metadata {
+        name: name.clone(),
+        gateway_endpoint: format!("https://{host}:{}", announced.port),
+        is_remote: false,
+        auth_mode: Auth::Mtls,
+        state: Some(state),
+    };
+    registry.keep(&metadata)?;
+    registry.select(name)?;
+    output::line("✓ Gateway ready")?;
+    output::line(&format!("  Name: {name}"))?;
+    output::line(&format!("  Endpoint: {}", metadata.gateway_endpoint))?;
+    output::line(&format!("✓ Active gateway set to '{name}'"))
+}
+
+/// `openshell gateway stop`
+pub(super) fn stop(name: &str) -> Result<(), Failure> {
+    if end(name)? {
+        output::line(&format!("✓ Stopped gateway '{name}'; its sandboxes live on"))
+    } else {
+        output::line(&format!("· Gateway '{name}' is not running"))
+    }
+}
+
+/// `openshell gateway destroy`
+pub(super) fn destroy(args: &GatewayDestroyArgs) -> Result<(), Failure> {
+    let name = &args.gateway.name;
+    let state = folder(name)?;
+    let registry = Registry::open()?;
+    if !state.exists() {
+        let forgotten = registry.forget(name)?;
+        return output::line(&if forgotten {
+            format!("✓ Gateway '{name}' forgotten; it runs elsewhere, and nothing of it was touched")
+        } else {
+            format!("· There is no gateway '{name}'; nothing to do")
+        });
+    }
+    let driver = Local::new(Home::new(&state));
+    let sandboxes = block_on(async { Ok(driver.list().await?) })?;
+    confirm(args, sandboxes.len())?;
+    end(name)?;
+    for (number, sandbox) in sandboxes.iter().enumerate() {
+        let (number, all) = (number + 1, sandboxes.len());
+        output::complain(&format!("• Deleting sandbox {} ({number} of {all})", sandbox.record.name));
+        block_on(async { Ok(driver.delete(&sandbox.folder).await?) })?;
+    }
+    std::fs::remove_dir_all(&state)
+        .with_context(|| format!("cannot remove {}", state.display()))?;
+    registry.forget(name)?;
+    output::line(&format!("✓ Gateway '{name}' destroyed"))
+}
+
+fn confirm(args: &GatewayDestroyArgs, sandboxes: usize) -> Result<(), Failure> {
+    if args.yes || sandboxes == 0 {
+        return Ok(());
+    }
+    let what = format!("{sandboxes} sandboxes with their files");
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(format!("it has {what}")).hint("--yes deletes them all"));
+    }
+    output::complain(&format!("This deletes {what}. Type yes to go on:"));
+    let mut answer = String::new();
+    io::stdin().lock().take(16).read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new("nothing was deleted")) }
+}
+
+/// Starts it, at the port asked for or a free one, and waits until it serves.
+fn begin(args: &GatewayStartArgs, state: &Path) -> Result<Announced, Failure> {
+    std::fs::create_dir_all(state)?;
+    match spawn(args, state, args.port) {
+        Ok(announced) => Ok(announced),
+        Err(failure) if args.port != 0 && is_taken(args.port) => {
+            output::complain(&format!("! Port {} is taken; taking a free one", args.port));
+            spawn(args, state, 0).map_err(|_| failure)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn is_taken(port: u16) -> bool {
+    std::net::TcpListener::bind(("127.0.0.1", port))
+        .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+}
+
+fn spawn(args: &GatewayStartArgs, state: &Path, port: u16) -> Result<Announced, Failure> {
+    let log = state.join("log");
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
+    let errors = opened.with_context(|| format!("cannot write {}", log.display()))?;
+    // Itself, even when the file was replaced meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("openshell").args(["gateway", "run", "--announce", "--name", &args.gateway.name]);
+    command.arg("--state").arg(state);
+    let address = if args.gateway_host.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+    command.args(["--listen", &format!("{address}:{port}")]);
+    if let Some(host) = &args.gateway_host {
+        command.args(["--host", host]);
+    }
+    let own = ["USER", "XDG_CONFIG_HOME", "OPENSHELL_DB_URL", "OPENSHELL_SECRETS_KEY"];
+    let names: Vec<&str> = SUPERVISOR_ENVIRONMENT.iter().copied().chain(own).collect();
+    let kept = std::env::vars_os().filter(|(name, _)| names.iter().any(|one| name == one));
+    command.env_clear().envs(kept).current_dir("/");
+    // Out of reach of this terminal's Ctrl-C.
+    command.process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+    let mut child = command.spawn().context("cannot start the gateway")?;
+    let mut line = Vec::new();
+    if let Some(out) = child.stdout.take() {
+        BufReader::new(out.take(WORD_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    }
+    serde_json::from_slice(&line).map_err(|_| {
+        let how = child.wait().map_or_else(|error| error.to_string(), |how| how.to_string());
+        Failure::new(format!("the gateway did not start: {how}{}", last_words(&log)))
+            .hint(format!("{} tells more", log.display()))
+    })
+}
+
+/// The last lines of its log, where it says what was wrong.
+fn last_words(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines.iter().rposition(|line| line.starts_with("error:"));
+    let said = last.and_then(|at| lines.get(at..)).unwrap_or_default();
+    said.iter().map(|line| format!("\n  {line}")).collect()
+}
+
+fn is_running(state: &Path) -> bool {
+    let Ok(lock) = File::open(state.join("lock")) else { return false };
+    flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
+}
+
+/// Ends it; whether it ran.
+fn end(name: &str) -> Result<bool, Failure> {
+    let state = folder(name)?;
+    if !is_running(&state) {
+        return Ok(false);
+    }
+    let process = pid(&state).ok_or_else(|| {
+        Failure::new(format!("gateway {name} runs, and nobody knows which process it is"))
+    })?;
+    kill_process(process, Signal::TERM).context("cannot end the gateway")?;
+    block_on(async {
+        let gone = async {
+            while is_running(&state) {
+                sleep(PAUSE).await;
+            }
+        };
+        timeout(STOP_MAX, gone).await.map_err(|_| {
+            Failure::new(format!("gateway {name} does not end"))
+                .hint(format!("kill -9 {} ends it by force", process.as_raw_nonzero()))
+        })
+    })?;
+    Ok(true)
+}
+
+fn pid(state: &PathBuf) -> Option<Pid> {
+    let text = std::fs::read_to_string(state.join("lock")).ok()?;
+    text.trim().parse().ok().and_then(Pid::from_raw)
+}
