@@ -17,7 +17,6 @@ mod names;
 mod policies;
 mod providers;
 mod records;
-mod stub;
 pub mod run;
 pub mod secrets;
 pub mod serve;
