@@ -11,7 +11,9 @@ mod place;
 #[path = "../../../tests/src/postgres.rs"]
 mod postgres;
 
+mod answers;
 mod objects;
 mod opening;
+mod policies;
 mod secrets;
 mod tokens;
