@@ -5,6 +5,8 @@
 //! | `objects` | what users make: a name, a version, a JSON body |
 //! | `secrets` | sealed values of owners, and the rotation of the key above them |
 //! | `tokens` | bearer tokens of users, as hashes |
+//! | `policies` | the policies that each scope was given, and what became of them |
+//! | `answers` | first answers to requests with an idempotency key |
 //!
 //! Beside them: where it is kept (`place`), connections (`database`), tables (`schema`), pages (`page`) and why something
 //! failed (`error`). Not here: who may ask (`auth`), and what follows from what is stored.
@@ -23,19 +25,23 @@ use parking_lot::RwLock;
 
 use crate::secrets::Keys;
 
+mod answers;
 mod database;
 mod error;
 mod objects;
 mod page;
 mod place;
+mod policies;
 mod schema;
 mod secrets;
 mod tokens;
 
+pub use answers::{Answer, Claim, Claimed, Request};
 pub use error::StoreError;
 pub use objects::{Object, Stored};
 pub use page::{Listed, Page};
 pub use place::{DatabaseUrl, Place, PlaceError};
+pub use policies::{GLOBAL_SCOPE, PolicyAdded, PolicyRevision, PolicyStatus};
 pub use secrets::{Owner, RotateError};
 pub use tokens::{NewToken, Token};
 

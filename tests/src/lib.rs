@@ -27,6 +27,7 @@ pub mod foreign;
 pub mod hostile;
 pub mod http;
 pub mod lab;
+pub mod postgres;
 pub mod process;
 pub mod sandboxes;
 pub mod script;

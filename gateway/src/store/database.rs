@@ -5,7 +5,7 @@
 //! commit: only its answer says that something is kept.
 
 use std::{
-    fs::{DirBuilder, OpenOptions, Permissions},
+    fs::{DirBuilder, File, OpenOptions, Permissions},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -14,9 +14,11 @@ use std::{
 
 use rustix::fs::{Access, access};
 use sqlx::{
-    Any, AnyPool, ConnectOptions as _, Executor as _, SqlSafeStr as _, SqlStr, Transaction,
+    Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _,
+    SqlSafeStr as _, SqlStr, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
+use tokio::time::timeout;
 
 use super::{Place, error::StoreError, schema};
 
@@ -48,6 +50,9 @@ pub(super) struct Database {
     write: AnyPool,
 }
 
+const NOT_UNDERSTOOD: StoreError =
+    StoreError::Invalid("the place of the database is not understood");
+
 /// A write that is kept when it is committed, and undone when dropped.
 pub(super) type Change = Transaction<'static, Any>;
 
@@ -56,38 +61,22 @@ impl Database {
     pub(super) async fn open(place: &Place) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         match place {
-            Place::Sqlite(path) => Self::open_file(path).await,
+            Place::Sqlite(path) => {
+                prepare_file(path)?;
+                let _lock = lock_beside(path).await?;
+                let url = url_of(path)?;
+                prepare(Engine::Sqlite, &url).await?;
+                let read = pool(Engine::Sqlite, SQLITE_READERS, url.clone());
+                let write = pool(Engine::Sqlite, 1, url);
+                Ok(Self { engine: Engine::Sqlite, read, write })
+            }
             Place::Postgres(url) => {
-                let url = url.options().map_err(|_| {
-                    StoreError::Invalid("the place of the database is not understood")
-                })?;
-                let pool = connect(Engine::Postgres, POSTGRES_CONNECTIONS, url).await?;
-                let database = Self { engine: Engine::Postgres, read: pool.clone(), write: pool };
-                database.migrate().await?;
-                Ok(database)
+                let url = url.options().map_err(|_| NOT_UNDERSTOOD)?;
+                prepare(Engine::Postgres, &url).await?;
+                let pool = pool(Engine::Postgres, POSTGRES_CONNECTIONS, url);
+                Ok(Self { engine: Engine::Postgres, read: pool.clone(), write: pool })
             }
         }
-    }
-
-    async fn open_file(path: &Path) -> Result<Self, StoreError> {
-        prepare_file(path)?;
-        let _lock = lock_beside(path)?;
-        let url = url_of(path)?;
-        let write = connect(Engine::Sqlite, 1, url.clone()).await?;
-        let read = connect(Engine::Sqlite, SQLITE_READERS, url).await?;
-        let database = Self { engine: Engine::Sqlite, read, write };
-        database.migrate().await?;
-        Ok(database)
-    }
-
-    async fn migrate(&self) -> Result<(), StoreError> {
-        let mut connection = self.write.acquire().await?;
-        let result = schema::migrate(self.engine, &mut connection).await;
-        if result.is_err() {
-            // It may hold the lock of all who migrate; closed, it holds nothing. That it closes badly changes nothing.
-            drop(connection.close().await);
-        }
-        result
     }
 
     /// Which database it is.
@@ -117,20 +106,39 @@ impl Database {
     }
 }
 
-async fn connect(engine: Engine, most: u32, to: AnyConnectOptions) -> Result<AnyPool, StoreError> {
-    let first = match engine {
-        Engine::Sqlite => SQLITE_BEGIN,
-        Engine::Postgres => POSTGRES_BEGIN,
-    };
-    let pool = AnyPoolOptions::new()
+/// Brings the tables to the newest form over a connection of its own: a pool would try again and again, and never say
+/// what the database said.
+async fn prepare(engine: Engine, to: &AnyConnectOptions) -> Result<(), StoreError> {
+    let connect = timeout(CONNECT_MAX, AnyConnection::connect_with(to));
+    let late = |_| StoreError::Unavailable(sqlx::Error::PoolTimedOut);
+    let mut connection = connect.await.map_err(late)??;
+    connection.execute(engine.first_words().into_sql_str()).await?;
+    // Dropped after an error it is closed, and with it goes the lock of all who migrate.
+    schema::migrate(engine, &mut connection).await?;
+    Ok(connection.close().await?)
+}
+
+fn pool(engine: Engine, most: u32, to: AnyConnectOptions) -> AnyPool {
+    AnyPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(CONNECT_MAX)
         // A server may have gone away since; a file has not.
         .test_before_acquire(engine == Engine::Postgres)
         .after_connect(move |connection, _| {
-            Box::pin(async move { connection.execute(first.into_sql_str()).await.map(|_| ()) })
-        });
-    Ok(pool.connect_with(to.disable_statement_logging()).await?)
+            let words = engine.first_words().into_sql_str();
+            Box::pin(async move { connection.execute(words).await.map(|_| ()) })
+        })
+        .connect_lazy_with(to.disable_statement_logging())
+}
+
+impl Engine {
+    /// What every connection is told.
+    fn first_words(self) -> &'static str {
+        match self {
+            Self::Sqlite => SQLITE_BEGIN,
+            Self::Postgres => POSTGRES_BEGIN,
+        }
+    }
 }
 
 /// A file of mode 0600, in a folder of mode 0700 if it has to be made.
@@ -159,17 +167,20 @@ fn prepare_file(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Held while the tables are brought to the newest form, which two processes must not do at once.
-fn lock_beside(path: &Path) -> Result<std::fs::File, StoreError> {
+async fn lock_beside(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let lock = || {
+    let beside = name.clone();
+    let lock = move || {
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&name)?;
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&beside)?;
         file.lock()?;
         Ok(file)
     };
-    lock().map_err(|error| StoreError::file("lock", &name, error))
+    // Another process may hold it for as long as it takes; that must not hold up a worker.
+    let locked = tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| Err(error.into()));
+    locked.map_err(|error: io::Error| StoreError::file("lock", &name, error))
 }
 
 /// The file as a URL, with every byte that means something in one spelled out.

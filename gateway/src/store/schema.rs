@@ -16,6 +16,8 @@ const STEPS: &[(&str, &str)] = &[
     ("objects", include_str!("../../migrations/0001_objects.sql")),
     ("secrets", include_str!("../../migrations/0002_secrets.sql")),
     ("tokens", include_str!("../../migrations/0003_tokens.sql")),
+    ("policies", include_str!("../../migrations/0004_policies.sql")),
+    ("answers", include_str!("../../migrations/0005_answers.sql")),
 ];
 
 /// Brings the tables to the newest form.

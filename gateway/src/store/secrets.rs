@@ -6,6 +6,7 @@
 use domain::limits::{PAGE_ITEMS_MAX, STORED_SECRET_BYTES_MAX};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Row as _, any::AnyRow};
+use zeroize::Zeroizing;
 
 use super::{
     Store,
@@ -74,6 +75,9 @@ impl Store {
         for (name, value) in values {
             #[expect(clippy::disallowed_methods, reason = "what is sealed has to be seen once")]
             let plain = value.expose_secret().as_bytes();
+            if plain.len() > STORED_SECRET_BYTES_MAX {
+                return Err(StoreError::Invalid("a secret has at most 64 KiB"));
+            }
             self.put(&mut change, owner, name, plain).await?;
         }
         Ok(change.commit().await?)
@@ -160,7 +164,7 @@ impl Store {
     /// [`Store::reseal`].
     ///
     /// # Errors
-    /// [`StoreError::Key`] when something is sealed under a key that is not among these; then the keys stay as they were.
+    /// [`StoreError::Key`] when something is sealed under a key that is not among these; then nothing changes.
     pub async fn adopt(&self, keys: Keys) -> Result<(), StoreError> {
         let mut change = self.database().begin().await?;
         let begin = "INSERT INTO keyring (one, key_id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING";
@@ -179,9 +183,10 @@ impl Store {
                 return Err(StoreError::Key(id));
             }
         }
-        change.commit().await?;
+        // Before the commit: from then on the database names a key that these have. They open everything that is sealed,
+        // so they are right even if the commit fails.
         *self.inner.keys.write() = keys;
-        Ok(())
+        Ok(change.commit().await?)
     }
 
     /// Seals everything under the key in force, some at a time; how many values it were.
@@ -220,15 +225,25 @@ impl Store {
         for part in [owner.kind, owner.id, name] {
             named(part)?;
         }
-        if plain.len() > STORED_SECRET_BYTES_MAX {
-            return Err(StoreError::Invalid("a secret has at most 64 KiB"));
-        }
         let binding = Binding { owner_kind: owner.kind, owner_id: owner.id, name };
         let sealed = self.sealing_keys(change).await?.seal(&binding, plain)?;
         let put = sqlx::query(PUT).bind(owner.kind).bind(owner.id).bind(name);
         let put = put.bind(sealed.key_id).bind(sealed.wrapped).bind(sealed.sealed).bind(now_ms());
         put.execute(&mut **change).await?;
         Ok(())
+    }
+
+    /// One value as bytes, if there is one.
+    pub(super) async fn unsealed(
+        &self,
+        change: &mut Change,
+        owner: Owner<'_>,
+        name: &str,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let one = sqlx::query(ONE).bind(owner.kind).bind(owner.id).bind(name);
+        let Some(row) = one.fetch_optional(&mut **change).await? else { return Ok(None) };
+        let (at, sealed) = sealed(&row)?;
+        Ok(Some(self.keys().unseal(&at.binding(), &sealed)?))
     }
 
     /// Our keys with the one in force that the database names; it stays so until `change` ends.
