@@ -18,6 +18,7 @@ use axum::Router;
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::timeout,
 };
@@ -43,7 +44,7 @@ const REST: Duration = Duration::from_millis(50);
 /// What a connection may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open connections; more wait in the kernel's queue.
+    /// Open connections of each listener; more wait in the kernel's queue.
     pub connections: usize,
     /// Of these, from one source over TLS; more are closed.
     pub connections_per_source: usize,
@@ -158,21 +159,24 @@ impl Drop for EndsAll {
 /// Accepts until the server stops, and waits for its connections.
 async fn accept_all(shared: Arc<Shared>, listener: Listener) {
     let mut connections = JoinSet::new();
+    // For each listener its own, so that no crowd on the port keeps the local user out.
+    let rooms = Arc::new(Semaphore::new(shared.limits.connections));
     loop {
-        // A place first: who finds none waits in the kernel's queue, which costs nothing here.
+        // A room first: who finds none waits in the kernel's queue, which costs nothing here.
         let next = async {
-            let place = shared.live.room(shared.limits.connections).await;
-            (place, listener.accept().await)
+            let room = Arc::clone(&rooms).acquire_owned().await;
+            (room, listener.accept().await)
         };
-        let (place, accepted) = tokio::select! {
+        let (room, accepted) = tokio::select! {
             biased;
             () = shared.stopping.cancelled() => break,
             next = next => next,
         };
+        let Ok(room) = room else { break }; // never: nobody closes it
         match accepted {
             Ok(accepted) => {
                 while connections.try_join_next().is_some() {}
-                connections.spawn(serve(Arc::clone(&shared), accepted, place));
+                connections.spawn(serve(Arc::clone(&shared), accepted, room));
             }
             Err(error) => {
                 // A connection that was gone before it was accepted, or no more descriptors; neither ends the server.
@@ -188,7 +192,7 @@ async fn accept_all(shared: Arc<Shared>, listener: Listener) {
     }
 }
 
-async fn serve(shared: Arc<Shared>, accepted: Accepted, room: live::Room) {
+async fn serve(shared: Arc<Shared>, accepted: Accepted, room: OwnedSemaphorePermit) {
     match accepted {
         Accepted::Tcp(stream, address) => {
             let source = Source::of(address.ip());
