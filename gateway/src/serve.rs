@@ -10,7 +10,7 @@
 //!
 //! Invariants: every connection has a place from its first byte to its last, also as a WebSocket; before the first request is
 //! there, nothing waits longer than [`Limits`] says. Not here: who may do what; every request carries the facts of its
-//! connection as a [`Peer`].
+//! connection as a [`Peer`](crate::auth::peer::Peer).
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{failures::Source, peer},
+    auth::{failures::Source, peer::Via},
     serve::{
         listen::{Bound, SocketFile},
         live::{Live, Place},
@@ -213,8 +213,7 @@ async fn serve(shared: Arc<Shared>, accepted: Accepted, room: OwnedSemaphorePerm
                 return;
             }
             let Some(place) = shared.live.enter(room, None) else { return };
-            let from = peer::From::OwnUser;
-            connection::serve(&shared, stream, (from, None), place).await;
+            connection::serve(&shared, stream, (Via::OwnUser, None), place).await;
         }
     }
 }
@@ -239,5 +238,5 @@ async fn tls(shared: &Shared, stream: TcpStream, address: SocketAddr, place: Pla
         }
     };
     let certificate = tls::certificate(&stream);
-    connection::serve(shared, stream, (peer::From::Tls(address), certificate), place).await;
+    connection::serve(shared, stream, (Via::Tls(address), certificate), place).await;
 }

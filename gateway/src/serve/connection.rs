@@ -20,12 +20,12 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Notify,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tower::Service as _;
 
 use crate::{
-    auth::peer::{CertificateError, ClientCertificate, From, Peer},
+    auth::peer::{CertificateError, ClientCertificate, Peer, Via},
     serve::{Limits, Shared, io_guard::Guarded, live::Place},
 };
 
@@ -37,7 +37,7 @@ const STREAMS_MAX: u32 = 128;
 const CLOSE: Duration = Duration::from_secs(5);
 
 /// What is known of the other side before it said anything.
-pub(super) type Facts = (From, Option<Result<ClientCertificate, CertificateError>>);
+pub(super) type Facts = (Via, Option<Result<ClientCertificate, CertificateError>>);
 
 /// Serves until one side has enough.
 pub(super) async fn serve<S>(shared: &Shared, stream: S, facts: Facts, place: Place)
@@ -45,8 +45,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &shared.limits;
-    let (from, certificate) = facts;
-    let peer = Peer { from, certificate, connection: Arc::clone(place.connection()) };
+    let (via, certificate) = facts;
+    let peer = Peer { via, certificate, connection: Arc::clone(place.connection()) };
     let ended = peer.connection.ended().clone();
     let usage = Arc::new(Use::new(limits.head));
     let service = {
@@ -67,12 +67,19 @@ where
             () = usage.idle() => {},
         }} => {
             connection.as_mut().graceful_shutdown();
-            let is_stopping = shared.stopping.is_cancelled();
-            let last = if is_stopping { limits.grace } else { CLOSE };
+            let overdue = async {
+                if shared.stopping.is_cancelled() {
+                    sleep(limits.grace).await;
+                } else {
+                    sleep(CLOSE).await;
+                    usage.idle().await; // a request that was on its way may end
+                }
+            };
             tokio::select! {
                 biased;
                 () = ended.cancelled() => return,
-                served = timeout(last, connection) => served.unwrap_or(Ok(())),
+                served = connection => served,
+                () = overdue => return,
             }
         }
     };

@@ -124,7 +124,18 @@ async fn a_sandbox_opens_the_endpoints_of_its_supervisor_and_nothing_else() {
     assert_eq!(session().await.text().await.unwrap(), format!("brave-fox {id}"));
     let verdict = problem_with(&world, &client, &token).await;
     assert_eq!(verdict, (403, "not_for_sandboxes".to_owned()));
+    // After a night of sleep it gets the next one, and nothing else.
+    let yesterday = crate::support::now() - 24 * 60 * 60;
+    let old = shown(&world.keyring.keys().mint(id, yesterday));
+    let ask =
+        async |path: &str| client.post(world.url(path)).bearer_auth(&old).send().await.unwrap();
+    assert_eq!(ask("/v1/supervisor/token").await.status(), 200);
+    let events = client.get(world.url("/v1/supervisor/session")).bearer_auth(&old);
+    let refused = problem(events.send().await.unwrap()).await;
+    assert_eq!(refused, (401, "sandbox_token_expired".to_owned()));
+
     world.known.lock().sandboxes.clear();
+    assert_eq!(ask("/v1/supervisor/token").await.status(), 401);
     assert_eq!(problem(session().await).await, (401, "sandbox_deleted".to_owned()));
     let forged = token.replace("oss_A", "oss_B");
     let verdict = problem_with(&world, &client, &forged).await;

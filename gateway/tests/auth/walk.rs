@@ -1,7 +1,7 @@
 //! Every route of the table over the wire: what each kind of caller is told.
 
 use api::user::Role;
-use gateway::auth::access::{Access, At, Row, table};
+use gateway::auth::access::{Access, Row, table};
 
 use crate::support::World;
 
@@ -38,11 +38,11 @@ async fn every_route_tells_each_caller_what_its_row_says() {
             Access::Open => {
                 assert_eq!([anonymous, sandbox, vera, ada], [200; 4], "{row}");
             }
-            Access::Sandbox => {
+            Access::Sandbox | Access::SandboxRefresh => {
                 assert_eq!([anonymous, vera, ada], [401, 403, 403], "{row}");
                 assert!(is_in(&row, sandbox), "{row}: {sandbox}");
             }
-            Access::User { role, at: At::Gateway | At::Workspace, .. } => {
+            Access::User { role, .. } => {
                 assert_eq!([anonymous, sandbox], [401, 403], "{row}");
                 assert!(is_in(&row, ada), "{row}: {ada}");
                 let may = role <= Some(Role::Viewer);
