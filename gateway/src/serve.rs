@@ -10,7 +10,7 @@
 //!
 //! Invariants: every connection has a place from its first byte to its last, also as a WebSocket; before the first request is
 //! there, nothing waits longer than [`Limits`] says. Not here: who may do what; every request carries the facts of its
-//! connection as a [`Peer`].
+//! connection as a [`Peer`](crate::auth::peer::Peer).
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,13 +18,14 @@ use axum::Router;
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{failures::Source, peer},
+    auth::{failures::Source, peer::Via},
     serve::{
         listen::{Bound, SocketFile},
         live::{Live, Place},
@@ -43,7 +44,7 @@ const REST: Duration = Duration::from_millis(50);
 /// What a connection may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open connections; more wait in the kernel's queue.
+    /// Open connections of each listener; more wait in the kernel's queue.
     pub connections: usize,
     /// Of these, from one source over TLS; more are closed.
     pub connections_per_source: usize,
@@ -158,21 +159,24 @@ impl Drop for EndsAll {
 /// Accepts until the server stops, and waits for its connections.
 async fn accept_all(shared: Arc<Shared>, listener: Listener) {
     let mut connections = JoinSet::new();
+    // For each listener its own, so that no crowd on the port keeps the local user out.
+    let rooms = Arc::new(Semaphore::new(shared.limits.connections));
     loop {
-        // A place first: who finds none waits in the kernel's queue, which costs nothing here.
+        // A room first: who finds none waits in the kernel's queue, which costs nothing here.
         let next = async {
-            let place = shared.live.room(shared.limits.connections).await;
-            (place, listener.accept().await)
+            let room = Arc::clone(&rooms).acquire_owned().await;
+            (room, listener.accept().await)
         };
-        let (place, accepted) = tokio::select! {
+        let (room, accepted) = tokio::select! {
             biased;
             () = shared.stopping.cancelled() => break,
             next = next => next,
         };
+        let Ok(room) = room else { break }; // never: nobody closes it
         match accepted {
             Ok(accepted) => {
                 while connections.try_join_next().is_some() {}
-                connections.spawn(serve(Arc::clone(&shared), accepted, place));
+                connections.spawn(serve(Arc::clone(&shared), accepted, room));
             }
             Err(error) => {
                 // A connection that was gone before it was accepted, or no more descriptors; neither ends the server.
@@ -188,7 +192,7 @@ async fn accept_all(shared: Arc<Shared>, listener: Listener) {
     }
 }
 
-async fn serve(shared: Arc<Shared>, accepted: Accepted, room: live::Room) {
+async fn serve(shared: Arc<Shared>, accepted: Accepted, room: OwnedSemaphorePermit) {
     match accepted {
         Accepted::Tcp(stream, address) => {
             let source = Source::of(address.ip());
@@ -209,8 +213,7 @@ async fn serve(shared: Arc<Shared>, accepted: Accepted, room: live::Room) {
                 return;
             }
             let Some(place) = shared.live.enter(room, None) else { return };
-            let from = peer::From::OwnUser;
-            connection::serve(&shared, stream, (from, None), place).await;
+            connection::serve(&shared, stream, (Via::OwnUser, None), place).await;
         }
     }
 }
@@ -235,5 +238,5 @@ async fn tls(shared: &Shared, stream: TcpStream, address: SocketAddr, place: Pla
         }
     };
     let certificate = tls::certificate(&stream);
-    connection::serve(shared, stream, (peer::From::Tls(address), certificate), place).await;
+    connection::serve(shared, stream, (Via::Tls(address), certificate), place).await;
 }

@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use http::{Method, StatusCode, request::Parts};
 
 use crate::auth::{
-    principal::{Principal, Sandbox, User, Workspace},
+    principal::{How, Principal, Sandbox, User, Workspace},
     refused::Refused,
     scope::Scope,
 };
@@ -33,6 +33,8 @@ pub enum Access {
     Open,
     /// A token of a sandbox. No user may.
     Sandbox,
+    /// The same, and it may be over since [`REFRESH_S`](crate::auth::sandbox::REFRESH_S): it is exchanged for the next.
+    SandboxRefresh,
     /// A user. No sandbox may.
     User {
         /// The least role; any user that is known when `None`.
@@ -143,6 +145,20 @@ impl Permit {
         self.workspace.as_ref().ok_or_else(undecided)
     }
 
+    /// The user who is calling, when it may have a certificate made for itself: it has one by now, or is the local user. A
+    /// token makes none, because a certificate would outlive it.
+    ///
+    /// # Errors
+    /// 403 for everybody else.
+    pub fn may_have_certificate(&self) -> Result<&User, Refused> {
+        let proved = |user: &&User| matches!(user.how, How::Local | How::Certificate(_));
+        self.user().filter(proved).ok_or_else(|| {
+            let detail =
+                "a certificate is given to who has one; ask an administrator for the first";
+            Refused::forbidden("certificate_needed", detail)
+        })
+    }
+
     /// The role that the caller has there.
     pub fn role(&self) -> Option<Role> {
         self.role
@@ -230,11 +246,13 @@ pub fn permit(
 ) -> Result<Permit, Denied> {
     let (role, is_here) = match (access, principal.as_ref()) {
         (Access::Open, _) => (None, false),
-        (Access::Sandbox | Access::User { .. }, Principal::Anonymous) => {
+        (Access::Sandbox | Access::SandboxRefresh | Access::User { .. }, Principal::Anonymous) => {
             return Err(Denied::Anonymous);
         }
-        (Access::Sandbox, Principal::Sandbox(_)) => (None, false),
-        (Access::Sandbox, Principal::User(_)) => return Err(Denied::ForSandboxes),
+        (Access::Sandbox | Access::SandboxRefresh, Principal::Sandbox(_)) => (None, false),
+        (Access::Sandbox | Access::SandboxRefresh, Principal::User(_)) => {
+            return Err(Denied::ForSandboxes);
+        }
         (Access::User { .. }, Principal::Sandbox(_)) => return Err(Denied::ForUsers),
         (Access::User { role, scope, at }, Principal::User(user)) => {
             let has = match at {

@@ -25,11 +25,11 @@ use crate::auth::{
     access::{self, Access, Body, Permit, Table},
     failures::{Failures, Source},
     origin::Origins,
-    peer::{From as Whence, Identity, Peer},
+    peer::{Identity, Peer, Via},
     principal::{Grants, How, Principal, Sandbox, User, UserName, Workspace},
     refused::Refused,
     revoked::Revocations,
-    sandbox::{self, Keyring},
+    sandbox::{self, Claims, Keyring, Keys, SandboxTokenError},
     scope::Scopes,
     token::{self, StoredToken, TokenHash},
 };
@@ -110,13 +110,16 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
             next.run(Request::from_parts(parts, content)).await
         }
         Err(refused) => {
-            let source = parts.extensions.get::<Peer>().map(|peer| peer.from);
+            let source = parts.extensions.get::<Peer>().map(|peer| peer.via);
             let (code, status) = (refused.code, refused.status.as_u16());
             tracing::info!(code, status, ?source, "request refused");
             refused.into_response()
         }
     }
 }
+
+/// How a token of a sandbox is judged.
+type VerifySandbox = fn(&Keys, &str, u64) -> Result<Claims, SandboxTokenError>;
 
 impl Gate {
     /// Judges a request at `now`, seconds since 1970.
@@ -129,14 +132,16 @@ impl Gate {
             self.table.find(if is_websocket { &Method::GET } else { &parts.method }, path)
         });
         self.origins.check(&parts.method, &parts.headers)?;
-        if let Ok(row) = row
+        if let Ok(row) = &row
             && row.access == Access::Open
         {
             let anonymous = Arc::new(Principal::Anonymous);
             let permit = access::permit(&anonymous, &row.access, Workspace::default())?;
             return Ok((permit, row.body));
         }
-        let principal = self.authenticate(parts, now).await?;
+        let refreshes = row.as_ref().is_ok_and(|row| row.access == Access::SandboxRefresh);
+        let verify = if refreshes { Keys::verify_for_refresh } else { Keys::verify };
+        let principal = self.authenticate(parts, now, verify).await?;
         // What there is and what not is nothing for strangers.
         if principal == Principal::Anonymous {
             return Err(access::Denied::Anonymous.into());
@@ -152,12 +157,17 @@ impl Gate {
         Ok((permit, row.body))
     }
 
-    async fn authenticate(&self, parts: &Parts, now: u64) -> Result<Principal, Refused> {
+    async fn authenticate(
+        &self,
+        parts: &Parts,
+        now: u64,
+        verify: VerifySandbox,
+    ) -> Result<Principal, Refused> {
         // Without facts of its connection a request is nobody's.
         let Some(peer) = parts.extensions.get::<Peer>() else { return Ok(Principal::Anonymous) };
         match bearer(&parts.headers) {
             Ok(Some(text)) if text.starts_with(sandbox::PREFIX) => {
-                self.sandbox(peer, text, now).await
+                self.sandbox(peer, verify(&self.keyring.keys(), text, now)).await
             }
             Ok(Some(text)) => self.token(peer, text, now).await,
             Ok(None) => self.connection(peer, now).await,
@@ -170,7 +180,7 @@ impl Gate {
 
     /// Who is calling by the connection alone.
     async fn connection(&self, peer: &Peer, now: u64) -> Result<Principal, Refused> {
-        if peer.from == Whence::OwnUser {
+        if peer.via == Via::OwnUser {
             let (name, grants) = (self.local.clone(), Grants::everywhere(Role::Admin));
             let user = User { name, grants, how: How::Local, scopes: Scopes::ALL };
             return Ok(Principal::User(user));
@@ -240,14 +250,18 @@ impl Gate {
         }
     }
 
-    async fn sandbox(&self, peer: &Peer, text: &str, now: u64) -> Result<Principal, Refused> {
-        let id = match self.keyring.keys().verify(text, now) {
+    async fn sandbox(
+        &self,
+        peer: &Peer,
+        verdict: Result<Claims, SandboxTokenError>,
+    ) -> Result<Principal, Refused> {
+        let id = match verdict {
             Ok(claims) => claims.sandbox,
             Err(error) => {
                 let code = match error {
-                    sandbox::SandboxTokenError::Expired => "sandbox_token_expired",
-                    sandbox::SandboxTokenError::Untimely => "sandbox_token_untimely",
-                    sandbox::SandboxTokenError::Malformed | sandbox::SandboxTokenError::Forged => {
+                    SandboxTokenError::Expired => "sandbox_token_expired",
+                    SandboxTokenError::Untimely => "sandbox_token_untimely",
+                    SandboxTokenError::Malformed | SandboxTokenError::Forged => {
                         self.failed(peer);
                         "sandbox_token_unknown"
                     }
@@ -282,9 +296,9 @@ impl Gate {
 }
 
 fn source(peer: &Peer) -> Option<Source> {
-    match peer.from {
-        Whence::Tls(address) => Some(Source::of(address.ip())),
-        Whence::OwnUser => None,
+    match peer.via {
+        Via::Tls(address) => Some(Source::of(address.ip())),
+        Via::OwnUser => None,
     }
 }
 

@@ -19,9 +19,9 @@ pub const USER_URI: &str = "openshell:user:";
 /// Callers that one connection may carry. A client has one; a proxy in front of many has a connection for each.
 const IDENTITIES_MAX: usize = 32;
 
-/// Where a connection comes from.
+/// Which way a connection comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Via {
     /// Over TLS, from that address.
     Tls(SocketAddr),
     /// Over the Unix socket, from a process of the gateway's own user, which was checked.
@@ -146,8 +146,8 @@ impl Connection {
 /// The other side of a connection; in the extensions of every request that came over it.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where it comes from.
-    pub from: From,
+    /// Which way it comes.
+    pub via: Via,
     /// The certificate that it showed, read; `None` when it showed none.
     pub certificate: Option<Result<ClientCertificate, CertificateError>>,
     /// The connection itself.

@@ -25,6 +25,10 @@ pub const PREFIX: &str = "oss_";
 /// How long a token is good, seconds. A supervisor asks for the next at half of it.
 pub const LIFE_S: u64 = 15 * 60;
 
+/// How long after its end a token still gets its supervisor the next one, and nothing else, seconds. Machines sleep over
+/// weekends; a sandbox that was deleted meanwhile gets none.
+pub const REFRESH_S: u64 = 7 * 24 * 60 * 60;
+
 /// How far a clock may be behind the one that made a token, seconds.
 const SKEW_S: u64 = 60;
 
@@ -166,6 +170,21 @@ impl Keys {
     /// # Errors
     /// Why it is not believed.
     pub fn verify(&self, token: &str, now: u64) -> Result<Claims, SandboxTokenError> {
+        let says = self.believe(token, now)?;
+        if says.expires <= now { Err(SandboxTokenError::Expired) } else { Ok(says) }
+    }
+
+    /// The same for a token that is exchanged for the next; it may be over since [`REFRESH_S`].
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn verify_for_refresh(&self, token: &str, now: u64) -> Result<Claims, SandboxTokenError> {
+        let says = self.believe(token, now)?;
+        let ended = says.expires.saturating_add(REFRESH_S) <= now;
+        if ended { Err(SandboxTokenError::Expired) } else { Ok(says) }
+    }
+
+    fn believe(&self, token: &str, now: u64) -> Result<Claims, SandboxTokenError> {
         let encoded = token.strip_prefix(PREFIX).filter(|rest| rest.len() == TOKEN_CHARS);
         let mut bytes = [0; CLAIMS_BYTES + SIGNATURE_BYTES];
         let decoded = URL_SAFE_NO_PAD.decode_slice(encoded.unwrap_or_default(), &mut bytes);
@@ -184,7 +203,7 @@ impl Keys {
         if life.is_none_or(|life| life > LIFE_S) || says.issued > now.saturating_add(SKEW_S) {
             return Err(SandboxTokenError::Untimely);
         }
-        if says.expires <= now { Err(SandboxTokenError::Expired) } else { Ok(says) }
+        Ok(says)
     }
 }
 

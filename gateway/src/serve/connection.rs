@@ -19,12 +19,13 @@ use hyper_util::{
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep_until, timeout},
+    sync::Notify,
+    time::{Instant, sleep, timeout_at},
 };
 use tower::Service as _;
 
 use crate::{
-    auth::peer::{CertificateError, ClientCertificate, From, Peer},
+    auth::peer::{CertificateError, ClientCertificate, Peer, Via},
     serve::{Limits, Shared, io_guard::Guarded, live::Place},
 };
 
@@ -36,7 +37,7 @@ const STREAMS_MAX: u32 = 128;
 const CLOSE: Duration = Duration::from_secs(5);
 
 /// What is known of the other side before it said anything.
-pub(super) type Facts = (From, Option<Result<ClientCertificate, CertificateError>>);
+pub(super) type Facts = (Via, Option<Result<ClientCertificate, CertificateError>>);
 
 /// Serves until one side has enough.
 pub(super) async fn serve<S>(shared: &Shared, stream: S, facts: Facts, place: Place)
@@ -44,14 +45,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &shared.limits;
-    let (from, certificate) = facts;
-    let peer = Peer { from, certificate, connection: Arc::clone(place.connection()) };
+    let (via, certificate) = facts;
+    let peer = Peer { via, certificate, connection: Arc::clone(place.connection()) };
     let ended = peer.connection.ended().clone();
-    let use_ = Arc::new(Mutex::new(Use::new(limits.head)));
+    let usage = Arc::new(Use::new(limits.head));
     let service = {
-        let (use_, routes, idle) = (Arc::clone(&use_), shared.routes.clone(), limits.idle);
+        let (usage, routes, idle) = (Arc::clone(&usage), shared.routes.clone(), limits.idle);
         hyper::service::service_fn(move |request| {
-            answer(routes.clone(), request, peer.clone(), Busy::new(&use_, idle))
+            answer(routes.clone(), request, peer.clone(), Busy::new(&usage, idle))
         })
     };
     let builder = builder(limits);
@@ -63,15 +64,22 @@ where
         served = connection.as_mut() => served,
         () = async { tokio::select! {
             () = shared.stopping.cancelled() => {},
-            () = idle(&use_) => {},
+            () = usage.idle() => {},
         }} => {
             connection.as_mut().graceful_shutdown();
-            let is_stopping = shared.stopping.is_cancelled();
-            let last = if is_stopping { limits.grace } else { CLOSE };
+            let overdue = async {
+                if shared.stopping.is_cancelled() {
+                    sleep(limits.grace).await;
+                } else {
+                    sleep(CLOSE).await;
+                    usage.idle().await; // a request that was on its way may end
+                }
+            };
             tokio::select! {
                 biased;
                 () = ended.cancelled() => return,
-                served = timeout(last, connection) => served.unwrap_or(Ok(())),
+                served = connection => served,
+                () = overdue => return,
             }
         }
     };
@@ -118,55 +126,64 @@ async fn answer(
 
 /// How a connection is used.
 struct Use {
+    state: Mutex<State>,
+    rests: Notify,
+}
+
+struct State {
     requests: usize,
+    /// When it is closed, if there is no request then.
     ends: Instant,
 }
 
 impl Use {
     fn new(first: Duration) -> Self {
-        Self { requests: 0, ends: Instant::now() + first }
+        let state = State { requests: 0, ends: Instant::now() + first };
+        Self { state: Mutex::new(state), rests: Notify::new() }
     }
-}
 
-/// Waits until the connection was without a request for long enough.
-async fn idle(use_: &Mutex<Use>) {
-    loop {
-        let (requests, ends) = {
-            let use_ = use_.lock();
-            (use_.requests, use_.ends)
-        };
-        let now = Instant::now();
-        if requests == 0 && now >= ends {
-            return;
+    /// Waits until the connection was without a request for long enough.
+    async fn idle(&self) {
+        loop {
+            let ends = {
+                let state = self.state.lock();
+                (state.requests == 0).then_some(state.ends)
+            };
+            match ends {
+                Some(ends) if ends <= Instant::now() => return,
+                Some(ends) => drop(timeout_at(ends, self.rests.notified()).await),
+                None => self.rests.notified().await,
+            }
         }
-        // While it is busy, look again now and then: the last request sets the time anew.
-        sleep_until(if requests == 0 { ends } else { now + Duration::from_secs(5) }).await;
     }
 }
 
 /// One request that is under way, until its answer has gone.
 struct Busy {
-    use_: Arc<Mutex<Use>>,
+    usage: Arc<Use>,
     idle: Duration,
 }
 
 impl Busy {
-    fn new(use_: &Arc<Mutex<Use>>, idle: Duration) -> Self {
-        use_.lock().requests += 1;
-        Self { use_: Arc::clone(use_), idle }
+    fn new(usage: &Arc<Use>, idle: Duration) -> Self {
+        usage.state.lock().requests += 1;
+        Self { usage: Arc::clone(usage), idle }
     }
 
     /// Leaves the connection busy for the rest of its life.
     fn stay(self) {
-        self.use_.lock().requests += 1;
+        self.usage.state.lock().requests += 1;
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut use_ = self.use_.lock();
-        use_.requests -= 1;
-        use_.ends = Instant::now() + self.idle;
+        let mut state = self.usage.state.lock();
+        state.requests -= 1;
+        state.ends = Instant::now() + self.idle;
+        if state.requests == 0 {
+            self.usage.rests.notify_one();
+        }
     }
 }
 

@@ -117,23 +117,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 mod tests {
     use std::sync::Arc;
 
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        task::JoinSet,
+    };
 
     use super::*;
     use crate::serve::live::Live;
 
-    async fn guarded(
-        live: &Arc<Live>,
-    ) -> (Guarded<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+    fn guarded(live: &Arc<Live>) -> (Guarded<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(8);
-        let place = live.enter(live.room(1).await, None).unwrap();
+        let rooms = Arc::new(tokio::sync::Semaphore::new(1));
+        let place = live.enter(rooms.try_acquire_owned().unwrap(), None).unwrap();
         (Guarded::new(near, place, Duration::from_mins(1)), far)
     }
 
     #[tokio::test(start_paused = true)]
     async fn both_halves_end_when_the_connection_is_ended() {
         let live = Arc::new(Live::default());
-        let (near, _far) = guarded(&live).await;
+        let (near, _far) = guarded(&live);
         let (mut reader, mut writer) = tokio::io::split(near);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { reader.read_u8().await.unwrap_err().kind() });
@@ -148,7 +150,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_not_waited_for() {
         let live = Arc::new(Live::default());
-        let (mut near, mut far) = guarded(&live).await;
+        let (mut near, mut far) = guarded(&live);
         let start = Instant::now();
         let slow = async {
             for _ in 0..3 {
@@ -164,6 +166,4 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 3 * 50 + 60, "progress gives it time again");
     }
-
-    use tokio::task::JoinSet;
 }

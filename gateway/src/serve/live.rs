@@ -1,12 +1,9 @@
 //! The open connections: how many there are, from where, who uses them, and how one is ended from outside.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::auth::{
     failures::Source,
@@ -17,26 +14,19 @@ use crate::auth::{
 #[derive(Debug, Default)]
 pub struct Live {
     state: Mutex<State>,
-    left: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Rooms that are taken, whether their connection is known by now or not.
-    taken: usize,
     next: u64,
     connections: HashMap<u64, Arc<Connection>>,
     sources: HashMap<Source, usize>,
 }
 
-/// A room that is taken for a connection that is about to come.
-#[derive(Debug)]
-pub(crate) struct Room(Weak<Live>);
-
 /// The place of one connection, given back when dropped. A stream holds it, whatever the stream becomes.
 #[derive(Debug)]
 pub(crate) struct Place {
-    _room: Room,
+    _room: OwnedSemaphorePermit,
     live: Arc<Live>,
     number: u64,
     source: Option<Source>,
@@ -64,25 +54,10 @@ impl Live {
         }
     }
 
-    /// Takes a room, as soon as there are fewer than `most` taken.
-    pub(crate) async fn room(self: &Arc<Self>, most: usize) -> Room {
-        loop {
-            let left = self.left.notified();
-            {
-                let mut state = self.state.lock();
-                if state.taken < most {
-                    state.taken += 1;
-                    return Room(Arc::downgrade(self));
-                }
-            }
-            left.await;
-        }
-    }
-
-    /// Makes a place of a room; `None` when the source has `most` already.
+    /// Makes a place of the room that its listener had for it; `None` when the source has `most` already.
     pub(crate) fn enter(
         self: &Arc<Self>,
-        room: Room,
+        room: OwnedSemaphorePermit,
         source: Option<(Source, usize)>,
     ) -> Option<Place> {
         let mut state = self.state.lock();
@@ -123,15 +98,6 @@ impl Drop for Place {
     }
 }
 
-impl Drop for Room {
-    fn drop(&mut self) {
-        if let Some(live) = self.0.upgrade() {
-            live.state.lock().taken -= 1;
-            live.left.notify_one();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -142,33 +108,31 @@ mod tests {
         Source::of([192, 0, 2, last].into())
     }
 
-    #[tokio::test]
-    async fn places_are_bounded_in_all_and_for_each_source() {
+    fn room() -> OwnedSemaphorePermit {
+        Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap()
+    }
+
+    #[test]
+    fn a_source_has_its_share_and_gives_it_back() {
         let live = Arc::new(Live::default());
-        let one = live.enter(live.room(2).await, Some((source(1), 1))).unwrap();
-        assert!(live.enter(live.room(2).await, Some((source(1), 1))).is_none());
-        let two = live.enter(live.room(2).await, Some((source(2), 1))).unwrap();
+        let one = live.enter(room(), Some((source(1), 1))).unwrap();
+        assert!(live.enter(room(), Some((source(1), 1))).is_none());
+        let two = live.enter(room(), Some((source(2), 1))).unwrap();
         assert_eq!(live.count(), 2);
-        let mut third = std::pin::pin!(live.room(2));
-        tokio::select! {
-            biased;
-            _ = &mut third => panic!("there was no room"),
-            () = tokio::task::yield_now() => {}
-        }
         drop(one);
-        let third = live.enter(third.await, Some((source(1), 1)));
-        assert!(third.is_some(), "the source has left");
-        drop((two, third));
+        let three = live.enter(room(), Some((source(1), 1)));
+        assert!(three.is_some(), "the source has left");
+        drop((two, three));
         assert_eq!(live.count(), 0);
         assert!(live.state.lock().sources.is_empty());
     }
 
-    #[tokio::test]
-    async fn a_caller_is_ended_wherever_it_was() {
+    #[test]
+    fn a_caller_is_ended_wherever_it_was() {
         let live = Arc::new(Live::default());
         let mut places = Vec::new();
         for id in [1, 1, 2] {
-            let place = live.enter(live.room(9).await, None).unwrap();
+            let place = live.enter(room(), None).unwrap();
             assert!(place.connection().note(Identity::Sandbox(Uuid::from_u128(id))));
             places.push(place);
         }

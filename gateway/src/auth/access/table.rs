@@ -119,7 +119,7 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::GET, "/v1/audit", SEE_AUDIT),
     (Method::GET, "/v1/cost", SEE_AUDIT),
     // Supervisors
-    (Method::POST, "/v1/supervisor/token", Access::Sandbox),
+    (Method::POST, "/v1/supervisor/token", Access::SandboxRefresh),
 ];
 
 /// Routes whose bodies, or websockets, the handler takes piece by piece.

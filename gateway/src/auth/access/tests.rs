@@ -3,10 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::*;
-use crate::auth::{
-    principal::{Grants, How},
-    scope::Scopes,
-};
+use crate::auth::{principal::Grants, revoked::Serial, scope::Scopes};
 
 fn user(grants: Grants, scopes: &[&str]) -> Arc<Principal> {
     Arc::new(Principal::User(User {
@@ -32,7 +29,7 @@ fn every_route_of_the_table_needs_what_its_row_says_and_no_less() {
             (Arc::new(Principal::Anonymous), user(Grants::everywhere(Role::Admin), &[]));
         match row.access {
             Access::Open => assert_eq!(ask(&anonymous, &row), Ok(()), "{row}"),
-            Access::Sandbox => {
+            Access::Sandbox | Access::SandboxRefresh => {
                 assert_eq!(ask(&anonymous, &row), Err(Denied::Anonymous), "{row}");
                 assert_eq!(ask(&everything, &row), Err(Denied::ForSandboxes), "{row}");
                 assert_eq!(ask(&sandbox(), &row), Ok(()), "{row}");
@@ -72,7 +69,7 @@ fn no_route_has_two_rows_and_nothing_that_changes_is_for_viewers() {
         }
         match row.access {
             Access::Open => panic!("{row} is open"),
-            Access::Sandbox => {}
+            Access::Sandbox | Access::SandboxRefresh => {}
             Access::User { role, scope, .. } => {
                 assert!(role.is_none() || role >= Some(Role::Operator), "{row}");
                 let reads = scope.is_none_or(|scope| scope.as_str().ends_with(":read"));
@@ -80,6 +77,27 @@ fn no_route_has_two_rows_and_nothing_that_changes_is_for_viewers() {
             }
         }
     }
+}
+
+#[test]
+fn a_token_makes_no_certificate_that_would_outlive_it() {
+    let known = Access::User { role: None, scope: None, at: At::Gateway };
+    let mut user = User {
+        name: "alice".parse().unwrap(),
+        grants: Grants::default(),
+        how: How::Token(Uuid::nil()),
+        scopes: Scopes::ALL,
+    };
+    let ways = [How::Token(Uuid::nil()), How::Local, How::Certificate(Serial::of_random([1; 16]))];
+    let may = ways.map(|how| {
+        user.how = how;
+        let principal = Arc::new(Principal::User(user.clone()));
+        let permit = permit(&principal, &known, Workspace::default()).unwrap();
+        permit.may_have_certificate().is_ok()
+    });
+    assert_eq!(may, [false, true, true]);
+    let permit = permit(&sandbox(), &Access::Sandbox, Workspace::default()).unwrap();
+    assert!(permit.may_have_certificate().is_err());
 }
 
 #[test]

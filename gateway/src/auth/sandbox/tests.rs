@@ -29,6 +29,9 @@ fn a_token_says_its_sandbox_until_it_expires() {
     for (now, expected) in cases {
         assert_eq!(keys.verify(&token, now), expected, "{now}");
     }
+    assert_eq!(keys.verify_for_refresh(&token, 999 + LIFE_S + REFRESH_S), Ok(expected));
+    let over = keys.verify_for_refresh(&token, 1000 + LIFE_S + REFRESH_S);
+    assert_eq!(over, Err(SandboxTokenError::Expired));
     assert!(!format!("{:?} {keys:?}", keys.mint(Uuid::nil(), 0)).contains(PREFIX));
 }
 

@@ -1,0 +1,148 @@
+//! What is open ends with the right to it, and with the server.
+
+use std::sync::Arc;
+
+use api::user::Role;
+use gateway::{auth::peer::Identity, serve::Limits};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::support::{With, World, shown};
+
+/// A TLS connection with that certificate, and nothing said on it.
+pub(crate) async fn connect(
+    world: &World,
+    bundle: Option<&gateway::auth::authority::Bundle>,
+) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(world.authority.certificate().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match bundle {
+        None => builder.with_no_client_auth(),
+        Some(bundle) => {
+            let pem = bundle.certificate_pem.as_bytes();
+            let chain = vec![CertificateDer::from_pem_slice(pem).unwrap()];
+            let key = PrivateKeyDer::from_pem_slice(shown(&bundle.key_pem).as_bytes()).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+/// Reads until that text is there.
+async fn read_until(stream: &mut TlsStream<TcpStream>, end: &str) -> String {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(end) {
+        read.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(read).unwrap()
+}
+
+/// Waits until the other side has closed, in whatever way.
+async fn closed(stream: &mut TlsStream<TcpStream>) {
+    let mut rest = Vec::new();
+    drop(stream.read_to_end(&mut rest).await);
+}
+
+const WEBSOCKET: &str = "GET /v1/sandboxes/x/exec HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\
+    connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+/// `hi`, masked with zeros (RFC 6455 §5.2), and how it comes back.
+const SAID: &[u8] = b"\x81\x82\0\0\0\0hi";
+const HEARD: &[u8] = b"\x81\x02hi";
+
+#[tokio::test]
+async fn a_revoked_certificate_ends_what_it_has_open() {
+    let world = World::new();
+    let (alice, bob) = (world.user("alice", Role::Operator), world.user("bob", Role::Operator));
+    let client = world.client_of(&alice);
+    let mut watch = client.get(world.url("/v1/watch")).send().await.unwrap();
+    assert_eq!(watch.chunk().await.unwrap().unwrap(), "data: first\n\n");
+    let mut sockets = Vec::new();
+    for bundle in [&alice, &bob] {
+        let mut socket = connect(&world, Some(bundle)).await;
+        socket.write_all(WEBSOCKET.as_bytes()).await.unwrap();
+        assert!(read_until(&mut socket, "\r\n\r\n").await.starts_with("HTTP/1.1 101"));
+        sockets.push(socket);
+    }
+    let mut quiet = connect(&world, Some(&alice)).await;
+
+    world.revoked.add(alice.serial);
+    assert_eq!(world.live.end(&Identity::Certificate(alice.serial)), 2);
+    assert!(watch.chunk().await.is_err(), "a stream that was cut is no stream that ended");
+    closed(&mut sockets[0]).await;
+    sockets[1].write_all(SAID).await.unwrap();
+    let mut heard = [0; 4];
+    sockets[1].read_exact(&mut heard).await.unwrap();
+    assert_eq!(heard, HEARD, "another's terminal goes on");
+    // A connection that had said nothing yet is refused by its first request.
+    quiet.write_all(b"GET /v1/sandboxes HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let answer = read_until(&mut quiet, "}").await;
+    assert!(
+        answer.contains("401 Unauthorized") && answer.contains("certificate_revoked"),
+        "{answer}"
+    );
+    let again = client.get(world.url("/v1/sandboxes")).send().await.unwrap();
+    assert_eq!(again.status(), 401);
+}
+
+#[tokio::test]
+async fn a_revoked_token_or_a_deleted_sandbox_ends_what_it_has_open() {
+    let world = World::new();
+    let (token, hash) = world.token("bob", &[], 100);
+    let client = world.client(|builder| builder);
+    let mut watch = client.get(world.url("/v1/watch")).bearer_auth(&token).send().await.unwrap();
+    assert!(watch.chunk().await.unwrap().is_some());
+    let (id, sandbox) = world.sandbox();
+    let client = world.client(|builder| builder);
+    let session = client.get(world.url("/v1/supervisor/session")).bearer_auth(sandbox);
+    assert_eq!(session.send().await.unwrap().status(), 200);
+    assert_eq!(world.live.end(&Identity::Sandbox(id)), 1);
+    assert_eq!(world.live.end(&Identity::User("bob".parse().unwrap())), 1);
+    assert!(watch.chunk().await.is_err());
+    assert_eq!(world.live.end(&Identity::Token(hash)), 0, "it is gone");
+}
+
+#[tokio::test]
+async fn a_stop_lets_requests_end_and_waits_for_no_stream() {
+    let limits = Limits { grace: std::time::Duration::from_millis(300), ..Limits::default() };
+    let mut world = World::with(With { limits, ..With::default() });
+    let alice = world.user("alice", Role::Operator);
+    let client = world.client_of(&alice);
+    let mut watch = client.get(world.url("/v1/watch")).send().await.unwrap();
+    assert!(watch.chunk().await.unwrap().is_some());
+    let mut socket = connect(&world, Some(&alice)).await;
+    socket.write_all(WEBSOCKET.as_bytes()).await.unwrap();
+    assert!(read_until(&mut socket, "\r\n\r\n").await.starts_with("HTTP/1.1 101"));
+    // A request whose body is still on its way.
+    let mut slow = connect(&world, Some(&alice)).await;
+    let head = "POST /v1/sandboxes HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_until(&mut slow, "\r\n\r\n").await.contains("100 Continue"));
+
+    world.stop();
+    slow.write_all(b"body").await.unwrap();
+    let answer = read_until(&mut slow, " 4").await;
+    assert!(answer.contains("200 OK"), "{answer}");
+    let (address, path, live) = (world.address, world.socket(), Arc::clone(&world.live));
+    world.stopped().await;
+    assert!(TcpStream::connect(address).await.is_err());
+    assert!(!path.exists());
+    closed(&mut socket).await;
+    assert!(watch.chunk().await.is_err());
+    while live.count() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
