@@ -4,7 +4,7 @@
 //! never kept, and one that could not be put in force leaves the one before.
 
 use api::{
-    policy::{PolicyRevision, PolicySet, RevisionStatus},
+    policy::{PolicyRevision as Shown, PolicySet, RevisionStatus},
     problem::Fault,
 };
 use http::StatusCode;
@@ -13,67 +13,57 @@ use uuid::Uuid;
 
 use crate::{
     http::Refusal,
-    store::{Store, StoreError}, stub::{PolicyRow, PolicyStatus, Scope},
+    store::{GLOBAL_SCOPE, PolicyAdded, PolicyRevision, PolicyStatus, Store, StoreError},
     time,
 };
 
 /// Marks a policy of the gateway among those of sandboxes.
 const GLOBAL_MARK: u64 = 1 << 63;
 
-/// The policy that a sandbox is held to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct InForce {
-    /// Whose it is.
-    pub(crate) scope: Scope,
-    /// Its version there.
-    pub(crate) version: u64,
-    /// The file.
-    pub(crate) text: String,
-}
-
-impl InForce {
-    /// What tells it from every other policy that this sandbox can be held to.
-    pub(crate) fn mark(&self) -> u64 {
-        match self.scope {
-            Scope::Gateway => self.version | GLOBAL_MARK,
-            Scope::Sandbox(_) => self.version,
-        }
-    }
-}
-
-/// The policy that a sandbox is to be held to: the gateway's, else its own newest one that did not fail.
+/// The policy that a sandbox is to be held to: the gateway's, else its own newest one that was not refused.
 pub(crate) async fn in_force(
     store: &Store,
     sandbox: Uuid,
-) -> Result<Option<InForce>, StoreError> {
-    for scope in [Scope::Gateway, Scope::Sandbox(sandbox)] {
-        if let Some(row) = store.newest_policy(&scope).await? {
-            return Ok(Some(InForce { scope, version: row.version, text: row.text }));
+) -> Result<Option<PolicyRevision>, StoreError> {
+    for scope in [GLOBAL_SCOPE, &sandbox.to_string()] {
+        let newest = store.newest_policy(scope).await?;
+        let found = match newest {
+            Some(newest) if newest.status == PolicyStatus::Failed => {
+                store.newest_good_policy(scope).await?
+            }
+            other => other,
+        };
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
 }
 
-/// Notes what became of a policy when a sandbox was given it.
-pub(crate) async fn settled(
-    store: &Store,
-    sandbox: Uuid,
-    policy: &InForce,
-    error: Option<String>,
-) -> Result<(), StoreError> {
-    // What one sandbox makes of the gateway's policy says nothing of the others.
-    if policy.scope != Scope::Sandbox(sandbox) {
-        return Ok(());
-    }
-    match error {
-        None => store.policy_loaded(&policy.scope, policy.version).await,
-        Some(error) => store.policy_failed(&policy.scope, policy.version, &error).await,
+/// What tells a policy from every other one that this sandbox can be held to; 0 is none at all.
+pub(crate) fn mark(policy: Option<&PolicyRevision>) -> u64 {
+    let version = |policy: &PolicyRevision| u64::try_from(policy.version).unwrap_or_default();
+    match policy {
+        None => 0,
+        Some(policy) if policy.scope == GLOBAL_SCOPE => version(policy) | GLOBAL_MARK,
+        Some(policy) => version(policy),
     }
 }
 
-/// Forgets the policies of a sandbox that is gone.
-pub(crate) async fn forget(store: &Store, sandbox: Uuid) -> Result<(), StoreError> {
-    store.forget_policies(&Scope::Sandbox(sandbox)).await
+/// Notes what became of a policy when a sandbox was given it.
+pub(crate) async fn settled(
+    store: &Store,
+    policy: &PolicyRevision,
+    error: Option<String>,
+) -> Result<(), StoreError> {
+    match error {
+        None => store.policy_loaded(&policy.scope, policy.version).await.map(drop),
+        // What one sandbox makes of the gateway's policy says nothing of the others.
+        Some(_) if policy.scope == GLOBAL_SCOPE => Ok(()),
+        Some(error) => {
+            store.policy_failed(&policy.scope, policy.version, &error).await.map(drop)
+        }
+    }
 }
 
 /// The policy in a file.
@@ -95,7 +85,7 @@ pub(crate) async fn add(
     base: Option<u64>,
 ) -> Result<PolicySet, Refusal> {
     let policy = parse(text).map_err(Refusal::faults)?;
-    if store.newest_policy(&Scope::Gateway).await?.is_some() {
+    if store.newest_policy(GLOBAL_SCOPE).await?.is_some() {
         return Err(Refusal::new(
             StatusCode::CONFLICT,
             "managed_globally",
@@ -103,24 +93,20 @@ pub(crate) async fn add(
         )
         .next_step("delete the gateway's policy first"));
     }
-    let scope = Scope::Sandbox(sandbox);
-    let newest = store.newest_policy(&scope).await?;
-    let postponed = match newest.as_ref().and_then(|newest| parse(&newest.text).ok()) {
-        Some(old) => {
-            let rejections = old.rejections(&policy);
-            if !rejections.is_empty() {
-                let faults = rejections.iter().map(|why| Fault::new("/policy", why.to_string()));
-                return Err(Refusal::faults(faults.collect())
-                    .next_step("what a sandbox is built of stays as long as it lives; create another one with this policy"));
-            }
-            old.postponed(&policy)
+    let old = in_force(store, sandbox).await?;
+    let mut postponed = Vec::new();
+    if let Some(old) = old.and_then(|old| parse(&old.text).ok()) {
+        let rejections = old.rejections(&policy);
+        if !rejections.is_empty() {
+            let faults = rejections.iter().map(|why| Fault::new("/policy", why.clone()));
+            return Err(Refusal::faults(faults.collect()).next_step(
+                "what a sandbox is built of stays as long as it lives; create another one with this policy",
+            ));
         }
-        None => Vec::new(),
-    };
-    keep(store, &scope, (text, &policy.hash()), base).await.map(|mut set| {
-        set.postponed = postponed;
-        set
-    })
+        postponed = old.postponed(&policy);
+    }
+    let set = keep(store, &sandbox.to_string(), text, base).await?;
+    Ok(PolicySet { postponed, ..set })
 }
 
 /// Keeps a policy as the newest revision of the gateway.
@@ -129,35 +115,41 @@ pub(crate) async fn add_global(
     text: &str,
     base: Option<u64>,
 ) -> Result<PolicySet, Refusal> {
-    let policy = parse(text).map_err(Refusal::faults)?;
-    keep(store, &Scope::Gateway, (text, &policy.hash()), base).await
+    parse(text).map_err(Refusal::faults)?;
+    keep(store, GLOBAL_SCOPE, text, base).await
 }
 
 async fn keep(
     store: &Store,
-    scope: &Scope,
-    (text, hash): (&str, &str),
+    scope: &str,
+    text: &str,
     base: Option<u64>,
 ) -> Result<PolicySet, Refusal> {
-    let added = store.add_policy(scope, text, hash, base).await?;
-    let (row, changed) = (added.row, added.changed);
-    Ok(PolicySet { revision: shown(&row, None), changed, postponed: Vec::new() })
+    // A version that no revision can have is none that is there.
+    let base = base.map(|base| i64::try_from(base).unwrap_or(i64::MAX));
+    let (revision, changed) = match store.add_policy(scope, text, base).await? {
+        PolicyAdded::New(revision) => (revision, true),
+        PolicyAdded::Unchanged(revision) => (revision, false),
+    };
+    Ok(PolicySet { revision: shown(&revision, None), changed, postponed: Vec::new() })
 }
 
 /// A revision as it is shown, with the file where it was asked for.
-pub(crate) fn shown(row: &PolicyRow, text: Option<String>) -> PolicyRevision {
-    PolicyRevision {
-        version: row.version,
-        hash: row.hash.clone(),
-        status: match row.status {
+pub(crate) fn shown(revision: &PolicyRevision, text: Option<String>) -> Shown {
+    let decided = revision.decided_ms.map(time::point);
+    let loaded = revision.error.is_none().then_some(decided).flatten();
+    Shown {
+        version: u64::try_from(revision.version).unwrap_or_default(),
+        hash: revision.hash.clone(),
+        status: match revision.status {
             PolicyStatus::Pending => RevisionStatus::Pending,
             PolicyStatus::Loaded => RevisionStatus::Loaded,
             PolicyStatus::Failed => RevisionStatus::Failed,
             PolicyStatus::Superseded => RevisionStatus::Superseded,
         },
-        created: time::point(row.created_ms),
-        loaded: row.loaded_ms.map(time::point),
-        error: row.error.clone(),
+        created: time::point(revision.created_ms),
+        loaded,
+        error: revision.error.clone(),
         policy: text,
     }
 }

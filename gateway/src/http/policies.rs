@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::{
-    page::{Page as Shown, WorkspaceQuery},
+    page::{Page as Shown, PageQuery, WorkspaceQuery},
     policy::{NewPolicy, PolicyRevision, PolicySet},
 };
 use axum::{
@@ -12,21 +12,26 @@ use axum::{
 };
 use http::StatusCode;
 
-use super::{App, Refusal, read::Json, sandboxes};
-use crate::{auth::access::Permit, policies, records::SandboxRecord, store::Page, stub::Scope};
+use super::{
+    App, Refusal,
+    read::{Json, Query, page},
+    sandboxes,
+};
+use crate::{auth::access::Permit, policies, records::SandboxRecord, store::{GLOBAL_SCOPE, Page}};
 
 /// The revisions of a sandbox's policy, the newest first.
 #[utoipa::path(
-    get, path = "/v1/sandboxes/{sandbox}/policy/revisions", tag = "policies", params(WorkspaceQuery),
+    get, path = "/v1/sandboxes/{sandbox}/policy/revisions", tag = "policies", params(PageQuery),
     responses((status = 200, body = Shown<PolicyRevision>)),
 )]
 pub(super) async fn list(
     permit: Permit,
     State(app): State<Arc<App>>,
     Path(sandbox): Path<String>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Body<Shown<PolicyRevision>>, Refusal> {
     let stored = sandboxes::find(&app, &permit, &sandbox).await?;
-    revisions(&app, &Scope::Sandbox(stored.id)).await
+    revisions(&app, &stored.id.to_string(), &query).await
 }
 
 /// A policy for a sandbox. It is on its way when the answer comes; the revision tells when it is in force.
@@ -58,7 +63,7 @@ pub(super) async fn get(
     Path((sandbox, revision)): Path<(String, u64)>,
 ) -> Result<Body<PolicyRevision>, Refusal> {
     let stored = sandboxes::find(&app, &permit, &sandbox).await?;
-    one(&app, &Scope::Sandbox(stored.id), revision).await
+    one(&app, &stored.id.to_string(), revision).await
 }
 
 /// The newest revision with its file.
@@ -72,7 +77,7 @@ pub(super) async fn newest(
     Path(sandbox): Path<String>,
 ) -> Result<Body<PolicyRevision>, Refusal> {
     let stored = sandboxes::find(&app, &permit, &sandbox).await?;
-    one(&app, &Scope::Sandbox(stored.id), 0).await
+    one(&app, &stored.id.to_string(), 0).await
 }
 
 /// The newest revision of the gateway's policy with its file.
@@ -84,19 +89,20 @@ pub(super) async fn newest_global(
     _permit: Permit,
     State(app): State<Arc<App>>,
 ) -> Result<Body<PolicyRevision>, Refusal> {
-    one(&app, &Scope::Gateway, 0).await
+    one(&app, GLOBAL_SCOPE, 0).await
 }
 
 /// The revisions of the gateway's policy, the newest first.
 #[utoipa::path(
-    get, path = "/v1/policy/revisions", tag = "policies",
+    get, path = "/v1/policy/revisions", tag = "policies", params(PageQuery),
     responses((status = 200, body = Shown<PolicyRevision>)),
 )]
 pub(super) async fn list_global(
     _permit: Permit,
     State(app): State<Arc<App>>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Body<Shown<PolicyRevision>>, Refusal> {
-    revisions(&app, &Scope::Gateway).await
+    revisions(&app, GLOBAL_SCOPE, &query).await
 }
 
 /// A policy for every sandbox of the gateway, stronger than their own.
@@ -120,26 +126,33 @@ pub(super) async fn delete_global(
     _permit: Permit,
     State(app): State<Arc<App>>,
 ) -> Result<StatusCode, Refusal> {
-    app.store.forget_policies(&Scope::Gateway).await?;
+    app.store.forget_policies(GLOBAL_SCOPE).await?;
     touch_all(&app).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// A revision with its file; the newest for 0.
-async fn one(app: &App, scope: &Scope, version: u64) -> Result<Body<PolicyRevision>, Refusal> {
+async fn one(app: &App, scope: &str, version: u64) -> Result<Body<PolicyRevision>, Refusal> {
     let row = match version {
         0 => app.store.newest_policy(scope).await?,
-        version => app.store.policy(scope, version).await?,
+        version => {
+            let version = i64::try_from(version).unwrap_or(i64::MAX);
+            app.store.policy(scope, version).await?
+        }
     };
     let row = row.ok_or_else(|| Refusal::not_found("revision", &version.to_string()))?;
     let text = row.text.clone();
     Ok(Body(policies::shown(&row, Some(text))))
 }
 
-async fn revisions(app: &App, scope: &Scope) -> Result<Body<Shown<PolicyRevision>>, Refusal> {
-    let rows = app.store.policies(scope).await?;
-    let items = rows.iter().map(|row| policies::shown(row, None)).collect();
-    Ok(Body(Shown { items, next: None }))
+async fn revisions(
+    app: &App,
+    scope: &str,
+    query: &PageQuery,
+) -> Result<Body<Shown<PolicyRevision>>, Refusal> {
+    let listed = app.store.policies(scope, &page(query)?).await?;
+    let items = listed.items.iter().map(|row| policies::shown(row, None)).collect();
+    Ok(Body(Shown { items, next: listed.next }))
 }
 
 async fn touch_all(app: &App) -> Result<(), Refusal> {

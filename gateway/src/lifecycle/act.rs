@@ -17,10 +17,10 @@ use super::{
     step::{Desired, Step, Wanted},
 };
 use crate::{
-    policies::{self, InForce},
+    policies,
     providers,
     records::SandboxRecord,
-    store::{Store, StoreError, Stored},
+    store::{PolicyRevision, Store, StoreError, Stored},
 };
 
 /// What the store wants of a sandbox.
@@ -40,7 +40,7 @@ pub(super) async fn wanted(
     }
     Ok(Wanted {
         desired: stored.body.desired,
-        policy: policy.map_or(0, |policy| policy.mark()),
+        policy: policies::mark(policy.as_ref()),
         providers: hash.finish(),
         has_command: !stored.body.spec.command.is_empty(),
     })
@@ -110,7 +110,7 @@ async fn set_policy(
     wanted: &Wanted,
 ) -> Result<(), String> {
     let policy = policies::in_force(&keeper.store, stored.id).await.map_err(written)?;
-    if policy.as_ref().map_or(0, InForce::mark) != wanted.policy {
+    if policies::mark(policy.as_ref()) != wanted.policy {
         return Err("another policy came meanwhile".to_owned());
     }
     let supervisor = keeper.driver.supervisor(&stored.id.to_string());
@@ -124,14 +124,14 @@ async fn set_policy(
     };
     match policy {
         Some(policy) => {
-            policies::settled(&keeper.store, stored.id, &policy, error).await.map_err(written)
+            policies::settled(&keeper.store, &policy, error).await.map_err(written)
         }
         None => Ok(()),
     }
 }
 
 /// The file of a policy; without one, the policy that lets nothing through.
-fn text(policy: Option<&InForce>) -> Result<String, String> {
+fn text(policy: Option<&PolicyRevision>) -> Result<String, String> {
     match policy {
         Some(policy) => Ok(policy.text.clone()),
         None => PolicyFile::restrictive().to_yaml().map_err(written),
@@ -139,7 +139,7 @@ fn text(policy: Option<&InForce>) -> Result<String, String> {
 }
 
 async fn forget(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), String> {
-    policies::forget(&keeper.store, stored.id).await.map_err(written)?;
+    keeper.store.forget_policies(&stored.id.to_string()).await.map_err(written)?;
     let removed = keeper.store.remove::<SandboxRecord>(&stored.workspace, &stored.name, None).await;
     removed.map(drop).map_err(written)
 }

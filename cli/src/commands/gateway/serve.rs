@@ -4,13 +4,13 @@ use std::{io::Write as _, path::PathBuf};
 
 use gateway::run::{Options, Ready};
 use proxy::server::{ListenAddr, Options as RouterOptions, Running};
-use sandbox::state::Home;
+use ::sandbox::state::Home;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::gateway::GatewayRunArgs,
-    commands::{run, sandbox},
+    commands::{run as router_run, sandbox},
     failure::Failure,
     output,
 };
@@ -26,7 +26,7 @@ pub(super) struct Announced {
 
 /// Serves until told to stop.
 pub(super) fn run(args: GatewayRunArgs) -> Result<(), Failure> {
-    run::log(args.log_json);
+    router_run::log(args.log_json);
     let state = match args.state {
         Some(state) => std::path::absolute(state)?,
         None => folder(&args.name)?,
