@@ -91,6 +91,8 @@ impl Client {
     /// # Errors
     /// [`ClientError::Place`].
     pub fn new(place: &Place) -> Result<Self, ClientError> {
+        // Whoever was first has installed the same one.
+        rustls::crypto::ring::default_provider().install_default().ok();
         let builder = reqwest::Client::builder().connect_timeout(CONNECT_MAX).no_proxy();
         // What a gateway says is never to be looked for elsewhere.
         let builder = builder.redirect(reqwest::redirect::Policy::none());
@@ -170,8 +172,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let unreachable =
-            |source| ClientError::Unreachable { at: self.shown.clone(), source };
+        let unreachable = |source| ClientError::Unreachable { at: self.shown.clone(), source };
         let mut answer = request.send().await.map_err(unreachable)?;
         let (status, kind) = (answer.status(), kind(&answer));
         let mut bytes = Vec::new();

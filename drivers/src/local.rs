@@ -2,12 +2,7 @@
 //!
 //! Supervisors outlive whoever started them, so what runs is known from the folders alone.
 
-use std::{
-    io,
-    path::PathBuf,
-    process::Stdio,
-    time::Duration,
-};
+use std::{io, path::PathBuf, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{
@@ -170,7 +165,8 @@ impl Local {
         }
         let mut command = Command::new(&self.program);
         command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
-        let kept = std::env::vars_os().filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
+        let kept = std::env::vars_os()
+            .filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
         command.env_clear().envs(kept).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().map_err(DriverError::system("start the supervisor"))?;

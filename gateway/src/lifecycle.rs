@@ -24,16 +24,17 @@ use tokio::{
 };
 use uuid::Uuid;
 
-pub(crate) use act::written;
+use self::step::{Seen, Step, Told, Wanted};
 pub(crate) use self::{
     changes::{Change, Changes},
     step::Desired,
 };
-use self::step::{Seen, Step, Told, Wanted};
 use crate::{
+    policies,
     records::SandboxRecord,
     store::{Page, Store, StoreError, Stored},
 };
+pub(crate) use act::written;
 
 /// Between two looks at everything where nobody asked for one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -117,7 +118,7 @@ impl Entry {
             message: self.trouble.as_ref().map(|one| one.message.clone()).unwrap_or_default(),
             running: state.is_some_and(|state| state.running),
             exit_code: state.and_then(|state| state.exit_code),
-            policy_version: self.told.policy.unwrap_or_default(),
+            policy_version: policies::version_of(self.told.policy.unwrap_or_default()),
             notes: state.map(|state| state.notes.clone()).unwrap_or_default(),
         }
     }

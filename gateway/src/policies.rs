@@ -50,6 +50,11 @@ pub(crate) fn mark(policy: Option<&PolicyRevision>) -> u64 {
     }
 }
 
+/// The version that a mark stands for.
+pub(crate) fn version_of(mark: u64) -> u64 {
+    mark & !GLOBAL_MARK
+}
+
 /// Notes what became of a policy when a sandbox was given it.
 pub(crate) async fn settled(
     store: &Store,
@@ -60,9 +65,7 @@ pub(crate) async fn settled(
         None => store.policy_loaded(&policy.scope, policy.version).await.map(drop),
         // What one sandbox makes of the gateway's policy says nothing of the others.
         Some(_) if policy.scope == GLOBAL_SCOPE => Ok(()),
-        Some(error) => {
-            store.policy_failed(&policy.scope, policy.version, &error).await.map(drop)
-        }
+        Some(error) => store.policy_failed(&policy.scope, policy.version, &error).await.map(drop),
     }
 }
 
@@ -94,19 +97,27 @@ pub(crate) async fn add(
         .next_step("delete the gateway's policy first"));
     }
     let old = in_force(store, sandbox).await?;
-    let mut postponed = Vec::new();
-    if let Some(old) = old.and_then(|old| parse(&old.text).ok()) {
-        let rejections = old.rejections(&policy);
-        if !rejections.is_empty() {
-            let faults = rejections.iter().map(|why| Fault::new("/policy", why.clone()));
-            return Err(Refusal::faults(faults.collect()).next_step(
-                "what a sandbox is built of stays as long as it lives; create another one with this policy",
-            ));
-        }
-        postponed = old.postponed(&policy);
+    let old = match old.map(|old| parse(&old.text)) {
+        Some(Ok(old)) => old,
+        // What was kept can be read; where it cannot, nothing is known of what the sandbox is built of.
+        Some(Err(_)) => policy.clone(),
+        None => PolicyFile::restrictive(),
+    };
+    let rejections = old.rejections(&policy);
+    if !rejections.is_empty() {
+        let faults = rejections.iter().map(|why| Fault::new("/policy", why.clone()));
+        return Err(Refusal::faults(faults.collect()).next_step(
+            "what a sandbox is built of stays as long as it lives; create another one with this policy",
+        ));
     }
+    let postponed = old.postponed(&policy);
     let set = keep(store, &sandbox.to_string(), text, base).await?;
     Ok(PolicySet { postponed, ..set })
+}
+
+/// Keeps the policy that a new sandbox is made with.
+pub(crate) async fn first(store: &Store, sandbox: Uuid, text: &str) -> Result<(), Refusal> {
+    keep(store, &sandbox.to_string(), text, None).await.map(drop)
 }
 
 /// Keeps a policy as the newest revision of the gateway.

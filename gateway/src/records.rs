@@ -2,19 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use api::{
-    sandbox::SandboxSpec,
-    setting::SettingValue,
-    user::Role,
-};
+use api::{sandbox::SandboxSpec, setting::SettingValue, user::Role};
 use serde::{Deserialize, Serialize};
 
 use crate::{lifecycle::Desired, store::Object};
 
-/// The workspace when nobody names one.
-pub(crate) const DEFAULT_WORKSPACE: &str = "default";
-/// Where objects are that belong to no workspace.
-pub(crate) const EVERYWHERE: &str = "";
+/// Where objects are that belong to no workspace: a name that none may have.
+pub(crate) const EVERYWHERE: &str = "*";
 
 /// A sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -160,14 +160,12 @@ pub async fn run(
     let authority = Arc::new(Authority::open(&folder.join("pki"), now)?);
     let names = names(&options);
     let leaf = Arc::new(ServerLeaf::new(Arc::clone(&authority), names.clone(), now)?);
-    let clients =
-        if options.certificates_only { Clients::MustShow } else { Clients::MayShow };
+    let clients = if options.certificates_only { Clients::MustShow } else { Clients::MayShow };
     let tls = tls::config(&authority, leaf, clients)?;
     let revoked = Arc::new(Revocations::default());
     revoked.replace(http::revoked(&store).await?);
 
-    let addresses =
-        Addresses { tcp: options.listen.clone(), unix: Some(folder.join(SOCKET)) };
+    let addresses = Addresses { tcp: options.listen.clone(), unix: Some(folder.join(SOCKET)) };
     let bound = listen::bind(&addresses)
         .map_err(|source| RunError::Listen { addresses: options.listen.clone(), source })?;
     let told = bound.addresses().map_err(unusable)?;
@@ -300,9 +298,9 @@ fn lookups(store: &Store) -> Lookups {
                 let (Ok(user), Ok(scopes)) = (token.holder.parse(), scopes) else {
                     return Ok(None);
                 };
-                let expires = token.expires_ms.map_or(u64::MAX, |ms| {
-                    u64::try_from(ms / 1000).unwrap_or_default()
-                });
+                let expires = token
+                    .expires_ms
+                    .map_or(u64::MAX, |ms| u64::try_from(ms / 1000).unwrap_or_default());
                 let revoked = token.revoked_ms.is_some();
                 Ok(Some(StoredToken { id: token.id, user, scopes, expires, revoked }))
             })

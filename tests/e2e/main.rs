@@ -32,6 +32,7 @@ mod egress_bad_input;
 mod egress_load;
 mod encodings;
 mod failover;
+mod gateway;
 mod inference;
 mod lab;
 mod late_system;

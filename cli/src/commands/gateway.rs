@@ -143,8 +143,9 @@ fn login(args: &GatewayChoice) -> Result<(), Failure> {
     let registry = Registry::open()?;
     let known = registry.chosen(args.name.as_deref())?;
     if known.metadata.auth_mode == Auth::Token {
-        return Err(Failure::new(format!("gateway {} is used with a token", known.name))
-            .hint("ask an administrator for another one, and add the gateway again with --token-file"));
+        return Err(Failure::new(format!("gateway {} is used with a token", known.name)).hint(
+            "ask an administrator for another one, and add the gateway again with --token-file",
+        ));
     }
     let client = registry.client(&known)?;
     let issued: IssuedCertificate = block_on(async {
@@ -157,7 +158,9 @@ fn login(args: &GatewayChoice) -> Result<(), Failure> {
 
 fn select(args: GatewayChoice) -> Result<(), Failure> {
     let registry = Registry::open()?;
-    let Some(name) = args.name else { return list(&GatewayListArgs { output: output::Format::Table }) };
+    let Some(name) = args.name else {
+        return list(&GatewayListArgs { output: output::Format::Table });
+    };
     let known = registry.known(&name)?;
     registry.select(&known.name)?;
     output::line(&format!("✓ Active gateway set to '{}'", known.name))

@@ -125,8 +125,7 @@ async fn issue(
         return Err(Refusal::new(StatusCode::FORBIDDEN, "scope_missing", detail)
             .next_step("ask with a certificate, or with a token of every scope"));
     }
-    let name: UserName =
-        user.parse().map_err(|_| Refusal::not_found("user", user))?;
+    let name: UserName = user.parse().map_err(|_| Refusal::not_found("user", user))?;
     let now = time::now_ms();
     let bundle = app.doors.authority.client(&name, u64::try_from(now / 1000).unwrap_or_default());
     let bundle = bundle.map_err(|error| {

@@ -162,7 +162,10 @@ async fn converse(
     let asked = timeout(ASK_MAX, socket.recv()).await;
     let text = match asked {
         Ok(Some(Ok(Message::Text(text)))) => text,
-        _ => return close(&mut socket, close_code::PROTOCOL, "the first message asks, as text").await,
+        _ => {
+            return close(&mut socket, close_code::PROTOCOL, "the first message asks, as text")
+                .await;
+        }
     };
     let request = match serde_json::from_str::<Request>(&text) {
         Ok(request) if may(&request) => request,

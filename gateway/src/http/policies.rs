@@ -17,7 +17,12 @@ use super::{
     read::{Json, Query, page},
     sandboxes,
 };
-use crate::{auth::access::Permit, policies, records::SandboxRecord, store::{GLOBAL_SCOPE, Page}};
+use crate::{
+    auth::access::Permit,
+    policies,
+    records::SandboxRecord,
+    store::{GLOBAL_SCOPE, Page},
+};
 
 /// The revisions of a sandbox's policy, the newest first.
 #[utoipa::path(

@@ -40,7 +40,8 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Query(query): Query<PageQuery>,
 ) -> Result<Body<Page<Provider>>, Refusal> {
-    let listed = app.store.list::<ProviderRecord>(Some(workspace(&permit)?), &page(&query)?).await?;
+    let listed =
+        app.store.list::<ProviderRecord>(Some(workspace(&permit)?), &page(&query)?).await?;
     let items = listed.items.iter().map(shown).collect();
     Ok(Body(Page { items, next: listed.next }))
 }
@@ -175,11 +176,7 @@ async fn keep(
     Ok(store.put_secrets(owner(&stored.id.to_string()), &values).await?)
 }
 
-async fn find(
-    app: &App,
-    workspace: &str,
-    name: &str,
-) -> Result<Stored<ProviderRecord>, Refusal> {
+async fn find(app: &App, workspace: &str, name: &str) -> Result<Stored<ProviderRecord>, Refusal> {
     let found = providers::find(&app.store, workspace, name).await?;
     found.ok_or_else(|| Refusal::not_found("provider", name))
 }

@@ -86,11 +86,9 @@ impl From<Refused> for Refusal {
 impl From<DriverError> for Refusal {
     fn from(error: DriverError) -> Self {
         match error {
-            DriverError::NotFound => Self::new(
-                StatusCode::CONFLICT,
-                "sandbox_not_running",
-                "the sandbox is not running",
-            ),
+            DriverError::NotFound => {
+                Self::new(StatusCode::CONFLICT, "sandbox_not_running", "the sandbox is not running")
+            }
             DriverError::Refused(failed) => {
                 let refusal =
                     Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", failed.message);

@@ -94,7 +94,7 @@ pub(super) async fn create(
     };
     let stored = named(&app.store, workspace(&permit)?, new.name.as_deref(), &record).await?;
     if let Some(text) = &new.policy
-        && let Err(error) = policies::add(&app.store, stored.id, text, None).await
+        && let Err(error) = policies::first(&app.store, stored.id, text).await
     {
         // It is not to stand without what it was to be held to.
         app.store.remove::<SandboxRecord>(workspace(&permit)?, &stored.name, None).await?;

@@ -152,7 +152,8 @@ async fn issue(
         Ok(scopes) => scopes,
         Err(unknown) => {
             let known: Vec<&str> = Scope::all().map(Scope::as_str).collect();
-            faults.push(Fault::new("/scopes", format!("{unknown}; there are {}", known.join(", "))));
+            faults
+                .push(Fault::new("/scopes", format!("{unknown}; there are {}", known.join(", "))));
             may
         }
     };
@@ -169,10 +170,12 @@ async fn issue(
             .next_step("delete those that are not used"));
     }
     let mut random = [0; 32];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random).map_err(|_| {
-        let detail = "the system gives no randomness";
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no_randomness", detail)
-    })?;
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random).map_err(
+        |_| {
+            let detail = "the system gives no randomness";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no_randomness", detail)
+        },
+    )?;
     let minted = token::mint(&random);
     let words: Vec<String> = scopes.words().map(str::to_owned).collect();
     let row = store::NewToken {

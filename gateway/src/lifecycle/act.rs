@@ -17,8 +17,7 @@ use super::{
     step::{Desired, Step, Wanted},
 };
 use crate::{
-    policies,
-    providers,
+    policies, providers,
     records::SandboxRecord,
     store::{PolicyRevision, Store, StoreError, Stored},
 };
@@ -118,14 +117,15 @@ async fn set_policy(
     let error = match supervisor.ask(&request).await.map_err(DriverError::from) {
         Ok(Reply::Policy { .. }) => None,
         Ok(other) => return Err(format!("the supervisor answered {other:?}")),
-        // It will not take it another time either.
-        Err(DriverError::Refused(failed)) => Some(failed.message),
+        // It will not take it another time either: what it is to be held to is another one now.
+        Err(DriverError::Refused(failed)) => {
+            keeper.touch(&stored.workspace, &stored.name);
+            Some(failed.message)
+        }
         Err(error) => return Err(told(error)),
     };
     match policy {
-        Some(policy) => {
-            policies::settled(&keeper.store, &policy, error).await.map_err(written)
-        }
+        Some(policy) => policies::settled(&keeper.store, &policy, error).await.map_err(written),
         None => Ok(()),
     }
 }

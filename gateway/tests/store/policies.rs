@@ -97,8 +97,10 @@ async fn of_two_policies_at_one_moment_both_count_or_one_is_told() {
         let other = home.again().await;
         for round in 0..10 {
             let (left, right) = (format!("left {round}"), format!("right {round}"));
-            let (left, right) =
-                tokio::join!(home.store.add_policy("s", &left, None), other.add_policy("s", &right, None));
+            let (left, right) = tokio::join!(
+                home.store.add_policy("s", &left, None),
+                other.add_policy("s", &right, None)
+            );
             for result in [left, right] {
                 assert!(matches!(result, Ok(_) | Err(StoreError::Stale)), "{result:?}");
             }

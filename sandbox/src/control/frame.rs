@@ -43,11 +43,7 @@ impl Kind {
 ///
 /// # Errors
 /// `InvalidInput` when it is too long.
-pub async fn send(
-    to: &mut (impl AsyncWrite + Unpin),
-    kind: Kind,
-    bytes: &[u8],
-) -> io::Result<()> {
+pub async fn send(to: &mut (impl AsyncWrite + Unpin), kind: Kind, bytes: &[u8]) -> io::Result<()> {
     if bytes.len() > kind.bytes_max() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -64,10 +60,7 @@ pub async fn send(
 ///
 /// # Errors
 /// As [`send`].
-pub async fn say(
-    to: &mut (impl AsyncWrite + Unpin),
-    message: &impl Serialize,
-) -> io::Result<()> {
+pub async fn say(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
     send(to, Kind::Message, &serde_json::to_vec(message)?).await
 }
 
@@ -75,9 +68,7 @@ pub async fn say(
 ///
 /// # Errors
 /// `InvalidData` for a kind or a length that is never sent; `UnexpectedEof` for a frame that is cut.
-pub async fn receive(
-    from: &mut (impl AsyncRead + Unpin),
-) -> io::Result<Option<(Kind, Vec<u8>)>> {
+pub async fn receive(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Kind, Vec<u8>)>> {
     let mut kind = [0];
     if from.read(&mut kind).await? == 0 {
         return Ok(None);

@@ -234,9 +234,8 @@ impl Registry {
                     .hint("give --cert and --key, or --token-file"));
             }
         };
-        let text = |path: &Path| {
-            read(path).with_context(|| format!("cannot read {}", path.display()))
-        };
+        let text =
+            |path: &Path| read(path).with_context(|| format!("cannot read {}", path.display()));
         // Everything is read before anything is written.
         let ca = args.ca.as_deref().map(text).transpose()?;
         let certificate = args.cert.as_deref().map(text).transpose()?;
@@ -286,9 +285,9 @@ impl Registry {
         let folder = self.folder(&known.name);
         let text = |name: &str| match read(&folder.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other.map(Some).with_context(|| {
-                format!("cannot read {}", folder.join(name).display())
-            }),
+            other => other
+                .map(Some)
+                .with_context(|| format!("cannot read {}", folder.join(name).display())),
         };
         let place = match &known.metadata.state {
             Some(state) => Place::Unix(state.join(gateway::run::SOCKET)),

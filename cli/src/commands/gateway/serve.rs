@@ -2,9 +2,9 @@
 
 use std::{io::Write as _, path::PathBuf};
 
+use ::sandbox::state::Home;
 use gateway::run::{Options, Ready};
 use proxy::server::{ListenAddr, Options as RouterOptions, Running};
-use ::sandbox::state::Home;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 

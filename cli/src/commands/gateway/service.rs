@@ -3,23 +3,29 @@
 //! Its state has a lock file, held exactly as long as it lives, however it ends; the file says which process that is.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _},
-    os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
+    os::unix::{
+        fs::{DirBuilderExt as _, OpenOptionsExt as _},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
+use ::sandbox::state::Home;
 use anyhow::Context as _;
-use api::{client::{Client, Place}, user::IssuedCertificate};
+use api::{
+    client::{Client, Place},
+    user::IssuedCertificate,
+};
 use drivers::{Local, SUPERVISOR_ENVIRONMENT};
 use reqwest::Method;
 use rustix::{
     fs::{FlockOperation, flock},
     process::{Pid, Signal, kill_process},
 };
-use ::sandbox::state::Home;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -92,7 +98,9 @@ pub(super) fn destroy(args: &GatewayDestroyArgs) -> Result<(), Failure> {
     if !state.exists() {
         let forgotten = registry.forget(name)?;
         return output::line(&if forgotten {
-            format!("✓ Gateway '{name}' forgotten; it runs elsewhere, and nothing of it was touched")
+            format!(
+                "✓ Gateway '{name}' forgotten; it runs elsewhere, and nothing of it was touched"
+            )
         } else {
             format!("· There is no gateway '{name}'; nothing to do")
         });
@@ -103,7 +111,10 @@ pub(super) fn destroy(args: &GatewayDestroyArgs) -> Result<(), Failure> {
     end(name)?;
     for (number, sandbox) in sandboxes.iter().enumerate() {
         let (number, all) = (number + 1, sandboxes.len());
-        output::complain(&format!("• Deleting sandbox {} ({number} of {all})", sandbox.record.name));
+        output::complain(&format!(
+            "• Deleting sandbox {} ({number} of {all})",
+            sandbox.record.name
+        ));
         block_on(async { Ok(driver.delete(&sandbox.folder).await?) })?;
     }
     std::fs::remove_dir_all(&state)
@@ -128,7 +139,8 @@ fn confirm(args: &GatewayDestroyArgs, sandboxes: usize) -> Result<(), Failure> {
 
 /// Starts it, at the port asked for or a free one, and waits until it serves.
 fn begin(args: &GatewayStartArgs, state: &Path) -> Result<Announced, Failure> {
-    std::fs::create_dir_all(state)?;
+    let mut folder = DirBuilder::new();
+    folder.recursive(true).mode(0o700).create(state).context("cannot make its folder")?;
     match spawn(args, state, args.port) {
         Ok(announced) => Ok(announced),
         Err(failure) if args.port != 0 && is_taken(args.port) => {
