@@ -126,6 +126,12 @@ pub(crate) struct RunArgs {
     /// Write logs as JSON lines
     #[arg(long)]
     pub(crate) log_json: bool,
+    /// Write logs as `openshell logs` reads them; for the routers that `openshell` starts itself
+    #[arg(long, hide = true, conflicts_with = "log_json")]
+    pub(crate) log_lines: bool,
+    /// Only try the file: nothing is put on record
+    #[arg(long, hide = true)]
+    pub(crate) trial: bool,
     /// Export a span per model call to an OpenTelemetry collector; never content
     #[arg(
         long,

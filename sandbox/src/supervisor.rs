@@ -36,6 +36,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+pub use self::log::LogLines;
 use self::{
     keeper::Kept,
     network::{Means, Network},

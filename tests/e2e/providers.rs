@@ -1,6 +1,6 @@
 //! Credentials of providers: kept for their owner, used by a sandbox that never sees them, and only where they belong.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use openshell_tests::{
     lab::{Lab, SERVER},
@@ -125,6 +125,68 @@ fn what_makes_no_provider_is_told_and_no_value_repeated() {
         person.run(&["sandbox", "create", "--provider", "x", "--detach"]).expect(1).stderr;
     assert!(missing.contains("provider 'x' not found"), "{missing}");
     assert_eq!(person.run(&["sandbox", "list", "--names"]).expect(0).stdout, "", "none was made");
+}
+
+#[test]
+fn the_provider_that_a_command_looks_for_is_made_of_this_environment_when_told_so() {
+    for person in Person::all() {
+        person.write("tools/gh", "#!/bin/sh\nenv\n");
+        let tool = person.path().join("tools/gh");
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+        let create = |name: &str, flags: &[&str], secret: Option<&str>| {
+            let create = ["sandbox", "create", "--name", name, "--upload", "tools:/sandbox/bin"];
+            let mut command =
+                person.openshell(&[&create, flags, &["--", "/sandbox/bin/gh"]].concat());
+            command.envs(secret.map(|secret| ("GH_TOKEN", secret)));
+            let ended = run("create", &mut command, LONG).expect(0);
+            assert!(!ended.said().contains(SECRET), "{}", ended.said());
+            ended
+        };
+        let providers = || person.run(&["provider", "list", "--names"]).expect(0).stdout;
+        let placeholder = "GH_TOKEN=openshell:resolve:env:GH_TOKEN\n";
+
+        let without = create("a", &["--auto-providers"], None);
+        assert!(without.stderr.contains("! No credential of type 'github'"), "{}", without.stderr);
+        for flags in [&[][..], &["--no-auto-providers"]] {
+            let name = format!("b{}", flags.len());
+            let unasked = create(&name, flags, Some(SECRET));
+            assert!(!unasked.stdout.contains("GH_TOKEN"), "{}", unasked.stdout);
+        }
+        assert_eq!(providers(), "", "nobody asked for one");
+        let made = create("c", &["--auto-providers"], Some(SECRET));
+        assert!(made.stderr.contains("✓ Created provider github"), "{}", made.stderr);
+        assert!(made.stdout.contains(placeholder), "{}", made.stdout);
+        let found = create("d", &["--auto-providers"], None);
+        assert!(found.stderr.contains("• Provider github is attached"), "{}", found.stderr);
+        assert!(found.stdout.contains(placeholder), "{}", found.stdout);
+        assert_eq!(providers(), "github\n");
+        assert_eq!(list(&person, &["sandbox", "provider", "list", "d"]), json!(["github"]));
+
+        // A name that is that of a type is made as well.
+        let create = ["sandbox", "create", "--name", "e", "--detach", "--auto-providers"];
+        let mut command = person.openshell(&[&create[..], &["--provider", "gitlab"]].concat());
+        drop(run("create", command.env("CI_JOB_TOKEN", SECRET), LONG).expect(0));
+        assert_eq!(providers(), "github\ngitlab\n");
+    }
+}
+
+#[test]
+fn a_person_at_a_terminal_is_asked_before_a_sandbox_gets_a_provider() {
+    for person in Person::all() {
+        person.write("tools/gh", "#!/bin/sh\necho token $GH_TOKEN\n");
+        let tool = person.path().join("tools/gh");
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, answer, token, providers) in [
+            ("no", "send:\\r", "expect:token\r\n", ""),
+            ("yes", "send:y\\r", "expect:token openshell:resolve:env:GH_TOKEN", "github\n"),
+        ] {
+            let create = ["sandbox", "create", "--name", name, "--upload", "tools:/sandbox/bin"];
+            let create = [&create[..], &["--", "/sandbox/bin/gh"]].concat();
+            let mut command = person.terminal(&["expect:[y/N]", answer, token], &create);
+            drop(run(name, command.env("GH_TOKEN", SECRET), LONG).expect(0));
+            assert_eq!(person.run(&["provider", "list", "--names"]).expect(0).stdout, providers);
+        }
+    }
 }
 
 /// A person in a network with a service at `api.lab.test` that tells the token it was sent, and another one beside it.

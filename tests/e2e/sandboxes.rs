@@ -312,6 +312,49 @@ fn a_supervisor_outlives_whoever_started_it_and_is_found_again() {
     });
 }
 
+#[test]
+fn deleting_a_sandbox_does_not_use_it() {
+    for_everybody(|person| {
+        plain(person, "one");
+        plain(person, "two");
+        drop(person.run(&["sandbox", "exec", "-n", "one", "--", "true"]).expect(0));
+        drop(person.run(&["sandbox", "delete", "two"]).expect(0));
+        drop(person.run(&["sandbox", "delete", "none"]).expect(1));
+        let last = person.run(&["sandbox", "exec", "--", "hostname"]).expect(0).stdout;
+        assert_eq!(last, "one\n");
+    });
+}
+
+#[test]
+fn a_pipe_that_breaks_is_told_by_the_exit_code_unless_only_the_reader_went() {
+    for_everybody(|person| {
+        plain(person, "p");
+        let piped = |line: &str| {
+            let mut shell = person.program("bash");
+            shell.args(["-c", line]).env("O", person.binary());
+            run(line, &mut shell, LONG).expect(0).stdout
+        };
+        // As of a program that SIGPIPE ends: nobody knows how the one in the sandbox would have ended.
+        let left = piped("$O sandbox exec -n p -- yes | head -n 1; echo ${PIPESTATUS[0]}");
+        assert_eq!(left, "y\n141\n");
+        assert_eq!(piped("$O sandbox list | true; echo ${PIPESTATUS[0]}"), "0\n");
+        // A supervisor that goes away in the middle of an upload leaves it undone.
+        let large = fs::File::create(person.path().join("large")).unwrap();
+        large.set_len(1 << 32).unwrap();
+        let mut upload = person.start(&["sandbox", "upload", "p", "large", "large"]);
+        wait::until("the upload to be under way", LONG, || {
+            upload.assert_alive();
+            let state = fs::read_to_string(format!("/proc/{}/io", upload.pid())).unwrap();
+            let read = state.lines().find_map(|line| line.strip_prefix("rchar: "))?;
+            (read.parse::<u64>().unwrap() > 4 << 20).then_some(())
+        });
+        kill_process(person.supervisor("p").unwrap(), Signal::KILL).unwrap();
+        let ended = upload.wait(LONG);
+        assert_eq!(ended.code, Some(1), "{}", ended.said());
+        assert!(ended.stderr.contains("error: "), "{}", ended.stderr);
+    });
+}
+
 /// Processes of the host in this network namespace, whoever may see them.
 fn in_namespace(namespace: &Path) -> Vec<String> {
     let mut found = Vec::new();
@@ -513,5 +556,8 @@ fn names_and_questions_that_make_no_sense_are_told() {
     let missing = person.run(&["sandbox", "create", "--upload", "nowhere"]).expect(1).stderr;
     assert!(missing.contains("nowhere does not exist"), "{missing}");
     drop(person.run(&["sandbox", "create", "--env", "novalue"]).expect(2));
+    let key = ["sandbox", "create", "--sandbox-key", "some.key", "--detach"];
+    let unused = person.run(&key).expect(2).stderr;
+    assert!(unused.contains("of no use without --router") && unused.contains("hint: "), "{unused}");
     assert_eq!(person.run(&["sandbox", "list", "-o", "json"]).expect(0).stdout, "[]\n");
 }

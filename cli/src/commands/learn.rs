@@ -18,7 +18,7 @@ use self::watched::Watched;
 use crate::{
     args::{
         change::LearnArgs,
-        sandbox::{CreateArgs, TtyArgs},
+        sandbox::{AutoProvidersArgs, CreateArgs, TtyArgs},
     },
     commands::sandbox::{create, home, life},
     failure::Failure,
@@ -44,6 +44,7 @@ pub(crate) fn run(args: LearnArgs) -> Result<ExitCode, Failure> {
         name: Some(name.clone()),
         policy: None,
         provider: args.provider,
+        auto: AutoProvidersArgs::default(),
         detach: false,
         env: args.env,
         label: Vec::new(),
