@@ -61,7 +61,7 @@ impl Failure {
     pub(crate) fn is_reader_gone(&self) -> bool {
         self.error.chain().any(|cause| {
             let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            inner.is_some_and(|inner| inner.is::<ReaderGone>())
+            inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<ReaderGone>)
         })
     }
 }

@@ -120,7 +120,8 @@ fn take(service: Service<'_>, path: &Path, no_verify: bool) -> Result<(), Failur
 fn tell(service: Service<'_>, what: &str, validated: Option<String>) -> Result<(), Failure> {
     let mut told = format!("{} configured:\n\n{what}", service.route().title());
     if service.route() == Route::System {
-        told.push_str(&format!("\n  Socket: {}", service.at("router.sock").display()));
+        let socket = service.at("router.sock").display().to_string();
+        told.extend(["\n  Socket: ", &socket]);
     }
     if let Some(endpoint) = validated {
         told.push_str("\n  Validated Endpoints:\n    - ");
@@ -193,7 +194,7 @@ fn get(args: &InferenceGetArgs) -> Result<(), Failure> {
     };
     match all.as_slice() {
         // As data, the route that sandboxes have is the document, and the other one a part of it.
-        [one] => output::emit(args.output, one, |one| one.block()),
+        [one] => output::emit(args.output, one, Shown::block),
         [sandboxes, system] if args.output != output::Format::Table => {
             let mut document = serde_json::to_value(sandboxes)?;
             if let Some(document) = document.as_object_mut() {

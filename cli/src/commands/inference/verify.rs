@@ -90,7 +90,7 @@ async fn ask(url: &str, model: Option<&str>, limit: Duration) -> Result<String, 
         "max_completion_tokens": TOKENS_MAX,
     });
     let answer = client.post(format!("{url}/v1/chat/completions")).json(&body).send().await;
-    let answer = answer.map_err(|error| failed(error.to_string()))?;
+    let answer = answer.map_err(|error| failed(&error.to_string()))?;
     let status = answer.status();
     let by = answer.headers().get("x-openshell-route").and_then(|value| value.to_str().ok());
     let by = by.unwrap_or(&model).to_owned();
@@ -99,7 +99,7 @@ async fn ask(url: &str, model: Option<&str>, limit: Duration) -> Result<String, 
     }
     let told: Value = answer.json().await.unwrap_or_default();
     let told = told.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
-    Err(failed(format!("{told} ({status})")))
+    Err(failed(&format!("{told} ({status})")))
 }
 
 /// The model to ask where nobody named one.
@@ -107,16 +107,16 @@ async fn first(client: &reqwest::Client, url: &str) -> Result<String, Failure> {
     let answer = client.get(format!("{url}/v1/models")).send().await;
     let list: Value = match answer {
         Ok(answer) => answer.json().await.unwrap_or_default(),
-        Err(error) => return Err(failed(error.to_string())),
+        Err(error) => return Err(failed(&error.to_string())),
     };
     let all = list.get("data").and_then(Value::as_array).into_iter().flatten();
     let mut names = all.filter_map(|one| one.get("id")?.as_str());
     let first = names.clone().next();
     let name = names.find(|name| *name == "auto").or(first);
-    name.map(str::to_owned).ok_or_else(|| failed("it offers no model".to_owned()))
+    name.map(str::to_owned).ok_or_else(|| failed("it offers no model"))
 }
 
-fn failed(why: String) -> Failure {
+fn failed(why: &str) -> Failure {
     Failure::new(format!("failed to verify inference endpoint: {why}"))
         .hint("correct the provider, the model or the file, or skip this with --no-verify")
 }
