@@ -190,7 +190,13 @@ fn what_ignores_the_proxy_lands_in_it_anyway() {
         site.create(&policy(&curl("one", "host: allowed.test, port: 80")));
         assert_eq!(site.status("--noproxy '*' http://allowed.test/captured"), 200);
         assert_eq!(site.status("--noproxy '*' http://other.test/"), 0, "the name leads nowhere");
-        // An address that no name was given for, an address of a machine, another protocol: all refused at once.
+        // An address that no name was given for, an address of a machine, another protocol: all refused at once, although
+        // somebody is there.
+        let others = [
+            site.server(([198, 18, 0, 11], 80)),
+            site.server(([169, 254, 169, 254], 80)),
+            site.server((SERVER, 25)),
+        ];
         for script in [
             "curl -s --noproxy '*' --max-time 10 http://198.18.0.11/",
             "curl -s --noproxy '*' --max-time 10 http://169.254.169.254/",
@@ -206,6 +212,7 @@ fn what_ignores_the_proxy_lands_in_it_anyway() {
         });
         assert_eq!(event["actor"]["process"]["file"]["path"], "/usr/bin/curl", "{event}");
         assert_eq!(server.only().target, "/captured");
+        assert!(others.iter().all(|other| other.count() == 0));
         // A server of the sandbox's own is none of the proxy's business.
         let own = "cd /tmp; /usr/bin/python3 -m http.server 8123 --bind 127.0.0.1 >/dev/null 2>&1 & \
                for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.3; \
@@ -275,18 +282,18 @@ fn a_tightened_policy_ends_what_it_no_longer_allows() {
         let script = Script::events(&events).paced(std::time::Duration::from_millis(50));
         let listener = site.scripted((SERVER, 80), move |_, _| script.clone());
         site.create(&policy(&curl("one", "host: allowed.test, port: 80")));
-        let begun = std::time::Instant::now();
         let reading =
             "curl -sN --max-time 60 http://allowed.test/stream > /tmp/got & sleep 1; echo $!";
         drop(site.shell(reading).expect(0));
         let _ = listener.wait_for(1);
         let file = site.policy(&policy(&curl("one", "host: other.test, port: 80")));
-        drop(
-            site.openshell(&["policy", "set", "s", "--policy", file.to_str().unwrap(), "--wait"])
-                .expect(0),
-        );
-        let _left = listener.wait_for_leave();
-        assert!(begun.elapsed().as_secs() < 50, "it was not curl that gave up");
+        let set = ["policy", "set", "s", "--policy", file.to_str().unwrap(), "--wait"];
+        let begun = std::time::Instant::now();
+        drop(site.openshell(&set).expect(0));
+        let left = listener.wait_for_leave().duration_since(begun);
+        // A second is promised. Here the command has to start as well, on a machine with other work; curl would read on for
+        // most of a minute.
+        assert!(left < std::time::Duration::from_secs(5), "{left:?}");
     }
 }
 

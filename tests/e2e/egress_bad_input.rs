@@ -1,8 +1,8 @@
 //! What a sandbox sends to hurt its proxy is refused in words, costs bounded memory, and disturbs nobody else in it.
 
-use std::fs;
-
-use openshell_tests::{lab::SERVER, process::run, site::Site, upstream::ScriptedUpstream};
+use openshell_tests::{
+    lab::SERVER, process::run, processes, site::Site, upstream::ScriptedUpstream,
+};
 use serde_json::{Value, json};
 
 /// More memory than this, KiB, no bad input may cost.
@@ -34,10 +34,7 @@ impl Victim {
 
     /// The most memory that its supervisor ever held, KiB.
     fn peak_kib(&self) -> u64 {
-        let supervisor = self.site.person().supervisor("s").unwrap();
-        let status = fs::read_to_string(format!("/proc/{supervisor}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        processes::kib(self.site.person().supervisor("s").unwrap(), "VmHWM")
     }
 
     /// Sends one kind of bad input; gives how it ended. Others work meanwhile, and afterwards.

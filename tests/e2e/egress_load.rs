@@ -13,6 +13,7 @@ use std::{
 use openshell_tests::{
     environment,
     lab::SERVER,
+    processes,
     script::Script,
     site::Site,
     upstream::ScriptedUpstream,
@@ -61,18 +62,13 @@ fn holds(process: Pid) -> (usize, u64) {
     let links = fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
     let links = links.filter_map(|entry| fs::read_link(entry.path()).ok());
     let open = links.filter(|link| !link.starts_with("/proc")).count();
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    (open, line.trim().trim_end_matches(" kB").parse().unwrap())
+    (open, processes::kib(process, "VmRSS"))
 }
 
 /// Processes in the network of this one, which only those of its sandbox are in.
 fn beside(process: Pid) -> usize {
-    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
-    let first = children.split_whitespace().next().unwrap();
-    let network = fs::read_link(format!("/proc/{first}/ns/net")).unwrap();
-    let of = |entry: fs::DirEntry| fs::read_link(entry.path().join("ns/net")).ok();
-    fs::read_dir("/proc").unwrap().flatten().filter_map(of).filter(|at| *at == network).count()
+    let first = *processes::children(process).first().unwrap();
+    processes::within("net", &processes::namespace(first, "net").unwrap()).len()
 }
 
 #[test]
@@ -109,13 +105,16 @@ fn hundreds_of_connections_at_once_lose_and_leak_nothing() {
     assert_eq!((&said["tunnels"], &said["kept"]), (&TUNNELS.into(), &KEPT.into()), "{said}");
 
     let each_kib = open.1.saturating_sub(before.1) / (TUNNELS + KEPT);
-    let line = format!("{said}; {each_kib} KiB for each idle connection, {before:?} {open:?}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
     assert!(each_kib <= IDLE_KIB_MAX, "{before:?} {open:?}");
     wait::until("descriptors to be closed", LONG, || {
         (holds(supervisor).0 <= before.0).then_some(())
     });
     wait::until("programs to end", LONG, || (beside(supervisor) == 1).then_some(()));
+    let after = holds(supervisor);
+    let line = format!(
+        "{said}; descriptors and KiB: {before:?} before, {open:?} while all are open, {after:?} after; {each_kib} KiB for each idle connection\n"
+    );
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 
     // The supervisor writes what waits before it ends.
     drop(site.openshell(&["sandbox", "stop", "s"]).expect(0));

@@ -20,6 +20,7 @@ use crate::{
     environment,
     lab::Lab,
     process::{Finished, Running, run},
+    processes,
     sandboxes::Person,
     wait,
 };
@@ -418,27 +419,14 @@ fn attackers(person: &Person) -> PathBuf {
 
 /// The processes of the sandbox of this supervisor: all in one process namespace that is not ours.
 fn members(supervisor: Pid) -> Vec<Pid> {
-    let space = |pid: i32, which: &str| fs::read_link(format!("/proc/{pid}/ns/{which}")).ok();
-    let below = space(supervisor.as_raw_nonzero().get(), "pid_for_children");
-    let own = space(supervisor.as_raw_nonzero().get(), "pid");
-    let parent = |pid: i32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        status.lines().find_map(|l| l.strip_prefix("PPid:"))?.trim().parse::<i32>().ok()
-    };
-    let all: Vec<i32> = fs::read_dir("/proc")
-        .expect("it is mounted")
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    let first = all.iter().copied().find(|pid| {
-        parent(*pid) == Some(supervisor.as_raw_nonzero().get()) && space(*pid, "pid") != own
-    });
-    let inside = first.and_then(|pid| space(pid, "pid")).or(below).expect("a sandbox has one");
-    assert_ne!(Some(&inside), own.as_ref(), "its processes are not in a namespace of their own");
-    all.into_iter()
-        .filter(|pid| space(*pid, "pid").as_ref() == Some(&inside))
-        .filter_map(Pid::from_raw)
-        .collect()
+    let space = |process: Pid, kind: &str| processes::namespace(process, kind);
+    let own = space(supervisor, "pid").expect("it runs");
+    let mut first = processes::children(supervisor).into_iter().filter_map(|one| space(one, "pid"));
+    let inside = first.find(|inside| *inside != own);
+    let inside =
+        inside.or_else(|| space(supervisor, "pid_for_children")).expect("a sandbox has one");
+    assert_ne!(inside, own, "its processes are not in a namespace of their own");
+    processes::within("pid", &inside)
 }
 
 fn number(text: &str) -> i32 {
