@@ -46,7 +46,7 @@ pub(crate) enum Command {
     /// Ports of a sandbox on this machine
     #[command(subcommand, visible_alias = "fwd")]
     Forward(ForwardCommand),
-    /// What the supervisor of a sandbox tells
+    /// What the supervisor of a sandbox and the router behind it tell
     #[command(visible_alias = "lg")]
     Logs(LogsArgs),
     /// Supervise a sandbox
@@ -487,13 +487,4 @@ pub(crate) struct ProbeArgs {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_arguments_are_consistent() {
-        Cli::command().debug_assert();
-    }
-}
+mod tests;
