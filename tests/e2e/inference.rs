@@ -207,6 +207,9 @@ fn the_system_route_answers_programs_of_this_user_and_no_sandbox() {
         let shown = person.run(&["inference", "get", "--system", "-o", "json"]).expect(0).stdout;
         let shown: Value = serde_json::from_str(&shown).unwrap();
         assert_eq!((&shown["provider"], &shown["running"]), (&json!("ours"), &json!(true)));
+        let both = person.run(&["inference", "get", "-o", "json"]).expect(0).stdout;
+        let both: Value = serde_json::from_str(&both).unwrap();
+        assert_eq!((&both["provider"], &both["system"]), (&json!("theirs"), &shown));
         let used = person.run(&["provider", "delete", "ours"]).expect(1).stderr;
         assert!(used.contains("model calls go to provider 'ours'"), "{used}");
         drop(person.run(&["inference", "stop"]).expect(0));

@@ -45,6 +45,14 @@ struct Shown {
     table: String,
 }
 
+/// Both routes: as data, that of sandboxes is the document, and the other one a part of it.
+#[derive(Debug, Serialize)]
+struct Both {
+    #[serde(flatten)]
+    sandboxes: Shown,
+    system: Shown,
+}
+
 /// Runs what was typed.
 pub(crate) fn run(command: InferenceCommand) -> Result<ExitCode, Failure> {
     match command {
@@ -183,27 +191,14 @@ impl Wanted {
 
 fn get(args: &InferenceGetArgs) -> Result<(), Failure> {
     let home = home()?;
-    let all = if args.system {
-        vec![show(Service::on(&home, Route::System))?]
-    } else {
-        Service::all(&home).into_iter().map(show).collect::<Result<_, _>>()?
-    };
-    let table = |all: &[Shown]| {
-        let blocks: Vec<String> = all.iter().map(Shown::block).collect();
-        blocks.join("\n\n")
-    };
-    match all.as_slice() {
-        // As data, the route that sandboxes have is the document, and the other one a part of it.
-        [one] => output::emit(args.output, one, Shown::block),
-        [sandboxes, system] if args.output != output::Format::Table => {
-            let mut document = serde_json::to_value(sandboxes)?;
-            if let Some(document) = document.as_object_mut() {
-                document.insert("system".to_owned(), serde_json::to_value(system)?);
-            }
-            output::emit(args.output, &document, |_| String::new())
-        }
-        all => output::line(&table(all)),
+    if args.system {
+        let shown = show(Service::on(&home, Route::System))?;
+        return output::emit(args.output, &shown, Shown::block);
     }
+    let [sandboxes, system] = Service::all(&home).map(show);
+    let both = Both { sandboxes: sandboxes?, system: system? };
+    let table = |both: &Both| format!("{}\n\n{}", both.sandboxes.block(), both.system.block());
+    output::emit(args.output, &both, table)
 }
 
 fn show(service: Service<'_>) -> Result<Shown, Failure> {

@@ -174,7 +174,7 @@ fn start_router(router: Option<&str>) -> Result<(), Failure> {
             && let Err(failure) = service.ensure()
         {
             // The sandbox is of use without it, and finds it when it starts later.
-            output::complain(&format!("! Model calls are not answered: {failure}"));
+            output::complain(&format!("! {}: {failure}", service.unanswered()));
         }
     }
     Ok(())

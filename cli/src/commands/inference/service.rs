@@ -96,6 +96,14 @@ impl<'a> Service<'a> {
         self.route
     }
 
+    /// What it means when it does not run.
+    pub(crate) fn unanswered(&self) -> &'static str {
+        match self.route {
+            Route::Sandboxes => "Model calls are not answered",
+            Route::System => "The system route does not answer",
+        }
+    }
+
     /// The home, where it runs.
     pub(super) fn home(&self) -> &Path {
         self.home.path()
