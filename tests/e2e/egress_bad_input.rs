@@ -35,7 +35,7 @@ impl Victim {
 
     /// The most memory that its supervisor ever held, KiB.
     fn peak_kib(&self) -> u64 {
-        processes::kib(self.site.person().supervisor("s").unwrap(), "VmHWM")
+        processes::number(self.site.person().supervisor("s").unwrap(), "VmHWM")
     }
 
     /// Sends one kind of bad input; gives how it ended. Others work meanwhile, and afterwards.

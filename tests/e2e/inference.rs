@@ -236,6 +236,8 @@ fn logs_tell_of_the_supervisor_and_of_the_router_behind_it() {
         wait::until("a word of the router", LONG, || {
             logs(&["--source", "gateway"]).contains("] [gateway] [").then_some(())
         });
+        // Nobody tells anything between two looks.
+        drop(person.run(&["inference", "stop"]).expect(0));
         let gateway = logs(&["--source", "gateway"]);
         assert!(!gateway.contains("[sandbox]"), "{gateway}");
         let sandbox = logs(&["--source", "sandbox"]);

@@ -52,8 +52,8 @@ pub fn told(process: Pid, file: &str) -> String {
     String::from_utf8_lossy(&bytes).replace('\0', " ")
 }
 
-/// A line of its status in KiB, such as `VmRSS` or `VmHWM`.
-pub fn kib(process: Pid, line: &str) -> u64 {
+/// The number in a line of its status, such as `Threads`; that of a size, such as `VmRSS` or `VmHWM`, is in KiB.
+pub fn number(process: Pid, line: &str) -> u64 {
     let status = told(process, "status");
     let line = status.lines().find_map(|one| one.strip_prefix(line)?.strip_prefix(':'));
     let value = line.expect("a process that runs has it").trim().trim_end_matches(" kB");

@@ -365,12 +365,12 @@ impl World {
 
     /// Resident memory of the router in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        processes::kib(self.router.pid(), "VmRSS") * 1024
+        processes::number(self.router.pid(), "VmRSS") * 1024
     }
 
     /// The most that it ever was.
     pub fn memory_peak_bytes(&self) -> u64 {
-        processes::kib(self.router.pid(), "VmHWM") * 1024
+        processes::number(self.router.pid(), "VmHWM") * 1024
     }
 
     /// Everything that the router wrote anywhere but to the caller: log, audit, metrics, files in its home.
