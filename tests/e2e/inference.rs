@@ -53,6 +53,8 @@ fn agents_reach_the_model_that_was_set_with_nothing_configured() {
             .stdout;
         assert!(set.starts_with("Gateway inference configured:\n\n  Route: inference.local\n  Provider: llm\n  Model: m-one\n  Version: 1\n  Timeout: 60s\n  Validated Endpoints:\n    - llm/m-one"), "{set}");
         let verified = upstream.only();
+        let audit = person.home().join("router/audit.jsonl");
+        assert_eq!(fs::read_to_string(&audit).unwrap_or_default(), "", "a trial is not on record");
         assert_eq!(verified.header("authorization"), Some(&*format!("Bearer {KEY}")));
         drop(person.run(&["sandbox", "create", "--name", "i", "--detach"]).expect(0));
         let chat = ask(&person, "/chat/completions", "Authorization: Bearer $OPENAI_API_KEY");
@@ -64,7 +66,6 @@ fn agents_reach_the_model_that_was_set_with_nothing_configured() {
             let all = String::from_utf8_lossy(&seen.everything()).into_owned();
             assert!(!all.contains("openshell:resolve") && !all.contains("x-openshell"), "{all}");
         }
-        let audit = person.home().join("router/audit.jsonl");
         let known = || fs::read_to_string(&audit).ok().filter(|text| text.contains("sandbox/i"));
         drop(wait::until("the record of the sandbox's call", LONG, known));
 
