@@ -26,6 +26,8 @@ const TUNNELS: u64 = 500;
 const KEPT: u64 = 200;
 /// Memory that one connection may hold while it carries nothing, KiB.
 const IDLE_KIB_MAX: u64 = 80;
+/// How often the load is put on again to see that.
+const AGAIN_MAX: usize = 3;
 /// Threads of a supervisor, whatever comes at once.
 const THREADS_MAX: u64 = 110;
 /// How much more memory may be left after the same load once more, KiB: noise of an allocator, not half of what 700 connections held.
@@ -127,11 +129,20 @@ fn hundreds_of_connections_at_once_lose_and_leak_nothing() {
     let each_kib = open.1.saturating_sub(before.1) / (TUNNELS + KEPT);
     assert!(each_kib <= IDLE_KIB_MAX, "{before:?} {open:?}");
     let after = settled(supervisor, before.0);
-    // An allocator keeps what it once had; the same load once more needs no more than that.
-    let (again, _) = load(&site, supervisor, 2);
-    let last = settled(supervisor, before.0);
+    // An allocator keeps what it once had, more or less. The same load once more needs no more than that at least once; what
+    // leaks is more each time.
+    let mut rounds = vec![said];
+    let mut last = after;
+    for _ in 0..AGAIN_MAX {
+        rounds.push(load(&site, supervisor, 2).0);
+        last = settled(supervisor, before.0);
+        if last.1 <= after.1 + AGAIN_KIB_MAX {
+            break;
+        }
+    }
     let line = format!(
-        "{said}; descriptors and KiB: {before:?} before, {open:?} while all are open, {after:?} after, {last:?} after as many again; {each_kib} KiB for each idle connection\n"
+        "{}; descriptors and KiB: {before:?} before, {open:?} while all are open, {after:?} after, {last:?} after as many again; {each_kib} KiB for each idle connection\n",
+        rounds[0]
     );
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     assert!(last.1 <= after.1 + AGAIN_KIB_MAX, "{line}");
@@ -149,8 +160,9 @@ fn hundreds_of_connections_at_once_lose_and_leak_nothing() {
         let opened = |event: &&Value| event["activity_name"] != "Close";
         u64::try_from(audit.iter().filter(python).filter(of).filter(opened).count()).unwrap()
     };
-    assert_eq!(count("Network Activity", 7000), 2 * TUNNELS);
-    assert_eq!(count("Network Activity", 443), 2 * KEPT);
-    let requests = [&said, &again].map(|said| said["requests"].as_u64().unwrap());
-    assert_eq!(count("HTTP Activity", 443), requests.iter().sum::<u64>());
+    let loads = u64::try_from(rounds.len()).unwrap();
+    assert_eq!(count("Network Activity", 7000), loads * TUNNELS);
+    assert_eq!(count("Network Activity", 443), loads * KEPT);
+    let requests = rounds.iter().map(|said| said["requests"].as_u64().unwrap());
+    assert_eq!(count("HTTP Activity", 443), requests.sum::<u64>());
 }
