@@ -28,6 +28,7 @@ pub mod hostile;
 pub mod http;
 pub mod lab;
 pub mod process;
+pub mod processes;
 pub mod sandboxes;
 pub mod script;
 pub mod site;

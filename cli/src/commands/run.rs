@@ -2,14 +2,18 @@
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use proxy::server::{self, Addresses, Environment, Options, SpanOptions, TlsFiles};
+use proxy::{
+    audit::AuditOptions,
+    server::{self, Addresses, Environment, Options, SpanOptions, TlsFiles},
+};
+use sandbox::LogLines;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{args::RunArgs, failure::Failure, output, settings};
 
 /// Serves until told to stop.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    log(args.log_json);
+    log(&args);
     // Faults are told in full before anything starts; the service reads the file again by itself.
     let (_, notices) = settings::load(&args.config.config)?;
     for notice in &notices {
@@ -26,7 +30,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         h2c: args.h2c,
         threads: args.threads.unwrap_or(0),
         grace: None,
-        audit: None,
+        audit: args.trial.then(AuditOptions::default),
         spans: (args.otel || args.otel_endpoint.is_some())
             .then_some(SpanOptions { endpoint: args.otel_endpoint }),
         environment: Environment::process(),
@@ -56,11 +60,14 @@ fn announce(addresses: &Addresses, scheme: &str) {
 }
 
 /// Structured logs on standard error; `RUST_LOG` chooses what is logged.
-fn log(json: bool) {
+fn log(args: &RunArgs) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let writer = std::io::stderr;
-    let result = if json {
+    let result = if args.log_lines {
+        let lines = tracing_subscriber::fmt::layer().event_format(LogLines("gateway"));
+        registry.with(lines.with_writer(writer)).try_init()
+    } else if args.log_json {
         registry.with(tracing_subscriber::fmt::layer().json().with_writer(writer)).try_init()
     } else {
         let colour = std::io::stderr().is_terminal();
