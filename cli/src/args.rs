@@ -53,7 +53,7 @@ pub(crate) enum Command {
     /// Ports of a sandbox on this machine
     #[command(subcommand, visible_alias = "fwd")]
     Forward(ForwardCommand),
-    /// What the supervisor of a sandbox tells
+    /// What the supervisor of a sandbox and the router behind it tell
     #[command(visible_alias = "lg")]
     Logs(LogsArgs),
     /// Supervise a sandbox
@@ -133,6 +133,12 @@ pub(crate) struct RunArgs {
     /// Write logs as JSON lines
     #[arg(long)]
     pub(crate) log_json: bool,
+    /// Write logs as `openshell logs` reads them; for the routers that `openshell` starts itself
+    #[arg(long, hide = true, conflicts_with = "log_json")]
+    pub(crate) log_lines: bool,
+    /// Only try the file: nothing is put on record
+    #[arg(long, hide = true)]
+    pub(crate) trial: bool,
     /// Export a span per model call to an OpenTelemetry collector; never content
     #[arg(
         long,
@@ -488,13 +494,4 @@ pub(crate) struct ProbeArgs {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_arguments_are_consistent() {
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::output::ReaderGone;
+
 /// Whose fault it was; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -60,12 +62,11 @@ impl Failure {
         }
     }
 
-    /// Whether only the reader of our output went away, as `head` does.
-    pub(crate) fn is_broken_pipe(&self) -> bool {
+    /// Whether only the reader of our output went away, as `head` does. No other broken pipe is as harmless.
+    pub(crate) fn is_reader_gone(&self) -> bool {
         self.error.chain().any(|cause| {
-            cause
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+            let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<ReaderGone>)
         })
     }
 }
@@ -93,6 +94,15 @@ impl fmt::Display for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_that_has_gone_is_told_from_other_broken_pipes() {
+        let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Failure::from(std::io::Error::new(std::io::ErrorKind::BrokenPipe, error))
+        };
+        assert!(broken(ReaderGone.into()).is_reader_gone());
+        assert!(!broken("the supervisor".into()).is_reader_gone());
+    }
 
     #[test]
     fn causes_and_the_next_step_are_told() {

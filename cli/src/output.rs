@@ -2,6 +2,8 @@
 
 use std::{
     borrow::Cow,
+    error::Error,
+    fmt,
     io::{self, IsTerminal as _, Write as _},
 };
 
@@ -43,10 +45,46 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 
 /// Writes bytes as they are to standard output.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = results();
     out.write_all(bytes)?;
     out.flush()?;
     Ok(())
+}
+
+/// Standard output, whose errors tell a reader that has gone from every other pipe that broke.
+pub(crate) fn results() -> impl io::Write {
+    Results(io::stdout().lock())
+}
+
+/// Who read our output went away, as `head` does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReaderGone;
+
+impl fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads the output any more")
+    }
+}
+
+impl Error for ReaderGone {}
+
+struct Results(io::StdoutLock<'static>);
+
+impl io::Write for Results {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(told)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(told)
+    }
+}
+
+fn told(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ io::ErrorKind::BrokenPipe => io::Error::new(kind, ReaderGone),
+        _ => error,
+    }
 }
 
 /// Says that standard input is read, where a person would otherwise wonder why nothing happens.

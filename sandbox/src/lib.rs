@@ -58,5 +58,5 @@ pub use isolate::sockets::{CAPTURED_PORT, DNS_PORT, PROXY_PORT, Sockets};
 pub use policy_spec::{Setting, WORKSPACE};
 pub use spec::{CallerCheck, Compatibility, Grant, Limits, Spec, Tcp, Workspace};
 pub use start::{ProgramId, Sandbox, Started, Stdio};
-pub use supervisor::{Main, supervise};
+pub use supervisor::{LogLines, Main, supervise};
 pub use wire::{Ending, Program, Size, Transfer, Version};

@@ -65,7 +65,7 @@ pub struct Revision {
 pub struct Set {
     /// The revision that holds it.
     pub revision: Revision,
-    /// False when it was the newest one already.
+    /// False when it was the newest one already, leaving out those that failed.
     pub changed: bool,
     /// What of it is applied only when the sandbox starts next.
     pub postponed: Vec<String>,
@@ -125,8 +125,10 @@ impl Policies {
     pub fn set(&mut self, text: &str) -> Result<(Set, PolicyFile), Failed> {
         let policy = parse(text)?;
         let hash = policy.hash();
-        let newest = self.revisions.last().cloned();
-        if let Some(revision) = newest.clone().filter(|newest| newest.hash == hash) {
+        let newest = self.revisions.last().map_or(0, |newest| newest.version);
+        // One that could not be put in force is tried again, and is not what there is.
+        let standing = self.revisions.iter().rev().find(|one| one.status != Status::Failed);
+        if let Some(revision) = standing.filter(|standing| standing.hash == hash).cloned() {
             return Ok((Set { revision, changed: false, postponed: Vec::new() }, policy));
         }
         let mut postponed = Vec::new();
@@ -142,7 +144,7 @@ impl Policies {
             postponed = old.postponed(&policy);
         }
         let revision = Revision {
-            version: newest.map_or(1, |newest| newest.version + 1),
+            version: newest + 1,
             hash,
             status: Status::Pending,
             created: now(),
@@ -288,6 +290,20 @@ mod tests {
         let statuses: Vec<Status> = again.revisions().iter().map(|one| one.status).collect();
         assert_eq!(statuses, [Status::Superseded, Status::Loaded]);
         assert_eq!(again.text(2).unwrap(), policy("b.example.com"));
+    }
+
+    #[test]
+    fn a_policy_that_failed_is_tried_again_and_the_one_before_still_stands() {
+        let (_home, folder) = sandbox();
+        let mut policies = Policies::open(&folder).unwrap();
+        policies.set(&policy("a.example.com")).unwrap();
+        policies.loaded(1).unwrap();
+        policies.set(&policy("b.example.com")).unwrap();
+        policies.failed(2, "no room").unwrap();
+        let (back, _) = policies.set(&policy("a.example.com")).unwrap();
+        assert_eq!((back.revision.version, back.changed), (1, false));
+        let (again, _) = policies.set(&policy("b.example.com")).unwrap();
+        assert_eq!((again.revision.version, again.changed), (3, true));
     }
 
     #[test]

@@ -36,6 +36,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+pub use self::log::LogLines;
 use self::{
     keeper::Kept,
     network::{Means, Network},
@@ -53,6 +54,9 @@ use crate::{
 pub(crate) const SOCKET: &str = "control.sock";
 /// Threads beside the one that holds the sandbox.
 const WORKERS: usize = 2;
+/// Threads for what may block: 64 names are looked up at once, each of which may wait for seconds, and there must be some left
+/// for who looks into `/proc` and files. Hundreds, for connections that all come at once, would each keep memory of its own.
+const BLOCKING_MAX: usize = 96;
 /// How long the main command has to end by itself when the supervisor is told to.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -169,6 +173,7 @@ impl Made {
         log::begin(&folder.log(), filter.as_deref()).map_err(broken)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
+            .max_blocking_threads(BLOCKING_MAX)
             .thread_name("openshell-supervisor")
             .enable_all()
             .build()

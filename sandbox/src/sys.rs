@@ -185,9 +185,16 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
 }
 
-/// Lets every signal do to this process what it does by default. Whoever started the supervisor may have ignored some, as
-/// shells do for what runs in the background, and that would be inherited.
+/// Lets every signal come to this process and do what it does by default. Whoever started the supervisor may have ignored
+/// some, as shells do for what runs in the background, and the first process blocks those that it reads from a descriptor
+/// ([`signal_descriptor`]): both would be inherited, and a shell whose children end unheard waits for them for ever.
 pub(crate) fn default_signals() {
+    // SAFETY: an all-zero sigset_t is a valid value for sigemptyset to overwrite, and both calls get pointers to one that lives.
+    unsafe {
+        let mut none: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
     for signal in 1..=64 {
         // SAFETY: no handler is installed, only the default taken back; the kernel refuses it for the few numbers that are
         // not ours to change.

@@ -5,7 +5,7 @@ Only the lab's own addresses and loopback are ever contacted. Python 3.8+, stand
 Environment (set by the runner; defaults in brackets):
   LAB_IP, LAB_IP6  addresses of the lab's sinks, inside network namespaces that the runner made. Without
                    LAB_IP every probe that would send a packet answers n/a: nothing leaves a machine by accident.
-  ALLOWED [allowed.test]  name that policy lets /usr/bin/curl GET /public/** on (80, 443)
+  ALLOWED [allowed.test]  name that policy lets /usr/bin/curl GET /public/** and POST /public/form on (80, 443)
   DENIED  [denied.test]   name that no policy lets through   PROXY [host:port of HTTP_PROXY]
   CANARY  [the secret the runner gave to the supervisor, never to the agent]
 """
@@ -300,25 +300,25 @@ SM = f'GET /secret HTTP/1.1\r\nHost: {ALLOWED}\r\nX-S: '
 def smuggle(head, body):
     b = px(f'{head}\r\n\r\n'.encode() + body)[1]; judge_seen(b, bad=b'path=/secret')
 @p
-def sm_cl_te(): smuggle(f'POST http://{ALLOWED}/public/a HTTP/1.1\r\nHost: {ALLOWED}\r\nContent-Length: {len(SM)+5}\r\nTransfer-Encoding: chunked', b'0\r\n\r\n' + SM.encode())
+def sm_cl_te(): smuggle(f'POST http://{ALLOWED}/public/form HTTP/1.1\r\nHost: {ALLOWED}\r\nContent-Length: {len(SM)+5}\r\nTransfer-Encoding: chunked', b'0\r\n\r\n' + SM.encode())
 @p
-def sm_te_cl(): smuggle(f'POST http://{ALLOWED}/public/a HTTP/1.1\r\nHost: {ALLOWED}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked', f'{len(SM):x}\r\n{SM}\r\n0\r\n\r\n'.encode())
+def sm_te_cl(): smuggle(f'POST http://{ALLOWED}/public/form HTTP/1.1\r\nHost: {ALLOWED}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked', f'{len(SM):x}\r\n{SM}\r\n0\r\n\r\n'.encode())
 @p
 def sm_te_obfuscated():
     for te in ('Transfer-Encoding: xchunked', 'Transfer-Encoding : chunked', 'Transfer-Encoding:\x0bchunked', 'Transfer-Encoding: chunked, identity', 'Transfer-Encoding: identity\r\nTransfer-Encoding: chunked', 'X: y\nTransfer-Encoding: chunked'):
-        b = px(f'POST http://{ALLOWED}/public/a HTTP/1.1\r\nHost: {ALLOWED}\r\nContent-Length: {len(SM)+5}\r\n{te}\r\n\r\n'.encode() + b'0\r\n\r\n' + SM.encode())[1]
+        b = px(f'POST http://{ALLOWED}/public/form HTTP/1.1\r\nHost: {ALLOWED}\r\nContent-Length: {len(SM)+5}\r\n{te}\r\n\r\n'.encode() + b'0\r\n\r\n' + SM.encode())[1]
         if b'path=/secret' in b: out('escaped', te)
     out('contained')
 @p
-def sm_two_cl(): smuggle(f'POST http://{ALLOWED}/public/a HTTP/1.1\r\nHost: {ALLOWED}\r\nContent-Length: 0\r\nContent-Length: {len(SM)}', SM.encode())
+def sm_two_cl(): smuggle(f'POST http://{ALLOWED}/public/form HTTP/1.1\r\nHost: {ALLOWED}\r\nContent-Length: 0\r\nContent-Length: {len(SM)}', SM.encode())
 @p
-def sm_http10_te(): smuggle(f'POST http://{ALLOWED}/public/a HTTP/1.0\r\nHost: {ALLOWED}\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive', b'0\r\n\r\n' + SM.encode() + b'x\r\n\r\n')
+def sm_http10_te(): smuggle(f'POST http://{ALLOWED}/public/form HTTP/1.0\r\nHost: {ALLOWED}\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive', b'0\r\n\r\n' + SM.encode() + b'x\r\n\r\n')
 @p
 def sm_upgrade(): smuggle(f'GET http://{ALLOWED}/public/a HTTP/1.1\r\nHost: {ALLOWED}\r\nConnection: Upgrade\r\nUpgrade: foo', f'GET /secret HTTP/1.1\r\nHost: {ALLOWED}\r\n\r\n'.encode())
 @p
 def sm_pipeline(): smuggle(f'GET http://{ALLOWED}/public/a HTTP/1.1\r\nHost: {ALLOWED}', f'GET http://{ALLOWED}/secret HTTP/1.1\r\nHost: {ALLOWED}\r\nConnection: close\r\n\r\n'.encode())
 @p
-def sm_chunk_ext(): smuggle(f'POST http://{ALLOWED}/public/a HTTP/1.1\r\nHost: {ALLOWED}\r\nTransfer-Encoding: chunked', b'0;\nxx\r\n\r\n' + SM.encode() + b'x\r\n\r\n')
+def sm_chunk_ext(): smuggle(f'POST http://{ALLOWED}/public/form HTTP/1.1\r\nHost: {ALLOWED}\r\nTransfer-Encoding: chunked', b'0;\nxx\r\n\r\n' + SM.encode() + b'x\r\n\r\n')
 @p
 def sm_get_body(): smuggle(f'GET http://{ALLOWED}/public/a HTTP/1.1\r\nHost: {ALLOWED}\r\nContent-Length: {len(SM)+6}', SM.encode() + b'x\r\n\r\n')
 @p

@@ -31,6 +31,8 @@ fn attack(person: &str, layer: &str) {
 /// A test for each layer, of each person.
 macro_rules! layers {
     ($($layer:ident)*) => {
+        const LAYERS: &[&str] = &[$(stringify!($layer)),*];
+
         mod root {
             $(#[test]
             fn $layer() {
@@ -47,3 +49,11 @@ macro_rules! layers {
 }
 
 layers! { cred dns driver fs identity ipc kernel net proxy resource smuggle supervisor tls }
+
+#[test]
+fn every_case_would_notice_that_nothing_was_tried() {
+    let all = LAYERS.iter().flat_map(|layer| cases(layer));
+    let blind: Vec<String> =
+        all.filter(|case| !case.notices_that_nothing_was_tried()).map(|case| case.id).collect();
+    assert!(blind.is_empty(), "nothing shows that they were tried: {blind:?}");
+}

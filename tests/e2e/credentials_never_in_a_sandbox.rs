@@ -8,6 +8,7 @@ use std::{
 };
 
 use openshell_tests::{
+    processes,
     sandboxes::Person,
     script::Script,
     text::assert_absent,
@@ -49,24 +50,11 @@ fn indiscreet() -> ScriptedUpstream {
     })
 }
 
-/// The process and all below it.
-fn family(root: Pid) -> Vec<i32> {
-    let mut all = vec![root.as_raw_nonzero().get()];
-    let mut at = 0;
-    while let Some(parent) = all.get(at).copied() {
-        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
-        let children = children.unwrap_or_default();
-        all.extend(children.split_whitespace().filter_map(|word| word.parse::<i32>().ok()));
-        at += 1;
-    }
-    all
-}
-
 /// Bytes of a page, on every machine that tests run on.
 const PAGE: u64 = 4096;
 
 /// Every page that a process can write to and has, as it is now; `None` where this user may not look.
-fn memory(process: i32) -> Option<Vec<u8>> {
+fn memory(process: Pid) -> Option<Vec<u8>> {
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).ok()?;
     let memory = File::open(format!("/proc/{process}/mem")).ok()?;
     let pages = File::open(format!("/proc/{process}/pagemap")).ok()?;
@@ -131,7 +119,7 @@ fn a_backends_key_is_in_no_memory_environment_file_answer_or_log_of_a_sandbox() 
 
         let mut found_own = false;
         let supervisor = person.supervisor("k").unwrap();
-        let family = family(supervisor);
+        let family = processes::family(supervisor);
         assert!(family.len() >= 3, "supervisor, first process, agent: {family:?}");
         for process in family {
             // An ordinary user may not look into processes that have closed themselves.
@@ -139,7 +127,7 @@ fn a_backends_key_is_in_no_memory_environment_file_answer_or_log_of_a_sandbox() 
             found_own |= contains(&memory, OWN);
             assert!(!contains(&memory, KEY), "{}: process {process}", person.name());
             for file in ["environ", "cmdline"] {
-                let text = fs::read(format!("/proc/{process}/{file}")).unwrap_or_default();
+                let text = processes::told(process, file).into_bytes();
                 assert_absent(KEY, &text, file);
             }
         }

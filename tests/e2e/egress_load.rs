@@ -13,6 +13,7 @@ use std::{
 use openshell_tests::{
     environment,
     lab::SERVER,
+    processes,
     script::Script,
     site::Site,
     upstream::ScriptedUpstream,
@@ -24,7 +25,13 @@ use serde_json::{Value, json};
 const TUNNELS: u64 = 500;
 const KEPT: u64 = 200;
 /// Memory that one connection may hold while it carries nothing, KiB.
-const IDLE_KIB_MAX: u64 = 96;
+const IDLE_KIB_MAX: u64 = 80;
+/// How often the load is put on again to see that.
+const AGAIN_MAX: usize = 3;
+/// Threads of a supervisor, whatever comes at once.
+const THREADS_MAX: u64 = 110;
+/// How much more memory may be left after the same load once more, KiB: noise of an allocator, not half of what 700 connections held.
+const AGAIN_KIB_MAX: u64 = 24 << 10;
 
 const POLICY: &str = "\
 version: 1
@@ -61,18 +68,41 @@ fn holds(process: Pid) -> (usize, u64) {
     let links = fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
     let links = links.filter_map(|entry| fs::read_link(entry.path()).ok());
     let open = links.filter(|link| !link.starts_with("/proc")).count();
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    (open, line.trim().trim_end_matches(" kB").parse().unwrap())
+    (open, processes::number(process, "VmRSS"))
 }
 
 /// Processes in the network of this one, which only those of its sandbox are in.
 fn beside(process: Pid) -> usize {
-    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
-    let first = children.split_whitespace().next().unwrap();
-    let network = fs::read_link(format!("/proc/{first}/ns/net")).unwrap();
-    let of = |entry: fs::DirEntry| fs::read_link(entry.path().join("ns/net")).ok();
-    fs::read_dir("/proc").unwrap().flatten().filter_map(of).filter(|at| *at == network).count()
+    let first = *processes::children(process).first().unwrap();
+    processes::within("net", &processes::namespace(first, "net").unwrap()).len()
+}
+
+/// All connections at once for so long; what the client says, and what the supervisor holds while they are open and idle.
+fn load(site: &Site, supervisor: Pid, seconds: u64) -> (Value, (usize, u64)) {
+    let script = include_str!("../clients/egress_load.py");
+    let [tunnels, kept, time] = [TUNNELS, KEPT, seconds].map(|number| number.to_string());
+    let exec = ["sandbox", "exec", "-n", "s", "--no-tty", "--", "python3", "-c", script];
+    let mut command = site.command(&[&exec[..], &[&tunnels, &kept, &time]].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut client = command.spawn().unwrap();
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "open");
+    let open = holds(supervisor);
+    client.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    let said: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert!(client.wait().unwrap().success());
+    assert_eq!(said["errors"], json!({}), "{said}");
+    assert_eq!((&said["tunnels"], &said["kept"]), (&TUNNELS.into(), &KEPT.into()), "{said}");
+    (said, open)
+}
+
+/// What the supervisor holds once nothing of the load is left.
+fn settled(supervisor: Pid, descriptors: usize) -> (usize, u64) {
+    wait::until("descriptors to be closed", LONG, || {
+        (holds(supervisor).0 <= descriptors).then_some(())
+    });
+    wait::until("programs to end", LONG, || (beside(supervisor) == 1).then_some(()));
+    holds(supervisor)
 }
 
 #[test]
@@ -93,29 +123,29 @@ fn hundreds_of_connections_at_once_lose_and_leak_nothing() {
 
     let seconds = environment::inherited("OPENSHELL_LOAD_SECONDS");
     let seconds = seconds.map_or(8, |text| text.parse().expect("a number of seconds"));
-    let script = include_str!("../clients/egress_load.py");
-    let [tunnels, kept, time] = [TUNNELS, KEPT, seconds].map(|number| number.to_string());
-    let exec = ["sandbox", "exec", "-n", "s", "--no-tty", "--", "python3", "-c", script];
-    let mut command = site.command(&[&exec[..], &[&tunnels, &kept, &time]].concat());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut client = command.spawn().unwrap();
-    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "open");
-    let open = holds(supervisor);
-    client.stdin.take().unwrap().write_all(b"go\n").unwrap();
-    let said: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    assert!(client.wait().unwrap().success());
-    assert_eq!(said["errors"], json!({}), "{said}");
-    assert_eq!((&said["tunnels"], &said["kept"]), (&TUNNELS.into(), &KEPT.into()), "{said}");
-
+    let (said, open) = load(&site, supervisor, seconds);
+    let threads = processes::number(supervisor, "Threads");
+    assert!(threads <= THREADS_MAX, "{threads} threads");
     let each_kib = open.1.saturating_sub(before.1) / (TUNNELS + KEPT);
-    let line = format!("{said}; {each_kib} KiB for each idle connection, {before:?} {open:?}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
     assert!(each_kib <= IDLE_KIB_MAX, "{before:?} {open:?}");
-    wait::until("descriptors to be closed", LONG, || {
-        (holds(supervisor).0 <= before.0).then_some(())
-    });
-    wait::until("programs to end", LONG, || (beside(supervisor) == 1).then_some(()));
+    let after = settled(supervisor, before.0);
+    // An allocator keeps what it once had, more or less. The same load once more needs no more than that at least once; what
+    // leaks is more each time.
+    let mut rounds = vec![said];
+    let mut last = after;
+    for _ in 0..AGAIN_MAX {
+        rounds.push(load(&site, supervisor, 2).0);
+        last = settled(supervisor, before.0);
+        if last.1 <= after.1 + AGAIN_KIB_MAX {
+            break;
+        }
+    }
+    let line = format!(
+        "{}; descriptors and KiB: {before:?} before, {open:?} while all are open, {after:?} after, {last:?} after as many again; {each_kib} KiB for each idle connection\n",
+        rounds[0]
+    );
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    assert!(last.1 <= after.1 + AGAIN_KIB_MAX, "{line}");
 
     // The supervisor writes what waits before it ends.
     drop(site.openshell(&["sandbox", "stop", "s"]).expect(0));
@@ -130,7 +160,9 @@ fn hundreds_of_connections_at_once_lose_and_leak_nothing() {
         let opened = |event: &&Value| event["activity_name"] != "Close";
         u64::try_from(audit.iter().filter(python).filter(of).filter(opened).count()).unwrap()
     };
-    assert_eq!(count("Network Activity", 7000), TUNNELS);
-    assert_eq!(count("Network Activity", 443), KEPT);
-    assert_eq!(Value::from(count("HTTP Activity", 443)), said["requests"]);
+    let loads = u64::try_from(rounds.len()).unwrap();
+    assert_eq!(count("Network Activity", 7000), loads * TUNNELS);
+    assert_eq!(count("Network Activity", 443), loads * KEPT);
+    let requests = rounds.iter().map(|said| said["requests"].as_u64().unwrap());
+    assert_eq!(count("HTTP Activity", 443), requests.sum::<u64>());
 }

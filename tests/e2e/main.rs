@@ -23,6 +23,7 @@ mod placeholders_always_restored;
 
 mod agent_in_sandbox;
 mod attacks;
+mod black_box;
 mod cancel;
 mod commands;
 mod demo;

@@ -39,45 +39,46 @@ fn is_at(event: &Value, port: u16) -> bool {
 
 #[test]
 fn whatever_reached_a_server_was_allowed_on_record_and_whatever_was_tried_is_there() {
-    let Some(site) = Site::start() else { return };
-    let open = site.server((SERVER, 80));
-    let closed: Vec<_> = TRIES.iter().map(|(port, _)| site.server((SERVER, *port))).collect();
-    let sockets = [53, 443, 7100].map(|port| site.lab().listen_udp((SERVER, port)));
-    site.create(POLICY);
+    for site in Site::all() {
+        let open = site.server((SERVER, 80));
+        let closed: Vec<_> = TRIES.iter().map(|(port, _)| site.server((SERVER, *port))).collect();
+        let sockets = [53, 443, 7100].map(|port| site.lab().listen_udp((SERVER, port)));
+        site.create(POLICY);
 
-    for path in ["/a", "/b?q=1", "/c"] {
-        assert_eq!(site.status(&format!("'http://allowed.test{path}'")), 200);
-    }
-    assert_eq!(site.status("-d x http://allowed.test/written"), 403);
-    for (_, script) in TRIES {
-        // How it fails is its own affair.
-        let _ = site.shell(script);
-    }
-    let _ = site.shell(DATAGRAMS);
+        for path in ["/a", "/b?q=1", "/c"] {
+            assert_eq!(site.status(&format!("'http://allowed.test{path}'")), 200);
+        }
+        assert_eq!(site.status("-d x http://allowed.test/written"), 403);
+        for (_, script) in TRIES {
+            // How it fails is its own affair.
+            let _ = site.shell(script);
+        }
+        let _ = site.shell(DATAGRAMS);
 
-    for ((port, script), server) in TRIES.iter().zip(&closed) {
-        assert_eq!(server.count(), 0, "{script}");
-        let event = site.wait_for_event(|event| is_at(event, *port));
-        assert_eq!(event["action"], "Denied", "{script}: {event}");
-    }
-    for socket in &sockets {
-        socket.set_nonblocking(true).unwrap();
-        let got = socket.recv(&mut [0; 9]).map_err(|error| error.kind());
-        assert_eq!(got, Err(ErrorKind::WouldBlock), "a datagram came");
-    }
-    // What came, and nothing else, is on record as allowed.
-    let came: Vec<String> = open.seen().iter().map(|seen| seen.target.clone()).collect();
-    assert_eq!(came, ["/a", "/b?q=1", "/c"]);
-    wait::until("as many decisions as requests", wait::LONG, || {
-        let allowed = site.audit().into_iter().filter(|event| {
-            event["class_uid"] == 4002 && event["action"] == "Allowed" && is_at(event, 80)
+        for ((port, script), server) in TRIES.iter().zip(&closed) {
+            assert_eq!(server.count(), 0, "{script}");
+            let event = site.wait_for_event(|event| is_at(event, *port));
+            assert_eq!(event["action"], "Denied", "{script}: {event}");
+        }
+        for socket in &sockets {
+            socket.set_nonblocking(true).unwrap();
+            let got = socket.recv(&mut [0; 9]).map_err(|error| error.kind());
+            assert_eq!(got, Err(ErrorKind::WouldBlock), "a datagram came");
+        }
+        // What came, and nothing else, is on record as allowed.
+        let came: Vec<String> = open.seen().iter().map(|seen| seen.target.clone()).collect();
+        assert_eq!(came, ["/a", "/b?q=1", "/c"]);
+        wait::until("as many decisions as requests", wait::LONG, || {
+            let allowed = site.audit().into_iter().filter(|event| {
+                event["class_uid"] == 4002 && event["action"] == "Allowed" && is_at(event, 80)
+            });
+            let mut paths: Vec<String> = allowed
+                .filter_map(|event| Some(event["http_request"]["url"]["path"].as_str()?.to_owned()))
+                .collect();
+            paths.sort();
+            (paths == ["/a", "/b", "/c"]).then_some(())
         });
-        let mut paths: Vec<String> = allowed
-            .filter_map(|event| Some(event["http_request"]["url"]["path"].as_str()?.to_owned()))
-            .collect();
-        paths.sort();
-        (paths == ["/a", "/b", "/c"]).then_some(())
-    });
-    let written = |event: &Value| event["http_request"]["url"]["path"] == "/written";
-    assert_eq!(site.wait_for_event(written)["action"], "Denied");
+        let written = |event: &Value| event["http_request"]["url"]["path"] == "/written";
+        assert_eq!(site.wait_for_event(written)["action"], "Denied");
+    }
 }

@@ -1,6 +1,6 @@
 //! Credentials of providers: kept for their owner, used by a sandbox that never sees them, and only where they belong.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use openshell_tests::{
     lab::{Lab, SERVER},
@@ -127,16 +127,83 @@ fn what_makes_no_provider_is_told_and_no_value_repeated() {
     assert_eq!(person.run(&["sandbox", "list", "--names"]).expect(0).stdout, "", "none was made");
 }
 
+#[test]
+fn the_provider_that_a_command_looks_for_is_made_of_this_environment_when_told_so() {
+    for person in Person::all() {
+        person.write("tools/gh", "#!/bin/sh\nenv\n");
+        let tool = person.path().join("tools/gh");
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+        let create = |name: &str, flags: &[&str], secret: Option<&str>| {
+            let create = ["sandbox", "create", "--name", name, "--upload", "tools:/sandbox/bin"];
+            let mut command =
+                person.openshell(&[&create, flags, &["--", "/sandbox/bin/gh"]].concat());
+            command.envs(secret.map(|secret| ("GH_TOKEN", secret)));
+            let ended = run("create", &mut command, LONG).expect(0);
+            assert!(!ended.said().contains(SECRET), "{}", ended.said());
+            ended
+        };
+        let providers = || person.run(&["provider", "list", "--names"]).expect(0).stdout;
+        let placeholder = "GH_TOKEN=openshell:resolve:env:GH_TOKEN\n";
+
+        let without = create("a", &["--auto-providers"], None);
+        assert!(without.stderr.contains("! No credential of type 'github'"), "{}", without.stderr);
+        for flags in [&[][..], &["--no-auto-providers"]] {
+            let name = format!("b{}", flags.len());
+            let unasked = create(&name, flags, Some(SECRET));
+            assert!(!unasked.stdout.contains("GH_TOKEN"), "{}", unasked.stdout);
+        }
+        assert_eq!(providers(), "", "nobody asked for one");
+        let made = create("c", &["--auto-providers"], Some(SECRET));
+        assert!(made.stderr.contains("✓ Created provider github"), "{}", made.stderr);
+        assert!(made.stdout.contains(placeholder), "{}", made.stdout);
+        let found = create("d", &["--auto-providers"], None);
+        assert!(found.stderr.contains("• Provider github is attached"), "{}", found.stderr);
+        assert!(found.stdout.contains(placeholder), "{}", found.stdout);
+        assert_eq!(providers(), "github\n");
+        assert_eq!(list(&person, &["sandbox", "provider", "list", "d"]), json!(["github"]));
+
+        // A name that is that of a type is made as well.
+        let create = ["sandbox", "create", "--name", "e", "--detach", "--auto-providers"];
+        let mut command = person.openshell(&[&create[..], &["--provider", "gitlab"]].concat());
+        drop(run("create", command.env("CI_JOB_TOKEN", SECRET), LONG).expect(0));
+        assert_eq!(providers(), "github\ngitlab\n");
+    }
+}
+
+#[test]
+fn a_person_at_a_terminal_is_asked_before_a_sandbox_gets_a_provider() {
+    for person in Person::all() {
+        person.write("tools/gh", "#!/bin/sh\necho token $GH_TOKEN\n");
+        let tool = person.path().join("tools/gh");
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, answer, token, providers) in [
+            ("no", "send:\\r", "expect:token\r\n", ""),
+            ("yes", "send:y\\r", "expect:token openshell:resolve:env:GH_TOKEN", "github\n"),
+        ] {
+            let create = ["sandbox", "create", "--name", name, "--upload", "tools:/sandbox/bin"];
+            let create = [&create[..], &["--", "/sandbox/bin/gh"]].concat();
+            let mut command = person.terminal(&["expect:[y/N]", answer, token], &create);
+            drop(run(name, command.env("GH_TOKEN", SECRET), LONG).expect(0));
+            assert_eq!(person.run(&["provider", "list", "--names"]).expect(0).stdout, providers);
+        }
+    }
+}
+
 /// A person in a network with a service at `api.lab.test` that tells the token it was sent, and another one beside it.
 struct Story {
-    lab: Lab,
+    // Its sandboxes end before its network.
     person: Person,
+    lab: Lab,
     service: ScriptedUpstream,
     other: ScriptedUpstream,
 }
 
 impl Story {
-    fn begin() -> Option<Self> {
+    fn all() -> impl Iterator<Item = Self> {
+        Person::all().into_iter().filter_map(Self::of)
+    }
+
+    fn of(person: Person) -> Option<Self> {
         let lab =
             Lab::start(&[("api.lab.test", "198.18.0.10"), ("other.lab.test", "198.18.0.11")])?;
         let echo = |seen: &openshell_tests::upstream::Seen, _: usize| {
@@ -145,12 +212,13 @@ impl Story {
         };
         let service = ScriptedUpstream::on(lab.listen((SERVER, 80)), echo);
         let other = ScriptedUpstream::on(lab.listen(([198, 18, 0, 11], 80)), echo);
-        let person = Person::all().remove(0);
-        Some(Self { lab, person, service, other })
+        Some(Self { person, lab, service, other })
     }
 
     fn run(&self, args: &[&str]) -> Finished {
-        run(&format!("{args:?}"), &mut self.lab.inside(&everywhere(&self.person, args)), LONG)
+        let command = everywhere(&self.person, args);
+        let mut inside = self.lab.inside_as(&command, self.person.user());
+        run(&format!("{args:?}"), &mut inside, LONG)
     }
 
     /// The provider of the tests: its credential is for the service alone.
@@ -173,86 +241,88 @@ impl Story {
 
 #[test]
 fn a_sandbox_uses_a_credential_that_it_never_sees_and_only_where_it_belongs() {
-    let Some(story) = Story::begin() else { return };
-    story.create_provider();
-    let policy = "version: 1\nnetwork_policies:\n  other: {endpoints: [{host: other.lab.test, port: 80, protocol: rest, access: full, enforcement: enforce, allowed_ips: [198.18.0.11/32]}], binaries: [{path: /**}]}\n";
-    story.person.write("policy.yaml", policy);
-    drop(
-        story
-            .run(&[
-                "sandbox",
-                "create",
-                "--name",
-                "s",
-                "--provider",
-                "lab",
-                "--policy",
-                "policy.yaml",
-                "--detach",
-            ])
-            .expect(0),
-    );
-    let told = story.curl("http://api.lab.test/hello");
-    assert_eq!(story.last_sent().as_deref(), Some(&*format!("Bearer {SECRET}")), "{told}");
-    assert_eq!(
-        told, r#"{"sent":"Bearer openshell:resolve:env:LAB_TOKEN"}"#,
-        "and nothing comes back"
-    );
-    // Elsewhere it is refused before anything leaves.
-    let told = story.curl("http://other.lab.test/");
-    assert!(told.contains("credential_endpoint_mismatch"), "{told}");
-    assert_eq!(story.other.count(), 0);
+    for story in Story::all() {
+        story.create_provider();
+        let policy = "version: 1\nnetwork_policies:\n  other: {endpoints: [{host: other.lab.test, port: 80, protocol: rest, access: full, enforcement: enforce, allowed_ips: [198.18.0.11/32]}], binaries: [{path: /**}]}\n";
+        story.person.write("policy.yaml", policy);
+        drop(
+            story
+                .run(&[
+                    "sandbox",
+                    "create",
+                    "--name",
+                    "s",
+                    "--provider",
+                    "lab",
+                    "--policy",
+                    "policy.yaml",
+                    "--detach",
+                ])
+                .expect(0),
+        );
+        let told = story.curl("http://api.lab.test/hello");
+        assert_eq!(story.last_sent().as_deref(), Some(&*format!("Bearer {SECRET}")), "{told}");
+        assert_eq!(
+            told, r#"{"sent":"Bearer openshell:resolve:env:LAB_TOKEN"}"#,
+            "and nothing comes back"
+        );
+        // Elsewhere it is refused before anything leaves.
+        let told = story.curl("http://other.lab.test/");
+        assert!(told.contains("credential_endpoint_mismatch"), "{told}");
+        assert_eq!(story.other.count(), 0);
 
-    let look = "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; grep -rs . /sandbox /tmp /etc/openshell*; true";
-    let inside =
-        story.run(&["sandbox", "exec", "-n", "s", "--", "sh", "-c", look]).expect(0).said();
-    assert!(
-        inside.contains("LAB_TOKEN=openshell:resolve:env:LAB_TOKEN") && !inside.contains(SECRET)
-    );
-    let folder = story.person.home().join("sandboxes/s");
-    for file in ["sandbox.json", "state.json", "log", "audit.jsonl"] {
-        let text = fs::read_to_string(folder.join(file)).unwrap();
-        assert!(!text.contains(SECRET), "{file}: {text}");
-    }
-    let supervisor = story.person.supervisor("s").unwrap();
-    for file in ["cmdline", "environ"] {
-        let bytes = fs::read(format!("/proc/{}/{file}", supervisor.as_raw_nonzero())).unwrap();
-        assert!(!String::from_utf8_lossy(&bytes).contains(SECRET), "{file}");
+        let look = "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; grep -rs . /sandbox /tmp /etc/openshell*; true";
+        let inside =
+            story.run(&["sandbox", "exec", "-n", "s", "--", "sh", "-c", look]).expect(0).said();
+        assert!(
+            inside.contains("LAB_TOKEN=openshell:resolve:env:LAB_TOKEN")
+                && !inside.contains(SECRET)
+        );
+        let folder = story.person.home().join("sandboxes/s");
+        for file in ["sandbox.json", "state.json", "log", "audit.jsonl"] {
+            let text = fs::read_to_string(folder.join(file)).unwrap();
+            assert!(!text.contains(SECRET), "{file}: {text}");
+        }
+        let supervisor = story.person.supervisor("s").unwrap();
+        for file in ["cmdline", "environ"] {
+            let bytes = fs::read(format!("/proc/{}/{file}", supervisor.as_raw_nonzero())).unwrap();
+            assert!(!String::from_utf8_lossy(&bytes).contains(SECRET), "{file}");
+        }
     }
 }
 
 #[test]
 fn a_changed_provider_reaches_sandboxes_that_run_and_those_that_start_again() {
-    let Some(story) = Story::begin() else { return };
-    story.create_provider();
-    drop(story.run(&["sandbox", "create", "--name", "s", "--detach"]).expect(0));
-    assert!(!story.curl("http://api.lab.test/").contains("sent"), "nothing is open");
-    drop(story.run(&["sandbox", "provider", "attach", "s", "lab"]).expect(0));
-    let ask = || {
-        let told = story.curl("http://api.lab.test/");
-        (story.last_sent().unwrap_or_default(), told)
-    };
-    assert_eq!(ask().0, format!("Bearer {SECRET}"));
-    let used = story.run(&["provider", "delete", "lab"]).expect(1).stderr;
-    assert!(used.contains("is attached to sandbox s"), "{used}");
-    let updated = story
-        .run(&["provider", "update", "lab", "--credential", &format!("LAB_TOKEN={RENEWED}")])
-        .expect(0);
-    assert!(updated.stderr.contains("Sandbox s uses it from now on"), "{}", updated.stderr);
-    assert_eq!(ask().0, format!("Bearer {RENEWED}"));
-    drop(story.run(&["sandbox", "stop", "s"]).expect(0));
-    drop(story.run(&["sandbox", "start", "s"]).expect(0));
-    assert_eq!(ask().1, r#"{"sent":"Bearer openshell:resolve:env:LAB_TOKEN"}"#);
-    let count = story.service.count();
-    drop(story.run(&["sandbox", "provider", "detach", "s", "lab"]).expect(0));
-    let script =
-        "curl -s -H 'Authorization: Bearer openshell:resolve:env:LAB_TOKEN' http://api.lab.test/";
-    let refused =
-        story.run(&["sandbox", "exec", "-n", "s", "--", "sh", "-c", script]).expect(0).stdout;
-    assert!(refused.contains("policy_denied"), "{refused}");
-    assert_eq!(story.service.count(), count);
-    assert_eq!(
-        story.run(&["sandbox", "provider", "list", "s"]).expect(0).stdout,
-        "No providers attached.\n"
-    );
+    for story in Story::all() {
+        story.create_provider();
+        drop(story.run(&["sandbox", "create", "--name", "s", "--detach"]).expect(0));
+        assert!(!story.curl("http://api.lab.test/").contains("sent"), "nothing is open");
+        drop(story.run(&["sandbox", "provider", "attach", "s", "lab"]).expect(0));
+        let ask = || {
+            let told = story.curl("http://api.lab.test/");
+            (story.last_sent().unwrap_or_default(), told)
+        };
+        assert_eq!(ask().0, format!("Bearer {SECRET}"));
+        let used = story.run(&["provider", "delete", "lab"]).expect(1).stderr;
+        assert!(used.contains("is attached to sandbox s"), "{used}");
+        let updated = story
+            .run(&["provider", "update", "lab", "--credential", &format!("LAB_TOKEN={RENEWED}")])
+            .expect(0);
+        assert!(updated.stderr.contains("Sandbox s uses it from now on"), "{}", updated.stderr);
+        assert_eq!(ask().0, format!("Bearer {RENEWED}"));
+        drop(story.run(&["sandbox", "stop", "s"]).expect(0));
+        drop(story.run(&["sandbox", "start", "s"]).expect(0));
+        assert_eq!(ask().1, r#"{"sent":"Bearer openshell:resolve:env:LAB_TOKEN"}"#);
+        let count = story.service.count();
+        drop(story.run(&["sandbox", "provider", "detach", "s", "lab"]).expect(0));
+        let script = "curl -s -H 'Authorization: Bearer openshell:resolve:env:LAB_TOKEN' http://api.lab.test/";
+        let refused =
+            story.run(&["sandbox", "exec", "-n", "s", "--", "sh", "-c", script]).expect(0).stdout;
+        assert!(refused.contains("policy_denied"), "{refused}");
+        assert_eq!(story.service.count(), count);
+        assert_eq!(
+            story.run(&["sandbox", "provider", "list", "s"]).expect(0).stdout,
+            "No providers attached.\n"
+        );
+    }
 }

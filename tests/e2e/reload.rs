@@ -1,16 +1,22 @@
 //! The file reloads while the router runs: the next request sees the new one, a stream that has begun sees the old one.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::Duration,
+};
 
 use openshell_tests::{
     dialect::Dialect,
     echo::{self, Cut},
     http::Ask,
     script::Script,
+    site::Site,
     upstream::ScriptedUpstream,
     wait, wire,
     world::{Backend, Config, World},
 };
+use serde_json::{Value, json};
 
 fn wait_for_route(world: &World, route: &str) {
     wait::until(&format!("requests to go to {route}"), wait::LONG, || {
@@ -101,4 +107,53 @@ fn an_end_lets_streams_finish() {
     assert_eq!(ended.code, Some(0), "{}", ended.said());
     let events = reader.join().unwrap();
     assert_eq!(Dialect::Chat.stream_text(&events), words.concat());
+}
+
+#[test]
+fn a_thousand_streams_of_a_sandbox_go_on_while_their_route_changes() {
+    const STREAMS: usize = 1000;
+    let Some(site) = Site::start() else { return };
+    let events = wire::chat_events(&["word "; 40]);
+    let script = Script::events(&events).paced(Duration::from_millis(500));
+    let slow = ScriptedUpstream::always(script);
+    let next = echo::upstream(Cut::NONE);
+    let socket = site.person().path().join("router.sock");
+    let listen = format!("unix:{}", socket.display());
+    let config = |name: &str, url: &str| {
+        Config::new([Backend::new(name, url).model("m")]).flags(&["--listen", &listen])
+    };
+    let world = config("slow", &slow.url()).start();
+    let closed =
+        "version: 1\nfilesystem_policy: {read_only: [/usr, /lib, /etc], read_write: [/tmp]}\n";
+    drop(site.try_create(closed, &["--router", &listen]).expect(0));
+
+    let script = include_str!("../clients/streams.py");
+    let count = STREAMS.to_string();
+    let exec =
+        ["sandbox", "exec", "-n", "s", "--no-tty", "--", "/usr/bin/python3", "-c", script, &count];
+    let mut client =
+        site.command(&exec).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "begun");
+    // Routes change under them, and each new call takes the new one while they go on.
+    for round in 0..6 {
+        let (name, url) = if round % 2 == 0 { ("next", next.url()) } else { ("other", next.url()) };
+        world.write_config(&config(name, &url));
+        world.hang_up();
+        let ask = "curl -s -D - -o /dev/null --max-time 20 $OPENAI_BASE_URL/chat/completions -H 'content-type: application/json' \
+                   -d '{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'";
+        wait::until("a new call to take the new route", wait::LONG, || {
+            site.shell(ask)
+                .stdout
+                .to_ascii_lowercase()
+                .contains(&format!("x-openshell-route: {name}/m"))
+                .then_some(())
+        });
+    }
+    let said: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert!(client.wait().unwrap().success());
+    assert_eq!((&said["ended"], &said["errors"]), (&json!(STREAMS), &json!({})), "{said}");
+    // Each has a piece every half second; a stall of the kind that this is about lasts as long as the longest stream.
+    assert!(said["longest_ms"].as_u64().unwrap() < 10_000, "{said}");
+    assert_eq!(slow.count(), STREAMS);
 }

@@ -6,17 +6,17 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::symlink,
-    path::Path,
 };
 
 use openshell_tests::{
     echo::{self, Cut},
     process::{Running, run},
+    processes,
     sandboxes::Person,
     wait::{self, LONG},
     world::{Backend, Config},
 };
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
 fn for_everybody(story: impl Fn(&Person)) {
@@ -181,7 +181,7 @@ fn a_person_at_a_terminal_finds_a_shell_and_can_leave_a_program_running() {
 }
 
 #[test]
-fn signals_that_the_caller_ignores_are_heard_inside() {
+fn signals_that_the_caller_ignores_or_the_first_process_blocks_are_heard_inside() {
     for_everybody(|person| {
         // As a shell does for what it runs in the background.
         let mut command = person.program("sh");
@@ -193,6 +193,12 @@ fn signals_that_the_caller_ignores_are_heard_inside() {
         let ignored = u64::from_str_radix(ignored, 16).expect("a mask in hexadecimal");
         // Two of the real-time signals belong to the C library, which lets nobody change them.
         assert_eq!(ignored & 0x7fff_ffff, 0, "{}: {ignored:x}", person.name());
+        let exec = ["sandbox", "exec", "-n", "bold", "--"];
+        let blocked = [&exec[..], &["grep", "SigBlk", "/proc/self/status"]].concat();
+        assert_eq!(person.run(&blocked).expect(0).stdout, "SigBlk:\t0000000000000000\n");
+        // A shell hears of its children that end while it waits for them.
+        let wait = [&exec[..], &["sh", "-c", "sleep 0.1 & sleep 0.2 & wait; echo waited"]].concat();
+        assert_eq!(person.run(&wait).expect(0).stdout, "waited\n");
     });
 }
 
@@ -312,24 +318,47 @@ fn a_supervisor_outlives_whoever_started_it_and_is_found_again() {
     });
 }
 
-/// Processes of the host in this network namespace, whoever may see them.
-fn in_namespace(namespace: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        if fs::read_link(entry.path().join("ns/net")).is_ok_and(|known| known == namespace) {
-            found.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    found
+#[test]
+fn deleting_a_sandbox_does_not_use_it() {
+    for_everybody(|person| {
+        plain(person, "one");
+        plain(person, "two");
+        drop(person.run(&["sandbox", "exec", "-n", "one", "--", "true"]).expect(0));
+        drop(person.run(&["sandbox", "delete", "two"]).expect(0));
+        drop(person.run(&["sandbox", "delete", "none"]).expect(1));
+        let last = person.run(&["sandbox", "exec", "--", "hostname"]).expect(0).stdout;
+        assert_eq!(last, "one\n");
+    });
 }
 
-fn child_of(parent: Pid) -> Option<Pid> {
-    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1);
-        let is_child = fields.next()?.parse() == Ok(parent.as_raw_nonzero().get());
-        is_child.then(|| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)).flatten()
-    })
+#[test]
+fn a_pipe_that_breaks_is_told_by_the_exit_code_unless_only_the_reader_went() {
+    for_everybody(|person| {
+        plain(person, "p");
+        let piped = |line: &str| {
+            let mut shell = person.program("bash");
+            shell.args(["-c", line]).env("O", person.binary());
+            run(line, &mut shell, LONG).expect(0).stdout
+        };
+        // As of a program that SIGPIPE ends: nobody knows how the one in the sandbox would have ended.
+        let left = piped("$O sandbox exec -n p -- yes | head -n 1; echo ${PIPESTATUS[0]}");
+        assert_eq!(left, "y\n141\n");
+        assert_eq!(piped("$O sandbox list | true; echo ${PIPESTATUS[0]}"), "0\n");
+        // A supervisor that goes away in the middle of an upload leaves it undone.
+        let large = fs::File::create(person.path().join("large")).unwrap();
+        large.set_len(1 << 32).unwrap();
+        let mut upload = person.start(&["sandbox", "upload", "p", "large", "large"]);
+        wait::until("the upload to be under way", LONG, || {
+            upload.assert_alive();
+            let state = processes::told(upload.pid(), "io");
+            let read = state.lines().find_map(|line| line.strip_prefix("rchar: "))?;
+            (read.parse::<u64>().unwrap() > 4 << 20).then_some(())
+        });
+        kill_process(person.supervisor("p").unwrap(), Signal::KILL).unwrap();
+        let ended = upload.wait(LONG);
+        assert_eq!(ended.code, Some(1), "{}", ended.said());
+        assert!(ended.stderr.contains("error: "), "{}", ended.stderr);
+    });
 }
 
 #[test]
@@ -338,11 +367,11 @@ fn killing_the_supervisor_leaves_nothing_behind() {
         let create = ["sandbox", "create", "--name", "k", "--detach", "--", "sleep", "1000"];
         drop(person.run(&create).expect(0));
         let supervisor = person.supervisor("k").unwrap();
-        let init = child_of(supervisor).unwrap();
-        let namespace = fs::read_link(format!("/proc/{init}/ns/net")).ok();
+        let init = *processes::children(supervisor).first().unwrap();
+        let network = processes::namespace(init, "net").unwrap();
         kill_process(supervisor, Signal::KILL).unwrap();
         wait::until("everything to end", LONG, || {
-            let left = namespace.as_deref().map(in_namespace).unwrap_or_default();
+            let left = processes::within("net", &network);
             (left.is_empty() && test_kill_process(init).is_err()).then_some(())
         });
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -513,5 +542,8 @@ fn names_and_questions_that_make_no_sense_are_told() {
     let missing = person.run(&["sandbox", "create", "--upload", "nowhere"]).expect(1).stderr;
     assert!(missing.contains("nowhere does not exist"), "{missing}");
     drop(person.run(&["sandbox", "create", "--env", "novalue"]).expect(2));
+    let key = ["sandbox", "create", "--sandbox-key", "some.key", "--detach"];
+    let unused = person.run(&key).expect(2).stderr;
+    assert!(unused.contains("of no use without --router") && unused.contains("hint: "), "{unused}");
     assert_eq!(person.run(&["sandbox", "list", "-o", "json"]).expect(0).stdout, "[]\n");
 }

@@ -29,6 +29,7 @@ pub mod http;
 pub mod lab;
 pub mod postgres;
 pub mod process;
+pub mod processes;
 pub mod sandboxes;
 pub mod script;
 pub mod site;

@@ -111,11 +111,17 @@ impl Person {
 
     /// Runs `openshell` at a terminal, with the steps of `tests/clients/terminal.py`.
     pub fn at_a_terminal(&self, steps: &[&str], args: &[&str]) -> Finished {
+        let mut command = self.terminal(steps, args);
+        run(&format!("{}: openshell {args:?}", self.name), &mut command, wait::LONG)
+    }
+
+    /// The same, not yet begun.
+    pub fn terminal(&self, steps: &[&str], args: &[&str]) -> Command {
         let script = environment::repository().join("tests/clients/terminal.py");
         let script = self.adopt(&script);
         let mut command = self.program("python3");
         command.arg(script).args(steps).arg("--").arg(&self.binary).args(args);
-        run(&format!("{}: openshell {args:?}", self.name), &mut command, wait::LONG)
+        command
     }
 
     /// Where its sandboxes are kept.

@@ -19,12 +19,14 @@ use crate::{
 };
 
 /// The names that lead somewhere here.
-const NAMES: [(&str, &str); 10] = [
+const NAMES: [(&str, &str); 11] = [
     ("allowed.test", "198.18.0.10"),
     ("api.allowed.test", "198.18.0.10"),
     ("a.b.allowed.test", "198.18.0.10"),
     ("other.test", "198.18.0.11"),
     ("git.test", "198.18.0.12"),
+    // What the world knows as a model API, and a policy may open all the same.
+    ("api.openai.com", "198.18.0.10"),
     ("private.test", "10.77.0.10"),
     ("metadata.test", "169.254.169.254"),
     ("loopback.test", "127.0.0.1"),
@@ -38,16 +40,30 @@ const NAME: &str = "s";
 /// A person with one sandbox and its internet.
 #[derive(Debug)]
 pub struct Site {
-    lab: Lab,
+    // Its sandbox ends before its internet.
     person: Person,
+    lab: Lab,
     authority: Authority,
+    /// The authority's certificate, where the person may read it.
+    vouchers: PathBuf,
 }
 
 impl Site {
     /// An internet without servers, and no sandbox yet. `None`, noted as skipped, where this user may not make one.
     pub fn start() -> Option<Self> {
+        Self::of(Person::root())
+    }
+
+    /// One for root and one for an ordinary user; less, noted as skipped, where somebody cannot have one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Person::all().into_iter().filter_map(Self::of)
+    }
+
+    fn of(person: Person) -> Option<Self> {
         let lab = Lab::start(&NAMES)?;
-        Some(Self { lab, person: Person::root(), authority: Authority::new() })
+        let authority = Authority::new();
+        let vouchers = person.adopt(&authority.file());
+        Some(Self { person, lab, authority, vouchers })
     }
 
     /// A server that says what it was asked: method, path and query as JSON.
@@ -112,8 +128,8 @@ impl Site {
     /// `openshell` as it runs in this internet.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.person.openshell(args);
-        command.env("OPENSHELL_UPSTREAM_CA", self.authority.file());
-        self.lab.inside(&command)
+        command.env("OPENSHELL_UPSTREAM_CA", &self.vouchers);
+        self.lab.inside_as(&command, self.person.user())
     }
 
     /// Runs a script in the sandbox.

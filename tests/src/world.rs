@@ -19,7 +19,7 @@ use crate::{
     environment,
     http::{Ask, Reply},
     process::{Finished, Running, run},
-    wait,
+    processes, wait,
 };
 
 /// A file `router.yaml` in the making, with the variables that it needs.
@@ -365,21 +365,12 @@ impl World {
 
     /// Resident memory of the router in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        self.memory("VmRSS:")
+        processes::number(self.router.pid(), "VmRSS") * 1024
     }
 
     /// The most that it ever was.
     pub fn memory_peak_bytes(&self) -> u64 {
-        self.memory("VmHWM:")
-    }
-
-    fn memory(&self, name: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.router.pid().as_raw_nonzero());
-        let status = fs::read_to_string(path).expect("a running process has a status");
-        let line =
-            status.lines().find_map(|line| line.strip_prefix(name)).expect("it names its memory");
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kilobytes * 1024
+        processes::number(self.router.pid(), "VmHWM") * 1024
     }
 
     /// Everything that the router wrote anywhere but to the caller: log, audit, metrics, files in its home.

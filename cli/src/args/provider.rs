@@ -117,9 +117,9 @@ pub(crate) enum InferenceCommand {
     Set(InferenceSetArgs),
     /// Change parts of it
     Update(InferenceUpdateArgs),
-    /// Show where model calls of sandboxes go
-    Get(OutputArg),
-    /// Stop the router of this user; the next sandbox starts it again
+    /// Show where model calls of sandboxes go, and those of the system route
+    Get(InferenceGetArgs),
+    /// Stop the routers of this user; the next sandbox starts them again
     Stop,
 }
 
@@ -132,6 +132,9 @@ pub(crate) struct InferenceSetArgs {
     /// Model identifier for generation calls
     #[arg(long, value_name = "MODEL", requires = "provider")]
     pub(crate) model: Option<String>,
+    /// Set the system route instead: for programs of yours outside of sandboxes, which no sandbox reaches
+    #[arg(long)]
+    pub(crate) system: bool,
     /// Take this router file as it is, with as many backends as it has
     #[arg(long, value_name = "FILE", conflicts_with_all = ["provider", "model", "timeout"])]
     pub(crate) config: Option<PathBuf>,
@@ -153,12 +156,26 @@ pub(crate) struct InferenceUpdateArgs {
     /// Model identifier (unchanged if omitted)
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
+    /// Change the system route instead
+    #[arg(long)]
+    pub(crate) system: bool,
     /// Skip the call that verifies the endpoint
     #[arg(long)]
     pub(crate) no_verify: bool,
     /// Request timeout in seconds for inference calls (0 = default 60s, unchanged if omitted)
     #[arg(long, value_name = "TIMEOUT")]
     pub(crate) timeout: Option<u64>,
+}
+
+/// `openshell inference get`
+#[derive(Debug, Args)]
+pub(crate) struct InferenceGetArgs {
+    /// Show the system route only
+    #[arg(long)]
+    pub(crate) system: bool,
+    /// Output format
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: Format,
 }
 
 fn kinds() -> impl clap::builder::TypedValueParser<Value = Kind> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::output::Format;
 
@@ -92,6 +92,8 @@ pub(crate) struct CreateArgs {
     /// A provider whose credentials the sandbox may use without seeing them; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) provider: Vec<String>,
+    #[command(flatten)]
+    pub(crate) auto: AutoProvidersArgs,
     /// Return when the sandbox is ready, and let the command run
     #[arg(long, short)]
     pub(crate) detach: bool,
@@ -135,6 +137,18 @@ pub(crate) struct CreateArgs {
     /// Whether the sandbox is watched to learn what it needs.
     #[arg(skip)]
     pub(crate) learning: bool,
+}
+
+/// Whether the providers that a command looks for are made where they are missing.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct AutoProvidersArgs {
+    /// Give the sandbox the provider that the command looks for, made from this environment where there is none; without
+    /// this flag, a person at a terminal is asked
+    #[arg(long, overrides_with = "no_auto_providers")]
+    pub(crate) auto_providers: bool,
+    /// Never make or ask for a provider
+    #[arg(long)]
+    pub(crate) no_auto_providers: bool,
 }
 
 /// How the network outside is reached.
@@ -335,9 +349,23 @@ pub(crate) struct LogsArgs {
     /// Only lines from then on: a span back from now such as 5m, 1h or 30s
     #[arg(long, value_name = "SPAN")]
     pub(crate) since: Option<String>,
+    /// Only lines of this source; may be repeated
+    #[arg(long, value_name = "SOURCE", value_enum, default_value = "all")]
+    pub(crate) source: Vec<LogSource>,
     /// Only lines of this level or a graver one: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL")]
     pub(crate) level: Option<tracing_subscriber::filter::LevelFilter>,
+}
+
+/// Who tells something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogSource {
+    /// Both
+    All,
+    /// The router of this user, where the sandbox's model calls go to it
+    Gateway,
+    /// The supervisor of the sandbox
+    Sandbox,
 }
 
 /// `openshell supervise`, which only `openshell` itself starts.
@@ -346,9 +374,6 @@ pub(crate) struct SuperviseArgs {
     /// The folder of the sandbox
     #[arg(long, value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
-    /// Start the main command at once
-    #[arg(long)]
-    pub(crate) launch: bool,
 }
 
 /// A name and a value.

@@ -137,7 +137,7 @@ fn count(text: &str, from: usize, to: usize) -> usize {
 /// One JSON line in, one JSON line out, in order.
 fn lines(judge: &Judge, files: &[PathBuf]) -> Result<Option<Sensitivity>, Failure> {
     let mut worst = None;
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(output::results());
     for source in sources(files) {
         let reader: Box<dyn io::BufRead> = match source {
             Some(path) => Box::new(io::BufReader::new(open(path)?)),

@@ -1,7 +1,7 @@
-//! `openshell inference …`: where the model calls of this user's sandboxes go.
+//! `openshell inference …`: where the model calls of this user's sandboxes go, and those of this user's programs outside.
 //!
-//! The router file is `router.yaml` in the home; the router that reads it runs in the background (`service`). Invariants: a
-//! file that somebody wrote by hand is never overwritten, and one that does not work never replaces one that does.
+//! The router files are `router.yaml` and, for the system route, `system.yaml` in the home; the routers that read them run in
+//! the background (`service`). Invariants: no sandbox reaches the system route; a file that somebody wrote by hand is never overwritten, and one that does not work never replaces one that does.
 
 mod file;
 pub(crate) mod service;
@@ -10,22 +10,20 @@ mod verify;
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use sandbox::{providers::Provider, state::Home};
+use sandbox::providers::Provider;
 use serde::Serialize;
 
 use self::{
     file::{Made, Wanted},
-    service::Service,
+    service::{Route, Service},
 };
 use crate::{
-    args::provider::{InferenceCommand, InferenceSetArgs, InferenceUpdateArgs, OutputArg},
+    args::provider::{InferenceCommand, InferenceGetArgs, InferenceSetArgs, InferenceUpdateArgs},
     commands::{provider, sandbox::home},
     failure::Failure,
     output, settings,
 };
 
-/// The name that always means the router, inside.
-const ROUTE: &str = "inference.local";
 /// What a request may take when nothing else is asked for, in seconds.
 const TIMEOUT_DEFAULT: u64 = 60;
 
@@ -41,6 +39,18 @@ struct Shown {
     file: String,
     written_by_hand: bool,
     running: bool,
+    #[serde(skip)]
+    title: &'static str,
+    #[serde(skip)]
+    table: String,
+}
+
+/// Both routes: as data, that of sandboxes is the document, and the other one a part of it.
+#[derive(Debug, Serialize)]
+struct Both {
+    #[serde(flatten)]
+    sandboxes: Shown,
+    system: Shown,
 }
 
 /// Runs what was typed.
@@ -48,29 +58,36 @@ pub(crate) fn run(command: InferenceCommand) -> Result<ExitCode, Failure> {
     match command {
         InferenceCommand::Set(args) => set(args)?,
         InferenceCommand::Update(args) => update(args)?,
-        InferenceCommand::Get(args) => get(args)?,
+        InferenceCommand::Get(args) => get(&args)?,
         InferenceCommand::Stop => stop()?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn route(system: bool) -> Route {
+    if system { Route::System } else { Route::Sandboxes }
+}
+
 fn set(args: InferenceSetArgs) -> Result<(), Failure> {
     let home = home()?;
+    let service = Service::on(&home, route(args.system));
     if let Some(path) = &args.config {
-        return take(&home, path);
+        return take(service, path, args.no_verify);
     }
     let (Some(provider), Some(model)) = (args.provider, args.model) else {
         return Err(Failure::usage("a provider and a model are needed"));
     };
-    let version = file::made(&home)?.map_or(1, |made| made.wanted.version.saturating_add(1));
+    let made = file::made(&service.file())?;
+    let version = made.map_or(1, |made| made.wanted.version.saturating_add(1));
     let wanted = Wanted { provider, model, timeout_secs: args.timeout, version };
-    put(&home, &wanted, args.no_verify)
+    put(service, &wanted, args.no_verify)
 }
 
 fn update(args: InferenceUpdateArgs) -> Result<(), Failure> {
     let home = home()?;
-    let made = file::made(&home)?.ok_or_else(|| {
-        Failure::new("inference is not configured")
+    let service = Service::on(&home, route(args.system));
+    let made = file::made(&service.file())?.ok_or_else(|| {
+        Failure::new(format!("{} is not configured", service.route().title().to_lowercase()))
             .hint("set it with `openshell inference set --provider NAME --model MODEL`")
     })?;
     let wanted = Wanted {
@@ -79,45 +96,41 @@ fn update(args: InferenceUpdateArgs) -> Result<(), Failure> {
         timeout_secs: args.timeout.unwrap_or(made.wanted.timeout_secs),
         version: made.wanted.version.saturating_add(1),
     };
-    put(&home, &wanted, args.no_verify)
+    put(service, &wanted, args.no_verify)
 }
 
 /// Puts a router file in force that somebody wrote.
-fn take(home: &Home, path: &Path) -> Result<(), Failure> {
+fn take(service: Service<'_>, path: &Path, no_verify: bool) -> Result<(), Failure> {
     settings::load(path)?;
     let text = settings::text(path)?;
-    if let Some(kept) = file::set_aside(home)? {
-        output::complain(&format!("• The router file before is kept as {}", kept.display()));
+    let limit = Duration::from_secs(TIMEOUT_DEFAULT);
+    let validated = if no_verify { None } else { Some(verify::call(service, &text, None, limit)?) };
+    let file = service.file();
+    let kept = file::set_aside(&file)?;
+    let replaced = file::replace(&file, &text, || service.ensure());
+    match (replaced, &kept) {
+        (Err(failure), _) => {
+            // It is in its place again.
+            kept.map(std::fs::remove_file).transpose()?;
+            return Err(failure);
+        }
+        (Ok(()), Some(kept)) => {
+            output::complain(&format!("• The router file before is kept as {}", kept.display()));
+        }
+        (Ok(()), None) => {}
     }
-    file::write(home, &text)?;
-    Service::of(home).ensure()?;
-    output::line(&format!(
-        "Gateway inference configured:\n\n  Route: {ROUTE}\n  File: {}",
-        file::path(home).display()
-    ))
+    let name = service.route().name();
+    let told = format!("  Route: {name}\n  File: {}", file.display());
+    tell(service, &told, validated)
 }
 
-/// Removes the key of a provider that the router was given once.
-pub(crate) fn forget_key(provider: &str) -> Result<(), Failure> {
-    match std::fs::remove_file(service::folder(&home()?)?.join("credentials").join(provider)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
+/// Says what is in force now, and who answered the call that verified it.
+fn tell(service: Service<'_>, what: &str, validated: Option<String>) -> Result<(), Failure> {
+    let mut told = format!("{} configured:\n\n{what}", service.route().title());
+    if service.route() == Route::System {
+        let socket = service.at("router.sock").display().to_string();
+        told.extend(["\n  Socket: ", &socket]);
     }
-}
-
-/// Puts a file in force that is made for one provider and one model.
-fn put(home: &Home, wanted: &Wanted, no_verify: bool) -> Result<(), Failure> {
-    file::refuse_by_hand(home)?;
-    let provider = provider::find(&wanted.provider)?;
-    let key = service::folder(home)?.join("credentials");
-    std::fs::create_dir_all(&key)?;
-    let key = key.join(&provider.name);
-    let has_key = provider.write_key(&key).context("cannot write the key for the router")?;
-    let text = file::text(wanted, &provider, has_key.then_some(key.as_path()), home)?;
-    let validated = if no_verify { None } else { Some(verify::call(home, &text, wanted)?) };
-    file::write(home, &text)?;
-    Service::of(home).ensure()?;
-    let mut told = format!("Gateway inference configured:\n\n{}", table(wanted));
     if let Some(endpoint) = validated {
         told.push_str("\n  Validated Endpoints:\n    - ");
         told.push_str(&endpoint);
@@ -125,9 +138,43 @@ fn put(home: &Home, wanted: &Wanted, no_verify: bool) -> Result<(), Failure> {
     output::line(&told)
 }
 
-fn table(wanted: &Wanted) -> String {
+/// Removes the key of a provider that the routers were given once.
+pub(crate) fn forget_key(provider: &str) -> Result<(), Failure> {
+    for service in Service::all(&home()?) {
+        match std::fs::remove_file(service.at("credentials").join(provider)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The router file for a provider, whose key is put where that router reads it.
+fn made(service: Service<'_>, wanted: &Wanted, provider: &Provider) -> Result<String, Failure> {
+    let key = service.folder()?.join("credentials");
+    std::fs::create_dir_all(&key)?;
+    let key = key.join(&provider.name);
+    let has_key = provider.write_key(&key).context("cannot write the key for the router")?;
+    let audit = service.at("audit.jsonl");
+    file::text(wanted, provider, has_key.then_some(key.as_path()), &audit)
+}
+
+/// Puts a file in force that is made for one provider and one model.
+fn put(service: Service<'_>, wanted: &Wanted, no_verify: bool) -> Result<(), Failure> {
+    let file = service.file();
+    file::refuse_by_hand(&file)?;
+    let text = made(service, wanted, &provider::find(&wanted.provider)?)?;
+    let model = Some(&*wanted.model);
+    let validated =
+        if no_verify { None } else { Some(verify::call(service, &text, model, wanted.timeout())?) };
+    file::replace(&file, &text, || service.ensure())?;
+    tell(service, &table(service.route(), wanted), validated)
+}
+
+fn table(route: Route, wanted: &Wanted) -> String {
     format!(
-        "  Route: {ROUTE}\n  Provider: {}\n  Model: {}\n  Version: {}\n  Timeout: {}s",
+        "  Route: {}\n  Provider: {}\n  Model: {}\n  Version: {}\n  Timeout: {}s",
+        route.name(),
         wanted.provider,
         wanted.model,
         wanted.version,
@@ -142,59 +189,84 @@ impl Wanted {
     }
 }
 
-fn get(args: OutputArg) -> Result<(), Failure> {
+fn get(args: &InferenceGetArgs) -> Result<(), Failure> {
     let home = home()?;
-    let path = file::path(&home);
-    let made = file::made(&home)?;
+    if args.system {
+        let shown = show(Service::on(&home, Route::System))?;
+        return output::emit(args.output, &shown, Shown::block);
+    }
+    let [sandboxes, system] = Service::all(&home).map(show);
+    let both = Both { sandboxes: sandboxes?, system: system? };
+    let table = |both: &Both| format!("{}\n\n{}", both.sandboxes.block(), both.system.block());
+    output::emit(args.output, &both, table)
+}
+
+fn show(service: Service<'_>) -> Result<Shown, Failure> {
+    let file = service.file();
+    let made = file::made(&file)?;
     let wanted = made.as_ref().map(|made| &made.wanted);
-    let shown = Shown {
-        configured: path.exists(),
-        route: ROUTE,
+    let is_configured = service.is_configured();
+    let written_by_hand = is_configured && made.as_ref().is_none_or(|made| made.edited);
+    let name = service.route().name();
+    let by_hand = || format!("  Route: {name}\n  File: {}", file.display());
+    Ok(Shown {
+        configured: is_configured,
+        route: name,
         provider: wanted.map(|wanted| wanted.provider.clone()),
         model: wanted.map(|wanted| wanted.model.clone()),
         version: wanted.map(|wanted| wanted.version),
         timeout_secs: wanted.map(|wanted| wanted.timeout().as_secs()),
-        file: path.display().to_string(),
-        written_by_hand: path.exists() && made.as_ref().is_none_or(|made| made.edited),
-        running: Service::of(&home).is_running(),
-    };
-    output::emit(args.output, &shown, |shown| {
-        let mut text = "Gateway inference:\n\n".to_owned();
-        match (wanted, shown.configured) {
-            (_, false) => return text + "  Not configured",
-            (Some(wanted), true) if !shown.written_by_hand => text.push_str(&table(wanted)),
-            (_, true) => text.extend(["  Route: ", ROUTE, "\n  File: ", &shown.file]),
-        }
-        text.push_str(if shown.running {
-            "\n  Router: running"
-        } else {
-            "\n  Router: not running"
-        });
-        text
+        file: file.display().to_string(),
+        written_by_hand,
+        running: service.is_running(),
+        title: service.route().title(),
+        table: match wanted {
+            Some(wanted) if !written_by_hand => table(service.route(), wanted),
+            _ => by_hand(),
+        },
     })
 }
 
+impl Shown {
+    /// It for people.
+    fn block(&self) -> String {
+        let Self { title, table, .. } = self;
+        if !self.configured {
+            return format!("{title}:\n\n  Not configured");
+        }
+        let running = if self.running { "running" } else { "not running" };
+        format!("{title}:\n\n{table}\n  Router: {running}")
+    }
+}
+
 fn stop() -> Result<(), Failure> {
-    let stopped = Service::of(&home()?).stop()?;
+    let mut stopped = false;
+    for service in Service::all(&home()?) {
+        stopped |= service.stop()?;
+    }
     output::line(if stopped { "✓ Router stopped" } else { "· Router is not running" })
 }
 
 /// Whether model calls go to this provider.
 pub(crate) fn uses(name: &str) -> Result<bool, Failure> {
-    Ok(file::made(&home()?)?.is_some_and(|made| made.wanted.provider == name))
+    for service in Service::all(&home()?) {
+        if file::made(&service.file())?.is_some_and(|made| made.wanted.provider == name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// Gives a changed provider to the router.
+/// Gives a changed provider to the routers.
 pub(crate) fn provider_changed(changed: &Provider) -> Result<(), Failure> {
-    let home = home()?;
-    let Some(Made { wanted, edited: false }) = file::made(&home)? else { return Ok(()) };
-    if wanted.provider != changed.name {
-        return Ok(());
+    for service in Service::all(&home()?) {
+        let Some(Made { wanted, edited: false }) = file::made(&service.file())? else { continue };
+        if wanted.provider != changed.name {
+            continue;
+        }
+        // The router reads the key again because the file has another version.
+        let wanted = Wanted { version: wanted.version.saturating_add(1), ..wanted };
+        file::write(&service.file(), &made(service, &wanted, changed)?)?;
     }
-    let wanted = Wanted { version: wanted.version.saturating_add(1), ..wanted };
-    let key = service::folder(&home)?.join("credentials").join(&changed.name);
-    let has_key = changed.write_key(&key).context("cannot write the key for the router")?;
-    // The router reads the key again because the file has another version.
-    let text = file::text(&wanted, changed, has_key.then_some(key.as_path()), &home)?;
-    file::write(&home, &text)
+    Ok(())
 }

@@ -6,7 +6,7 @@
 
 mod watched;
 
-use std::{fs, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use ipnet::IpNet;
@@ -18,9 +18,12 @@ use self::watched::Watched;
 use crate::{
     args::{
         change::LearnArgs,
-        sandbox::{CreateArgs, TtyArgs},
+        sandbox::{AutoProvidersArgs, CreateArgs, TtyArgs},
     },
-    commands::sandbox::{create, home, life},
+    commands::{
+        events,
+        sandbox::{create, home, life},
+    },
     failure::Failure,
     output,
 };
@@ -44,6 +47,7 @@ pub(crate) fn run(args: LearnArgs) -> Result<ExitCode, Failure> {
         name: Some(name.clone()),
         policy: None,
         provider: args.provider,
+        auto: AutoProvidersArgs::default(),
         detach: false,
         env: args.env,
         label: Vec::new(),
@@ -108,13 +112,42 @@ fn open(networks: &[String]) -> Result<String, Failure> {
 fn learn(name: &str, folder: &Folder, internal: &[IpNet]) -> Result<String, Failure> {
     // The record is whole only when its supervisor has ended.
     life::end(name, folder, 0)?;
-    let text = fs::read_to_string(folder.audit()).context("cannot read what was recorded")?;
-    let mut watched = Watched::default();
-    for line in text.lines() {
-        watched.add(line);
-    }
+    let mut watched = watched(&folder.audit())?;
     if !internal.is_empty() {
         watched.resolve();
     }
     watched.policy()
+}
+
+/// What a record tells, with the files of it that were set aside meanwhile.
+fn watched(record: &Path) -> Result<Watched, Failure> {
+    let mut watched = Watched::default();
+    events::each(record, |event| watched.add(&event.json))
+        .map_err(|failure| failure.hint("nothing was recorded, so nothing can be learned"))?;
+    Ok(watched)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_set_aside_of_a_record_is_learned_from_too() {
+        let folder = tempfile::tempdir().unwrap();
+        for (file, host) in
+            [("audit.jsonl.1", "early.example.com"), ("audit.jsonl", "late.example.com")]
+        {
+            let event = json!({
+                "class_uid": 4001, "activity_id": 1, "action": "Allowed",
+                "dst_endpoint": {"hostname": host, "ip": "93.184.216.34", "port": 443},
+                "actor": {"process": {"file": {"path": "/usr/bin/curl"}}},
+            });
+            fs::write(folder.path().join(file), format!("{event}\n")).unwrap();
+        }
+        let policy = watched(&folder.path().join("audit.jsonl")).unwrap().policy().unwrap();
+        assert!(
+            policy.contains("early.example.com") && policy.contains("late.example.com"),
+            "{policy}"
+        );
+    }
 }

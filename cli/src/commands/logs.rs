@@ -1,10 +1,10 @@
-//! `openshell logs`: what the supervisor of a sandbox tells, line by line.
+//! `openshell logs`: what the supervisor of a sandbox and the router behind it tell, line by line.
 
 use std::{
     collections::VecDeque,
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -12,8 +12,11 @@ use std::{
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
-    args::sandbox::LogsArgs,
-    commands::sandbox::{block_on, find},
+    args::sandbox::{LogSource, LogsArgs},
+    commands::{
+        inference::service::Service,
+        sandbox::{block_on, find, home},
+    },
     failure::Failure,
     output,
 };
@@ -26,50 +29,83 @@ const READ_BYTES_MAX: u64 = 64 << 20;
 /// Shows the last lines, and goes on with new ones if so asked.
 pub(crate) fn run(args: &LogsArgs) -> Result<ExitCode, Failure> {
     let (_, folder) = find(args.sandbox.name.as_deref())?;
-    let path = folder.log();
-    let wanted = Wanted::of(args)?;
-    let mut lines = VecDeque::new();
-    let mut place = 0;
-    for file in [path.with_extension("old"), path.clone()] {
-        place = read(&file, 0, |line| {
-            if wanted.has(line) {
-                lines.push_back(line.to_owned());
-                if lines.len() > args.n {
-                    lines.pop_front();
-                }
-            }
-            Ok(())
-        })?;
+    let mut files = Vec::new();
+    let from = |source| args.source.iter().any(|one| [LogSource::All, source].contains(one));
+    let record = folder.record()?;
+    if from(LogSource::Gateway) && record.router.is_none() {
+        // What it did before there was this sandbox is of no interest here.
+        let begun = Some(Duration::from_secs(record.created).as_secs_f64());
+        files.push(Followed::of(Service::of(&home()?).log(), Wanted::of(args, begun)?));
     }
-    for line in lines {
-        output::line(&line)?;
+    if from(LogSource::Sandbox) {
+        files.push(Followed::of(folder.log(), Wanted::of(args, None)?));
+    }
+    let mut lines = Vec::new();
+    for file in &mut files {
+        lines.extend(file.last(args.n)?);
+    }
+    // What was told at the same time stays in its order.
+    lines.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    for (_, line) in lines.iter().skip(lines.len().saturating_sub(args.n)) {
+        output::line(line)?;
     }
     if args.tail {
-        follow(&path, place, &wanted)?;
+        follow(&folder.log(), &mut files)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows new lines until the sandbox is deleted or the reader leaves.
-fn follow(path: &Path, mut place: u64, wanted: &Wanted) -> Result<(), Failure> {
+/// A log that is read, and goes on to be.
+struct Followed {
+    path: PathBuf,
+    place: u64,
+    wanted: Wanted,
+}
+
+impl Followed {
+    fn of(path: PathBuf, wanted: Wanted) -> Self {
+        Self { path, place: 0, wanted }
+    }
+
+    /// The last lines so far, each with its time; one that has none has that of the line before it.
+    fn last(&mut self, count: usize) -> Result<VecDeque<(f64, String)>, Failure> {
+        let mut lines = VecDeque::new();
+        let mut at = 0.0;
+        for file in [self.path.with_extension("old"), self.path.clone()] {
+            self.place = read(&file, 0, |line| {
+                at = time(line).unwrap_or(at);
+                if self.wanted.has(line) {
+                    lines.push_back((at, line.to_owned()));
+                    if lines.len() > count {
+                        lines.pop_front();
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(lines)
+    }
+
+    /// Shows what was told since.
+    fn go_on(&mut self) -> Result<(), Failure> {
+        let length = std::fs::metadata(&self.path).map_or(0, |found| found.len());
+        if length < self.place {
+            // It was full, and a new one begun.
+            self.place = 0;
+        }
+        let wanted = &self.wanted;
+        let show = |line: &str| if wanted.has(line) { output::line(line) } else { Ok(()) };
+        self.place = read(&self.path, self.place, show)?;
+        Ok(())
+    }
+}
+
+/// Shows new lines until the sandbox is deleted, and with it its own log, or the reader leaves.
+fn follow(own: &Path, files: &mut [Followed]) -> Result<(), Failure> {
     block_on(async {
-        while path.exists() {
+        while own.exists() {
             tokio::time::sleep(LOOK).await;
-            let length = std::fs::metadata(path).map_or(0, |found| found.len());
-            if length < place {
-                // It was full, and a new one begun.
-                place = 0;
-            }
-            if length > place {
-                place =
-                    read(
-                        path,
-                        place,
-                        |line| {
-                            if wanted.has(line) { output::line(line) } else { Ok(()) }
-                        },
-                    )?;
-            }
+            files.iter_mut().try_for_each(Followed::go_on)?;
         }
         Ok(())
     })
@@ -103,19 +139,28 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(args: &LogsArgs) -> Result<Self, Failure> {
-        let since = args.since.as_deref().map(since).transpose()?;
+    fn of(args: &LogsArgs, begun: Option<f64>) -> Result<Self, Failure> {
+        let asked = args.since.as_deref().map(since).transpose()?;
+        let since = begun.into_iter().chain(asked).reduce(f64::max);
         Ok(Self { since, level: args.level.unwrap_or(LevelFilter::TRACE) })
     }
 
     /// A line that is none of ours is shown; it may say why there is no sandbox.
     fn has(&self, line: &str) -> bool {
-        let mut parts = line.split('[').skip(1).map(|part| part.split(']').next().unwrap_or(""));
-        let at = parts.next().and_then(|at| at.parse::<f64>().ok());
-        let level = parts.nth(1).and_then(|level| level.trim().parse::<LevelFilter>().ok());
+        let (at, mut parts) = (time(line), parts(line));
+        let level = parts.nth(2).and_then(|level| level.trim().parse::<LevelFilter>().ok());
         let is_late = self.since.zip(at).is_none_or(|(since, at)| at >= since);
         is_late && level.is_none_or(|level| level <= self.level)
     }
+}
+
+/// What stands in brackets at the beginning of a line: its time, its source, its level, who tells it.
+fn parts(line: &str) -> impl Iterator<Item = &str> {
+    line.split('[').skip(1).map(|part| part.split(']').next().unwrap_or(""))
+}
+
+fn time(line: &str) -> Option<f64> {
+    parts(line).next().and_then(|at| at.parse::<f64>().ok())
 }
 
 /// A point in time that lies so far back, in seconds since 1970.

@@ -77,15 +77,26 @@ fn create(args: ProviderCreateArgs) -> Result<(), Failure> {
     let config = args.config.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let provider =
         Provider { name: args.name, kind: args.kind, credentials, config, created: now() };
-    sound(&provider)?;
-    all()?.create(&provider).map_err(|error| match error.kind() {
+    keep(&provider)?;
+    output::line(&format!("✓ Created provider {}", provider.name))
+}
+
+/// Makes a provider of the credentials that this environment has of its type.
+pub(crate) fn make(name: &str, kind: Kind) -> Result<(), Failure> {
+    let name = name.to_owned();
+    let credentials = existing(kind)?;
+    keep(&Provider { name, kind, credentials, config: BTreeMap::new(), created: now() })
+}
+
+fn keep(provider: &Provider) -> Result<(), Failure> {
+    sound(provider)?;
+    all()?.create(provider).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             Failure::new(format!("provider '{}' already exists", provider.name))
                 .hint(format!("change it with `openshell provider update {}`", provider.name))
         }
         _ => Failure::from(error),
-    })?;
-    output::line(&format!("✓ Created provider {}", provider.name))
+    })
 }
 
 fn sound(provider: &Provider) -> Result<(), Failure> {
@@ -112,6 +123,11 @@ fn existing(kind: Kind) -> Result<BTreeMap<String, Value>, Failure> {
     } else {
         failure.hint(format!("set {}, or use --credential KEY=VALUE", known.join(" or ")))
     })
+}
+
+/// Whether this environment has a credential of that type.
+pub(crate) fn has_existing(kind: Kind) -> bool {
+    kind.variables().any(|key| std::env::var_os(key).is_some_and(|text| !text.is_empty()))
 }
 
 fn from_environment(key: &str) -> Result<Option<Value>, Failure> {

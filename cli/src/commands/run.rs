@@ -2,14 +2,22 @@
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use proxy::server::{self, Addresses, Environment, Options, SpanOptions, TlsFiles};
+use proxy::{
+    audit::AuditOptions,
+    server::{self, Addresses, Environment, Options, SpanOptions, TlsFiles},
+};
+use sandbox::LogLines;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{args::RunArgs, failure::Failure, output, settings};
 
 /// Serves until told to stop.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    log(args.log_json);
+    log(match (args.log_lines, args.log_json) {
+        (true, _) => LogForm::Lines,
+        (false, true) => LogForm::Json,
+        (false, false) => LogForm::People,
+    });
     // Faults are told in full before anything starts; the service reads the file again by itself.
     let (_, notices) = settings::load(&args.config.config)?;
     for notice in &notices {
@@ -26,7 +34,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         h2c: args.h2c,
         threads: args.threads.unwrap_or(0),
         grace: None,
-        audit: None,
+        audit: args.trial.then(AuditOptions::default),
         spans: (args.otel || args.otel_endpoint.is_some())
             .then_some(SpanOptions { endpoint: args.otel_endpoint }),
         environment: Environment::process(),
@@ -55,17 +63,35 @@ fn announce(addresses: &Addresses, scheme: &str) {
     }
 }
 
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogForm {
+    /// For people, in colour on a terminal.
+    People,
+    /// As lines of JSON.
+    Json,
+    /// As `openshell logs` reads them.
+    Lines,
+}
+
 /// Structured logs on standard error; `RUST_LOG` chooses what is logged.
-pub(crate) fn log(json: bool) {
+pub(crate) fn log(form: LogForm) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let registry = tracing_subscriber::registry().with(filter);
     let writer = std::io::stderr;
-    let result = if json {
-        registry.with(tracing_subscriber::fmt::layer().json().with_writer(writer)).try_init()
-    } else {
-        let colour = std::io::stderr().is_terminal();
-        let layer = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(writer);
-        registry.with(layer).try_init()
+    let result = match form {
+        LogForm::Lines => {
+            let lines = tracing_subscriber::fmt::layer().event_format(LogLines("gateway"));
+            registry.with(lines.with_writer(writer)).try_init()
+        }
+        LogForm::Json => {
+            registry.with(tracing_subscriber::fmt::layer().json().with_writer(writer)).try_init()
+        }
+        LogForm::People => {
+            let colour = std::io::stderr().is_terminal();
+            let layer = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(writer);
+            registry.with(layer).try_init()
+        }
     };
     if result.is_err() {
         output::complain("warning: logs are already set up elsewhere");

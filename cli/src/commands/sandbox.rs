@@ -7,6 +7,7 @@ pub(crate) mod attached;
 pub(crate) mod create;
 mod files;
 pub(crate) mod life;
+mod needed;
 mod programs;
 mod show;
 pub(crate) mod terminal;
@@ -75,8 +76,7 @@ pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
 
 /// Supervises a sandbox. Runs before any thread.
 pub(crate) fn supervise(args: &SuperviseArgs) -> ExitCode {
-    let main = if args.launch { Main::AtOnce } else { Main::WhenAsked };
-    match sandbox::supervise(&args.folder, main) {
+    match sandbox::supervise(&args.folder, Main::WhenAsked) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => ExitCode::from(failed.code),
     }
@@ -111,18 +111,24 @@ pub(crate) fn find(name: Option<&str>) -> Result<(String, Folder), Failure> {
             })?
         }
     };
-    if !is_name(&name) {
+    let folder = look(&home, &name)?;
+    // Forgetting it costs the next command a name.
+    std::fs::write(last, &name).ok();
+    Ok((name, folder))
+}
+
+/// The folder of the sandbox of that name, which is not used by that.
+fn look(home: &Home, name: &str) -> Result<Folder, Failure> {
+    if !is_name(name) {
         return Err(Failure::usage(format!("{name:?} is no name of a sandbox"))
             .hint("lower-case letters, digits and hyphens between them, at most 63"));
     }
-    let folder = home.sandbox(&name);
+    let folder = home.sandbox(name);
     if !folder.path().join("sandbox.json").exists() {
         return Err(Failure::new(format!("there is no sandbox {name}"))
             .hint("`openshell sandbox list` shows them all"));
     }
-    // Forgetting it costs the next command a name.
-    std::fs::write(last, &name).ok();
-    Ok((name, folder))
+    Ok(folder)
 }
 
 /// The supervisor of a sandbox, to be asked.
@@ -158,28 +164,26 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     done
 }
 
-/// Starts the router of this user for a sandbox that was given no other one, where it is configured.
+/// Starts the routers of this user for a sandbox that was given no other one, where they are configured.
 fn start_router(router: Option<&str>) -> Result<(), Failure> {
     let home = home()?;
-    let service = Service::of(&home);
-    if router.is_none()
-        && service.is_configured()
-        && let Err(failure) = service.ensure()
-    {
-        // The sandbox is of use without it, and finds it when it starts later.
-        output::complain(&format!("! Model calls are not answered: {failure}"));
+    for service in Service::all(&home) {
+        if router.is_none()
+            && service.is_configured()
+            && let Err(failure) = service.ensure()
+        {
+            // The sandbox is of use without it, and finds it when it starts later.
+            output::complain(&format!("! {}: {failure}", service.unanswered()));
+        }
     }
     Ok(())
 }
 
 /// Starts the supervisor of a sandbox and waits until the sandbox stands.
-fn spawn(folder: &Folder, main: Main) -> Result<(), Failure> {
+fn spawn(folder: &Folder) -> Result<(), Failure> {
     // Itself, even when the file was replaced meanwhile.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
-    if main == Main::AtOnce {
-        command.arg("--launch");
-    }
     // It outlives this shell, and its first process is a copy of it: nothing of the caller's secrets goes along.
     let kept = std::env::vars_os().filter(|(name, _)| ENVIRONMENT.iter().any(|one| name == one));
     command.env_clear().envs(kept);

@@ -263,7 +263,30 @@ pub static ALL: [Profile; 21] = [
     },
 ];
 
+/// Programs of agents and of services, and the type of provider whose credentials they look for.
+pub(super) const PROGRAMS: [(&str, &str); 12] = [
+    ("claude", "claude"),
+    ("claude-code", "claude"),
+    ("codex", "codex"),
+    ("opencode", "opencode"),
+    ("copilot", "copilot"),
+    ("cursor-agent", "cursor"),
+    ("gh", "github"),
+    ("glab", "gitlab"),
+    ("hf", "huggingface"),
+    ("huggingface-cli", "huggingface"),
+    ("aws", "aws"),
+    ("sam", "aws"),
+];
+
 impl Kind {
+    /// The type whose credentials this program looks for, by the last part of its path; none where nobody knows.
+    pub fn of_program(program: &str) -> Option<Self> {
+        let name = program.rsplit('/').next().unwrap_or(program);
+        let (_, kind) = PROGRAMS.iter().find(|(known, _)| *known == name)?;
+        kind.parse().ok()
+    }
+
     /// What is known of it.
     pub fn profile(self) -> &'static Profile {
         self.0

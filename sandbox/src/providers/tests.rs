@@ -51,6 +51,18 @@ fn a_damaged_record_is_told_without_its_values() {
 }
 
 #[test]
+fn agents_are_known_by_their_program_wherever_it_lies() {
+    for (program, _) in kind::PROGRAMS {
+        assert!(Kind::of_program(program).is_some(), "{program}");
+    }
+    let claude = "claude".parse().unwrap();
+    assert_eq!(Kind::of_program("/usr/local/bin/claude"), Some(claude));
+    for program in ["", "sh", "claude/", "generic", "openai"] {
+        assert_eq!(Kind::of_program(program), None, "{program}");
+    }
+}
+
+#[test]
 fn every_type_is_sound() {
     for profile in &ALL {
         let kind: Kind = profile.name.parse().unwrap();

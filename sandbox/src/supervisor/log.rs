@@ -34,7 +34,7 @@ pub(super) fn begin(path: &Path, filter: Option<&str>) -> io::Result<()> {
         EnvFilter::try_new(filter.unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .event_format(Lines)
+        .event_format(LogLines("sandbox"))
         .with_writer(move || log.clone())
         .finish();
     // One supervisor is one process; a second one in it has the log of the first.
@@ -83,10 +83,12 @@ impl Write for Log {
     }
 }
 
-/// `[seconds.milliseconds] [source ] [LEVEL] [target] message name=value`
-struct Lines;
+/// The format of logs that `openshell logs` shows: `[seconds.milliseconds] [source ] [LEVEL] [target] message name=value`,
+/// with this source, a line for each event whatever it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct LogLines(pub &'static str);
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LogLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -103,9 +105,10 @@ where
         let about = event.metadata();
         writeln!(
             out,
-            "[{}.{:03}] [sandbox] [{:5}] [{}] {}{}",
+            "[{}.{:03}] [{:7}] [{:5}] [{}] {}{}",
             now.as_secs(),
             now.subsec_millis(),
+            self.0,
             about.level(),
             about.target(),
             fields.message,
@@ -144,7 +147,7 @@ mod tests {
         let mut log = Log::open(&path).unwrap();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
-            .event_format(Lines)
+            .event_format(LogLines("sandbox"))
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(subscriber, || {

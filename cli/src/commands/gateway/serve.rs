@@ -10,7 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::gateway::GatewayRunArgs,
-    commands::{run as router_run, sandbox},
+    commands::{
+        run::{LogForm, log},
+        sandbox,
+    },
     failure::Failure,
     output,
 };
@@ -26,7 +29,7 @@ pub(super) struct Announced {
 
 /// Serves until told to stop.
 pub(super) fn run(args: GatewayRunArgs) -> Result<(), Failure> {
-    router_run::log(args.log_json);
+    log(if args.log_json { LogForm::Json } else { LogForm::People });
     let state = match args.state {
         Some(state) => std::path::absolute(state)?,
         None => folder(&args.name)?,

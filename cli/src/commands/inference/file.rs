@@ -1,4 +1,4 @@
-//! The router file in the home: made here, or written by somebody and then left alone.
+//! A router file in the home: made here, or written by somebody and then left alone.
 //!
 //! The first line of a file that is made says what it is made of, and a hash over all that follows.
 
@@ -11,7 +11,7 @@ use std::{
 };
 
 use backends::file::parse;
-use sandbox::{providers::Provider, state::Home};
+use sandbox::providers::Provider;
 use serde::{Deserialize, Serialize};
 
 use crate::{failure::Failure, output};
@@ -49,14 +49,9 @@ pub(super) struct Made {
     pub(super) edited: bool,
 }
 
-/// Where it is.
-pub(super) fn path(home: &Home) -> PathBuf {
-    home.path().join("router.yaml")
-}
-
 /// The file in force, if it was made here.
-pub(super) fn made(home: &Home) -> Result<Option<Made>, Failure> {
-    match fs::read_to_string(path(home)) {
+pub(super) fn made(file: &Path) -> Result<Option<Made>, Failure> {
+    match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => Ok(read(&other?)),
     }
@@ -77,30 +72,26 @@ fn hash(text: &str) -> String {
 }
 
 /// Refuses to go on where the file in force was written by somebody.
-pub(super) fn refuse_by_hand(home: &Home) -> Result<(), Failure> {
-    let path = path(home);
-    if !path.exists() || made(home)?.is_some_and(|made| !made.edited) {
+pub(super) fn refuse_by_hand(file: &Path) -> Result<(), Failure> {
+    if !file.exists() || made(file)?.is_some_and(|made| !made.edited) {
         return Ok(());
     }
-    Err(Failure::new(format!("{} was written by hand and is not overwritten", path.display()))
+    Err(Failure::new(format!("{} was written by hand and is not overwritten", file.display()))
         .hint("edit it (it is in force as it is), replace it with `openshell inference set --config FILE`, or move it away"))
 }
 
-/// Moves a file that was written by somebody out of the way; where to.
-pub(super) fn set_aside(home: &Home) -> Result<Option<PathBuf>, Failure> {
-    if refuse_by_hand(home).is_ok() {
+/// Keeps a file that was written by somebody under another name as well; which.
+pub(super) fn set_aside(file: &Path) -> Result<Option<PathBuf>, Failure> {
+    if refuse_by_hand(file).is_ok() {
         return Ok(None);
     }
     // Beside those that were set aside before: none of them can be made again.
     let mut number = 0_u32;
     loop {
         let suffix = if number == 0 { String::new() } else { format!(".{number}") };
-        let to = home.path().join(format!("router.yaml.before{suffix}"));
-        match fs::hard_link(path(home), &to) {
-            Ok(()) => {
-                fs::remove_file(path(home))?;
-                return Ok(Some(to));
-            }
+        let to = file.with_extension(format!("yaml.before{suffix}"));
+        match fs::hard_link(file, &to) {
+            Ok(()) => return Ok(Some(to)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 number = number.saturating_add(1);
             }
@@ -109,13 +100,29 @@ pub(super) fn set_aside(home: &Home) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-/// Puts a file in force.
-pub(super) fn write(home: &Home, text: &str) -> Result<(), Failure> {
-    write_to(&path(home), text)
+/// Puts a file in force, and what was there before again where `works` says no.
+pub(super) fn replace(
+    file: &Path,
+    text: &str,
+    works: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let before = match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        other => Some(other?),
+    };
+    write(file, text)?;
+    let worked = works();
+    if worked.is_err() {
+        match before {
+            Some(before) => write(file, &before)?,
+            None => fs::remove_file(file)?,
+        }
+    }
+    worked
 }
 
 /// Writes a file for its owner alone, whole or not at all.
-pub(super) fn write_to(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let beside = path.with_extension(format!("{}.new", std::process::id()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
@@ -128,13 +135,13 @@ pub(super) fn text(
     wanted: &Wanted,
     provider: &Provider,
     key: Option<&Path>,
-    home: &Home,
+    audit: &Path,
 ) -> Result<String, Failure> {
     let is_local = provider.kind.profile().model.is_some_and(|model| model.local);
     let told = price(provider)?.or_else(|| is_local.then(|| PRICE_LOCAL.to_owned()));
-    let text = text_with(wanted, provider, key, (home, told.as_deref()))?;
+    let text = text_with(wanted, provider, key, (audit, told.as_deref()))?;
     let Err(faults) = parse(&text) else { return Ok(text) };
-    let assumed = text_with(wanted, provider, key, (home, Some(PRICE_ASSUMED)))?;
+    let assumed = text_with(wanted, provider, key, (audit, Some(PRICE_ASSUMED)))?;
     if told.is_none() && parse(&assumed).is_ok() {
         // An unknown price is never nothing: budgets would not hold.
         output::complain(&format!(
@@ -169,7 +176,7 @@ fn text_with(
     wanted: &Wanted,
     provider: &Provider,
     key: Option<&Path>,
-    (home, price): (&Home, Option<&str>),
+    (audit, price): (&Path, Option<&str>),
 ) -> Result<String, Failure> {
     let model = provider.kind.profile().model.ok_or_else(|| {
         Failure::new(format!(
@@ -208,8 +215,7 @@ fn text_with(
         let seconds = wanted.timeout_secs;
         writeln!(rest, "timeouts: {{first_byte: {seconds}s, answer: {seconds}s}}")?;
     }
-    let audit = home.path().join("router/audit.jsonl").display().to_string();
-    writeln!(rest, "audit: {{file: {}}}", quoted(&audit)?)?;
+    writeln!(rest, "audit: {{file: {}}}", quoted(&audit.display().to_string())?)?;
     let head = Head { wanted: wanted.clone(), hash: hash(&rest) };
     Ok(format!("{MADE}{}\n{rest}", serde_json::to_string(&head)?))
 }
@@ -238,7 +244,8 @@ mod tests {
     fn made_of(kind: &str, config: &[(&str, &str)]) -> Result<String, Failure> {
         let wanted =
             Wanted { provider: "p".into(), model: "m-1:8b".into(), timeout_secs: 5, version: 3 };
-        text(&wanted, &provider(kind, config), Some(Path::new("/a \"b\"/key")), &Home::new("/h"))
+        let (key, audit) = (Path::new("/a \"b\"/key"), Path::new("/h/audit.jsonl"));
+        text(&wanted, &provider(kind, config), Some(key), audit)
     }
 
     #[test]
@@ -249,6 +256,18 @@ mod tests {
         assert_eq!((made.wanted.version, made.edited), (3, false));
         assert!(read(&text.replace("first_byte: 5s", "first_byte: 6s")).unwrap().edited);
         assert_eq!(read("version: 1\n"), None);
+    }
+
+    #[test]
+    fn what_does_not_work_leaves_what_was_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("router.yaml");
+        let fails = || Err(Failure::new("no"));
+        replace(&file, "new", fails).unwrap_err();
+        assert!(!file.exists());
+        replace(&file, "old", || Ok(())).unwrap();
+        replace(&file, "new", fails).unwrap_err();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The router of this user, in the background: started when it is needed, found again, told to stop.
+//! A router of this user, in the background: started when it is needed, found again, told to stop. One answers the sandboxes;
+//! another one, on a socket that no sandbox knows, answers programs of this user (the system route).
 //!
 //! Its standard input is the lock file, locked by whoever started it: the lock is held exactly as long as the router lives,
 //! however it ends, and the file says which process that is. Invariant: at most one router reads the file of a home.
@@ -24,7 +25,6 @@ use rustix::{
 use sandbox::state::Home;
 use tokio::time::{sleep, timeout};
 
-use super::file;
 use crate::{commands::sandbox::block_on, failure::Failure};
 
 /// How long a router may take to listen.
@@ -34,30 +34,106 @@ const STOP_MAX: Duration = Duration::from_secs(40);
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The folder of what the router has, made where there is none.
-pub(super) fn folder(home: &Home) -> Result<PathBuf, Failure> {
-    let folder = home.path().join("router");
-    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-    Ok(folder)
+/// Whose model calls are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Those of sandboxes.
+    Sandboxes,
+    /// Those of programs of this user, outside.
+    System,
 }
 
-/// The router of one home.
-#[derive(Debug)]
-pub(crate) struct Service<'a>(&'a Home);
-
-impl<'a> Service<'a> {
-    /// That of this home.
-    pub(crate) fn of(home: &'a Home) -> Self {
-        Self(home)
+impl Route {
+    /// The name of the route.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sandboxes => "inference.local",
+            Self::System => "sandbox-system",
+        }
     }
 
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join("router").join(name)
+    /// What people call it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Sandboxes => "Gateway inference",
+            Self::System => "System inference",
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Sandboxes => "router",
+            Self::System => "system",
+        }
+    }
+}
+
+/// One router of one home.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Service<'a> {
+    home: &'a Home,
+    route: Route,
+}
+
+impl<'a> Service<'a> {
+    /// That of this home which sandboxes ask.
+    pub(crate) fn of(home: &'a Home) -> Self {
+        Self { home, route: Route::Sandboxes }
+    }
+
+    /// That of this home for these calls.
+    pub(super) fn on(home: &'a Home, route: Route) -> Self {
+        Self { home, route }
+    }
+
+    /// All of this home.
+    pub(crate) fn all(home: &'a Home) -> [Self; 2] {
+        [Route::Sandboxes, Route::System].map(|route| Self { home, route })
+    }
+
+    /// Whose calls it answers.
+    pub(super) fn route(&self) -> Route {
+        self.route
+    }
+
+    /// What it means when it does not run.
+    pub(crate) fn unanswered(&self) -> &'static str {
+        match self.route {
+            Route::Sandboxes => "Model calls are not answered",
+            Route::System => "The system route does not answer",
+        }
+    }
+
+    /// The home, where it runs.
+    pub(super) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Its router file.
+    pub(super) fn file(&self) -> PathBuf {
+        self.home.path().join(format!("{}.yaml", self.route.folder()))
+    }
+
+    /// The folder of what it has, made where there is none.
+    pub(super) fn folder(&self) -> Result<PathBuf, Failure> {
+        let folder = self.home.path().join(self.route.folder());
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        Ok(folder)
+    }
+
+    /// A file that it has.
+    pub(super) fn at(&self, name: &str) -> PathBuf {
+        self.home.path().join(self.route.folder()).join(name)
+    }
+
+    /// What it tells.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.at("log")
     }
 
     /// Whether there is a router file for it.
     pub(crate) fn is_configured(&self) -> bool {
-        file::path(self.0).exists()
+        self.file().exists()
     }
 
     /// Whether it runs.
@@ -68,7 +144,7 @@ impl<'a> Service<'a> {
 
     /// Starts it unless it runs, and waits until it listens.
     pub(crate) fn ensure(&self) -> Result<(), Failure> {
-        folder(self.0)?;
+        self.folder()?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut lock = options.open(self.at("lock"))?;
@@ -108,22 +184,25 @@ impl<'a> Service<'a> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(self.at("log"))?;
+        let log = OpenOptions::new().append(true).create(true).mode(0o600).open(self.log())?;
         // Itself, even when the file was replaced meanwhile.
         let mut command = Command::new("/proc/self/exe");
         command.arg0("openshell").args(["router", "run"]);
-        command.arg("--config").arg(file::path(self.0));
+        command.arg("--config").arg(self.file());
         command.arg("--listen").arg(format!("unix:{}", socket.display()));
-        command.arg("--sandbox-key").arg(self.at("key")).arg("--state").arg(self.at("state"));
+        command.arg("--state").arg(self.at("state")).arg("--log-lines");
+        if self.route == Route::Sandboxes {
+            command.arg("--sandbox-key").arg(self.at("key"));
+        }
         command.stdin(lock.try_clone()?).stdout(Stdio::null()).stderr(log);
         // What ends the terminal of whoever needed it first must not end it.
-        command.current_dir(self.0.path()).process_group(0);
+        command.current_dir(self.home.path()).process_group(0);
         Ok(command.spawn().context("cannot start the router")?)
     }
 
     fn failed(&self, what: &str) -> Failure {
-        let last = last_line(&self.at("log")).map(|line| format!(": {line}")).unwrap_or_default();
-        Failure::new(format!("{what}{last}")).hint(format!("see {}", self.at("log").display()))
+        let last = last_line(&self.log()).map(|line| format!(": {line}")).unwrap_or_default();
+        Failure::new(format!("{what}{last}")).hint(format!("see {}", self.log().display()))
     }
 
     /// Stops it after the requests that it serves; false when it does not run.

@@ -8,13 +8,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sandbox::state::Home;
 use serde_json::{Value, json};
 
-use super::{
-    file::{self, Wanted},
-    service,
-};
+use super::{file, service::Service};
 use crate::{
     commands::{probe, sandbox::block_on},
     failure::Failure,
@@ -36,14 +32,18 @@ impl Drop for Trial {
     }
 }
 
-/// Asks the model for a word; the place that answered.
-pub(super) fn call(home: &Home, text: &str, wanted: &Wanted) -> Result<String, Failure> {
-    let path = service::folder(home)?.join(format!("trial-{}.yaml", std::process::id()));
-    // What is tried is not on record.
-    let quiet: Vec<&str> = text.lines().filter(|line| !line.starts_with("audit:")).collect();
-    file::write_to(&path, &quiet.join("\n"))?;
-    let answered = start(&path).and_then(|(trial, url)| {
-        let answered = block_on(ask(&url, wanted));
+/// Asks a model for a word through a router with this file, `auto` or the first one that it has for none; the place that
+/// answered. Nothing of it is on record.
+pub(super) fn call(
+    service: Service<'_>,
+    text: &str,
+    model: Option<&str>,
+    limit: Duration,
+) -> Result<String, Failure> {
+    let path = service.folder()?.join(format!("trial-{}.yaml", std::process::id()));
+    file::write(&path, text)?;
+    let answered = start(service, &path).and_then(|(trial, url)| {
+        let answered = block_on(ask(&url, model, limit.saturating_add(SLACK)));
         drop(trial);
         answered
     });
@@ -51,12 +51,14 @@ pub(super) fn call(home: &Home, text: &str, wanted: &Wanted) -> Result<String, F
     answered
 }
 
-fn start(path: &std::path::Path) -> Result<(Trial, String), Failure> {
+fn start(service: Service<'_>, path: &std::path::Path) -> Result<(Trial, String), Failure> {
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0("openshell")
-        .args(["router", "run", "--listen", "127.0.0.1:0", "--config"])
-        .arg(path);
+        .args(["router", "run", "--trial", "--listen", "127.0.0.1:0", "--config"])
+        .arg(path)
+        // Where the router itself runs, so that names of files mean the same.
+        .current_dir(service.home());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut trial = Trial(command.spawn().context("cannot start a router")?);
     let mut said = Vec::new();
@@ -73,30 +75,48 @@ fn start(path: &std::path::Path) -> Result<(Trial, String), Failure> {
     Err(Failure::new(format!("a router cannot be started with it: {}", said.join("; "))))
 }
 
-async fn ask(url: &str, wanted: &Wanted) -> Result<String, Failure> {
-    let limit = wanted.timeout().saturating_add(SLACK);
+async fn ask(url: &str, model: Option<&str>, limit: Duration) -> Result<String, Failure> {
     // The trial listens on this machine in clear, so nobody has to be trusted.
     let tls = probe::trusting(rustls::RootCertStore::empty())?;
     let client = reqwest::Client::builder().no_proxy().timeout(limit);
     let client = client.use_preconfigured_tls(tls).build()?;
+    let model = match model {
+        Some(model) => model.to_owned(),
+        None => first(&client, url).await?,
+    };
     let body = json!({
-        "model": wanted.model,
+        "model": model,
         "messages": [{"role": "user", "content": "ping"}],
         "max_completion_tokens": TOKENS_MAX,
     });
     let answer = client.post(format!("{url}/v1/chat/completions")).json(&body).send().await;
-    let failed = |why: String| {
-        Failure::new(format!("failed to verify inference endpoint: {why}"))
-            .hint("correct the provider or the model, or skip this with --no-verify")
-    };
-    let answer = answer.map_err(|error| failed(error.to_string()))?;
+    let answer = answer.map_err(|error| failed(&error.to_string()))?;
     let status = answer.status();
     let by = answer.headers().get("x-openshell-route").and_then(|value| value.to_str().ok());
-    let by = by.unwrap_or(&wanted.provider).to_owned();
+    let by = by.unwrap_or(&model).to_owned();
     if status.is_success() {
         return Ok(format!("{by} (openai_chat_completions)"));
     }
     let told: Value = answer.json().await.unwrap_or_default();
     let told = told.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
-    Err(failed(format!("{told} ({status})")))
+    Err(failed(&format!("{told} ({status})")))
+}
+
+/// The model to ask where nobody named one.
+async fn first(client: &reqwest::Client, url: &str) -> Result<String, Failure> {
+    let answer = client.get(format!("{url}/v1/models")).send().await;
+    let list: Value = match answer {
+        Ok(answer) => answer.json().await.unwrap_or_default(),
+        Err(error) => return Err(failed(&error.to_string())),
+    };
+    let all = list.get("data").and_then(Value::as_array).into_iter().flatten();
+    let mut names = all.filter_map(|one| one.get("id")?.as_str());
+    let first = names.clone().next();
+    let name = names.find(|name| *name == "auto").or(first);
+    name.map(str::to_owned).ok_or_else(|| failed("it offers no model"))
+}
+
+fn failed(why: &str) -> Failure {
+    Failure::new(format!("failed to verify inference endpoint: {why}"))
+        .hint("correct the provider, the model or the file, or skip this with --no-verify")
 }

@@ -39,9 +39,8 @@ impl Done {
 }
 
 impl Watched {
-    /// Takes one line of the record.
-    pub(super) fn add(&mut self, line: &str) {
-        let Ok(event) = serde_json::from_str::<Value>(line) else { return };
+    /// Takes one event of the record.
+    pub(super) fn add(&mut self, event: &Value) {
         let text = |at: &str| event.pointer(at).and_then(Value::as_str);
         let host = text("/dst_endpoint/hostname").or_else(|| text("/dst_endpoint/ip"));
         let number = |at: &str| event.pointer(at).and_then(Value::as_u64);
@@ -180,20 +179,19 @@ mod tests {
 
     use super::*;
 
-    fn request(host: &str, method: &str, path: &str, ip: &str) -> String {
+    fn request(host: &str, method: &str, path: &str, ip: &str) -> Value {
         json!({
             "class_uid": 4002, "action": "Observed",
             "dst_endpoint": {"hostname": host, "ip": ip, "port": 443},
             "actor": {"process": {"file": {"path": "/usr/bin/curl"}}},
             "http_request": {"http_method": method, "url": {"path": path}},
         })
-        .to_string()
     }
 
-    fn learned(lines: &[String]) -> String {
+    fn learned(events: &[Value]) -> String {
         let mut watched = Watched::default();
-        for line in lines {
-            watched.add(line);
+        for event in events {
+            watched.add(event);
         }
         watched.policy().unwrap()
     }
@@ -214,7 +212,7 @@ mod tests {
 
     #[test]
     fn many_requests_become_their_methods() {
-        let lines: Vec<String> = (0..50)
+        let lines: Vec<Value> = (0..50)
             .map(|n| request("a.example.com", "GET", &format!("/x{n}y/z"), "1.2.3.4"))
             .collect();
         let (policy, _) = PolicyFile::parse(&learned(&lines)).unwrap();
@@ -238,7 +236,7 @@ mod tests {
             "class_uid": 4001, "action": "Denied", "status_detail": "ssrf_denied",
             "dst_endpoint": {"ip": "169.254.169.254", "port": 80},
         });
-        let text = learned(&[line.to_string(), "no JSON".to_owned()]);
+        let text = learned(&[line]);
         assert!(
             text.contains("# Refused all the same, 1 times: 169.254.169.254:80 (ssrf_denied).\n"),
             "{text}"

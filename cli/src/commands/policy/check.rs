@@ -122,7 +122,7 @@ fn table(answer: &Answer) -> String {
 /// One answer a line, in order; what cannot be understood is denied.
 fn lines(policy: &Policy) -> Result<ExitCode, Failure> {
     let mut input = io::stdin().lock();
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(output::results());
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -145,7 +145,7 @@ fn lines(policy: &Policy) -> Result<ExitCode, Failure> {
                 ..denied(format!("the question cannot be read: {error}"))
             },
         };
-        serde_json::to_writer(&mut out, &answer)?;
+        serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?;
         out.write_all(b"\n")?;
         // Whoever asks one question at a time waits for its answer.
         out.flush()?;

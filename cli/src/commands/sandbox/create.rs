@@ -10,14 +10,14 @@ use anyhow::Context as _;
 use policy::PolicyFile;
 use proxy::SandboxKey;
 use sandbox::{
-    Main, WORKSPACE,
+    WORKSPACE,
     control::{Request, client::Supervisor},
     policies::Policies,
     providers::Provider,
     state::{Folder, ProxyUrl, Record, Upstream, is_name, now},
 };
 
-use super::{attached, block_on, files, heard, home, life, programs, spawn, terminal};
+use super::{attached, block_on, files, heard, home, life, needed, programs, spawn, terminal};
 use crate::{
     args::sandbox::{CreateArgs, UpstreamArgs},
     commands::forward,
@@ -38,8 +38,13 @@ pub(super) fn run(args: &CreateArgs) -> Result<ExitCode, Failure> {
 
 /// The same under this policy.
 pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Failure> {
+    if args.sandbox_key.is_some() && args.router.is_none() {
+        return Err(Failure::usage("--sandbox-key is of no use without --router").hint(
+            "name the router whose key it is; the router of this user has a key of its own",
+        ));
+    }
     let uploads = args.upload.iter().map(|text| upload(text)).collect::<Result<Vec<_>, _>>()?;
-    let providers = attached::load(&args.provider)?;
+    let providers = attached::load(&needed::names(args)?)?;
     super::start_router(args.router.as_deref())?;
     let size = terminal::size(args.tty);
     let record = Record {
@@ -171,7 +176,7 @@ fn prepare(
 ) -> Result<(), Failure> {
     let set = Policies::open(folder)?.set(policy);
     set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
-    spawn(folder, Main::WhenAsked)?;
+    spawn(folder)?;
     let supplied = attached::supply(name, folder, providers);
     if supplied.is_err() {
         // It is not to stand without what it was to have.

@@ -4,7 +4,6 @@ use std::{process::ExitCode, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{
-    Main,
     control::{
         Request,
         client::{ControlError, Supervisor},
@@ -13,7 +12,7 @@ use sandbox::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{attached, block_on, find, heard, home, spawn};
+use super::{attached, block_on, find, heard, home, look, spawn};
 use crate::{
     args::sandbox::{DeleteArgs, StopArgs},
     commands::forward,
@@ -48,7 +47,7 @@ pub(super) fn start(name: Option<&str>) -> Result<ExitCode, Failure> {
     let record = folder.record()?;
     let providers = attached::load(&record.providers)?;
     super::start_router(record.router.as_deref())?;
-    spawn(&folder, Main::WhenAsked)?;
+    spawn(&folder)?;
     attached::supply(&name, &folder, providers)?;
     if !record.command.is_empty() {
         let request = Request::Launch { attach: false, terminal: None };
@@ -60,13 +59,14 @@ pub(super) fn start(name: Option<&str>) -> Result<ExitCode, Failure> {
 
 /// `openshell sandbox delete`
 pub(super) fn delete(args: DeleteArgs) -> Result<ExitCode, Failure> {
-    let names = if args.all { home()?.names()? } else { args.names };
+    let home = home()?;
+    let names = if args.all { home.names()? } else { args.names };
     if names.is_empty() {
         output::line("No sandboxes found.")?;
     }
     let mut failed = None;
     for name in names {
-        let deleted = find(Some(&name)).and_then(|(name, folder)| remove(&name, &folder));
+        let deleted = look(&home, &name).and_then(|folder| remove(&name, &folder));
         match deleted {
             Ok(()) => output::line(&format!("✓ Deleted sandbox {name}"))?,
             // The others are still to be deleted; all that failed are told.

@@ -16,6 +16,8 @@ use crate::{
 
 /// The exit code when time has run out.
 const TIMED_OUT: u8 = 124;
+/// The exit code when nobody reads the output any more: that of a program which SIGPIPE ends.
+const UNHEARD: u8 = 141;
 /// A shell, and what else there is.
 const SHELL: &str = "if [ -x /bin/bash ]; then exec /bin/bash \"$@\"; else exec /bin/sh \"$@\"; fi";
 
@@ -90,6 +92,7 @@ async fn converse(
             ));
             Ok(ExitCode::SUCCESS)
         }
+        Outcome::Unheard => Ok(ExitCode::from(UNHEARD)),
         Outcome::TimedOut => {
             let failure = Failure::new(format!("it took longer than {} s", limit.as_secs()));
             Err(failure.with_code(TIMED_OUT))

@@ -33,6 +33,8 @@ pub(crate) enum Outcome {
     Detached,
     /// It took too long, and was killed.
     TimedOut,
+    /// Nobody reads what it says any more, so it was left.
+    Unheard,
 }
 
 /// Whether Ctrl-P Ctrl-Q leaves the program.
@@ -74,11 +76,11 @@ pub(crate) async fn attend(
         let both = async {
             tokio::select! {
                 biased;
-                code = &mut hear => code.map(Outcome::Ended),
+                heard = &mut hear => heard,
                 left = speak => match left {
                     Left::Detached => Ok(Outcome::Detached),
                     // It takes no more input, and may still have something to say.
-                    Left::Closed => hear.await.map(Outcome::Ended),
+                    Left::Closed => hear.await,
                 },
             }
         };
@@ -95,18 +97,22 @@ pub(crate) async fn attend(
 }
 
 /// Writes what the program says where it belongs. When nobody reads it any more, the program is left.
-async fn hear(listener: &mut Listener) -> Result<u8, ControlError> {
+async fn hear(listener: &mut Listener) -> Result<Outcome, ControlError> {
     loop {
-        match listener.next().await? {
-            Said::Output(bytes) => write(&mut io::stdout().lock(), &bytes)?,
-            Said::Errors(bytes) => write(&mut io::stderr().lock(), &bytes)?,
-            Said::Ended(code) => return Ok(code),
+        let written = match listener.next().await? {
+            Said::Output(bytes) => write(&mut io::stdout().lock(), &bytes),
+            Said::Errors(bytes) => write(&mut io::stderr().lock(), &bytes),
+            Said::Ended(code) => return Ok(Outcome::Ended(code)),
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::Unheard),
+            other => other.map_err(ControlError::Broken)?,
         }
     }
 }
 
-fn write(to: &mut impl io::Write, bytes: &[u8]) -> Result<(), ControlError> {
-    to.write_all(bytes).and_then(|()| to.flush()).map_err(ControlError::Broken)
+fn write(to: &mut impl io::Write, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes).and_then(|()| to.flush())
 }
 
 /// Why nothing is said to the program any more.
