@@ -54,8 +54,12 @@ impl Page {
         let has_more = items.len() > limit;
         items.truncate(limit);
         let last = items.last().filter(|_| has_more);
-        let next = last.and_then(|last| serde_json::to_vec(&position(last)).ok());
-        Listed { next: next.map(|text| URL_SAFE_NO_PAD.encode(text)), items }
+        Listed { next: last.and_then(|last| Self::cursor(&position(last))), items }
+    }
+
+    /// A position as [`Page::position`] reads it.
+    pub(super) fn cursor(position: &impl Serialize) -> Option<String> {
+        serde_json::to_vec(position).ok().map(|text| URL_SAFE_NO_PAD.encode(text))
     }
 }
 

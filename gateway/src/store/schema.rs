@@ -18,6 +18,8 @@ const STEPS: &[(&str, &str)] = &[
     ("tokens", include_str!("../../migrations/0003_tokens.sql")),
     ("policies", include_str!("../../migrations/0004_policies.sql")),
     ("answers", include_str!("../../migrations/0005_answers.sql")),
+    ("audit", include_str!("../../migrations/0006_audit.sql")),
+    ("ledger", include_str!("../../migrations/0007_ledger.sql")),
 ];
 
 /// Brings the tables to the newest form.
