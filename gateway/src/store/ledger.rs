@@ -5,25 +5,23 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Cost, limits::BOOKED_ACCOUNTS_MAX};
+use domain::Cost;
 use serde::{Deserialize, Serialize};
-use sqlx::{Row as _, any::AnyRow};
+use sqlx::Row as _;
 
 use super::{
     Store,
-    database::Change,
     error::StoreError,
     now_ms,
-    objects::named,
     page::{Listed, Page},
 };
 
 mod accounts;
+mod calls;
 
 use accounts::{add_settled, held, move_settled, reserve_on};
+use calls::{Call, accounts_in, bounded, insert, known, written};
 
-/// Largest amount of one call, pico-dollars: a million dollars. Larger ones count as this.
-const AMOUNT_MAX: u64 = 1_000_000_000_000_000_000;
 /// How many calls one transaction settles because their time is over.
 const EXPIRED_ROWS: i64 = 100;
 
@@ -106,7 +104,7 @@ impl Store {
         let mut change = self.database().begin().await?;
         if !insert(
             &mut change,
-            &Row { id, state: "held", amount, spent: 0, accounts: &text, expires_ms },
+            &Call { id, state: "held", amount, spent: 0, accounts: &text, expires_ms },
         )
         .await?
         {
@@ -154,8 +152,8 @@ impl Store {
         let text = written(id, accounts.iter())?;
         let spent = bounded(spent);
         let mut change = self.database().begin().await?;
-        let row = Row { id, state: "settled", amount: 0, spent, accounts: &text, expires_ms: 0 };
-        if !insert(&mut change, &row).await? {
+        let call = Call { id, state: "settled", amount: 0, spent, accounts: &text, expires_ms: 0 };
+        if !insert(&mut change, &call).await? {
             return Ok(false);
         }
         let mut sorted: Vec<&Account> = accounts.iter().collect();
@@ -269,66 +267,4 @@ impl Store {
         change.commit().await?;
         Ok(Settled::Now)
     }
-}
-
-/// A call as it is first stored.
-struct Row<'a> {
-    id: &'a str,
-    state: &'static str,
-    amount: i64,
-    spent: i64,
-    accounts: &'a str,
-    expires_ms: i64,
-}
-
-/// Stores a call; `false` when there is one of that identity.
-async fn insert(change: &mut Change, row: &Row<'_>) -> Result<bool, StoreError> {
-    let insert = "INSERT INTO reservations (id, state, amount, spent, accounts, expires_ms, updated_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
-    let insert = sqlx::query(insert).bind(row.id).bind(row.state).bind(row.amount).bind(row.spent);
-    let insert = insert.bind(row.accounts).bind(row.expires_ms).bind(now_ms());
-    Ok(insert.execute(&mut **change).await?.rows_affected() > 0)
-}
-
-/// What became of a call that was told before.
-async fn known(change: &mut Change, id: &str) -> Result<Reserved, StoreError> {
-    let find = sqlx::query("SELECT state, accounts FROM reservations WHERE id = $1").bind(id);
-    let row = find.fetch_one(&mut **change).await?;
-    if row.try_get::<&str, _>(0)? != "held" {
-        return Ok(Reserved::Closed);
-    }
-    let mut balances = Vec::new();
-    for account in accounts_in(&row, 1)? {
-        balances.push(held(change, &account).await?);
-    }
-    Ok(Reserved::Granted(balances))
-}
-
-/// The accounts of a call, sorted, as they are stored with it.
-fn written<'a>(
-    id: &str,
-    accounts: impl Iterator<Item = &'a Account>,
-) -> Result<String, StoreError> {
-    named(id)?;
-    let mut sorted: Vec<&Account> = accounts.collect();
-    sorted.sort();
-    sorted.dedup();
-    if sorted.is_empty() || sorted.len() > BOOKED_ACCOUNTS_MAX {
-        return Err(StoreError::Invalid("a call is booked on 1 to 16 accounts"));
-    }
-    for account in &sorted {
-        for part in [&account.scope, &account.owner, &account.period] {
-            named(part)?;
-        }
-    }
-    serde_json::to_string(&sorted).map_err(|error| StoreError::body("reservation", &error))
-}
-
-fn accounts_in(row: &AnyRow, column: usize) -> Result<Vec<Account>, StoreError> {
-    let accounts = serde_json::from_str(row.try_get(column)?);
-    accounts.map_err(|error| StoreError::body("reservation", &error))
-}
-
-fn bounded(amount: Cost) -> i64 {
-    i64::try_from(amount.0.min(AMOUNT_MAX)).unwrap_or(i64::MAX)
 }

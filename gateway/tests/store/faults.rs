@@ -194,7 +194,7 @@ async fn a_writer_that_is_killed_loses_nothing_that_was_answered() {
         };
         let (begun, before) = (Instant::now(), most);
         while answered() < before + 10 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it does not write");
+            assert!(begun.elapsed() < Duration::from_mins(1), "it does not write");
             std::thread::park_timeout(Duration::from_millis(1));
         }
         writer.kill().unwrap();

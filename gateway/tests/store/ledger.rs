@@ -83,7 +83,7 @@ async fn many_at_once_never_set_aside_more_than_there_is() {
                 // In opposite orders, which must not make them wait for each other.
                 let mut accounts =
                     vec![booking("sandbox", "a", Some(15)), booking("workspace", "w", None)];
-                if from % 20 == 0 {
+                if from.is_multiple_of(20) {
                     accounts.reverse();
                 }
                 let reserved = store.reserve(&format!("c{number}"), Cost(1), &accounts, 1000).await;

@@ -58,14 +58,12 @@ impl Home {
 
     /// Every byte on the disk: of the file and its log, or of the whole server.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        match &self.postgres {
-            Some(postgres) => postgres.bytes(),
-            None => {
-                let state = self.folder.path().join("state");
-                let files = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
-                files.flat_map(|path| std::fs::read(path).unwrap()).collect()
-            }
+        if let Some(postgres) = &self.postgres {
+            return postgres.bytes();
         }
+        let state = self.folder.path().join("state");
+        let files = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+        files.flat_map(|path| std::fs::read(path).unwrap()).collect()
     }
 
     /// The file of a store in a file.
