@@ -153,6 +153,24 @@ async fn many_senders_share_one_chain() {
 }
 
 #[tokio::test]
+async fn of_many_that_begin_the_chain_at_once_all_succeed() {
+    on_both(async |home| {
+        let (one, two) = (home.again().await, home.again().await);
+        for _ in 0..15 {
+            let (left, right, third) = tokio::join!(
+                one.append_audit(A, &[]),
+                two.append_audit(B, &[]),
+                home.store.record_audit("user", 0, "{}"),
+            );
+            assert!(left.is_ok() && right.is_ok() && third.is_ok(), "{left:?} {right:?} {third:?}");
+            let tables = ["audit_events", "audit_chain", "audit_streams", "secrets"];
+            home.run(&tables.map(|table| format!("DELETE FROM {table}")).join(";")).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn events_are_found_by_sandbox_kind_time_and_direction() {
     on_both(async |home| {
         let store = &home.store;

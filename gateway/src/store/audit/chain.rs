@@ -9,7 +9,7 @@ use ring::{
     rand::{SecureRandom as _, SystemRandom},
 };
 use sha2::{Digest, Sha256};
-use sqlx::{Row as _, any::AnyRow};
+use sqlx::Row as _;
 use zeroize::Zeroizing;
 
 use super::super::{
@@ -122,8 +122,7 @@ impl Store {
             Engine::Sqlite => ENDS, // one writer at a time
             Engine::Postgres => ENDS_LOCKED,
         };
-        let row = sqlx::query(find).fetch_optional(&mut **change).await?;
-        self.checked(change, row).await
+        self.read_ends(change, find).await
     }
 
     /// The ends as a reader sees them.
@@ -131,8 +130,7 @@ impl Store {
         &self,
         snapshot: &mut Change,
     ) -> Result<Option<StoredEnds>, StoreError> {
-        let row = sqlx::query(ENDS).fetch_optional(&mut **snapshot).await?;
-        self.checked(snapshot, row).await
+        self.read_ends(snapshot, ENDS).await
     }
 
     /// Begins the chain if nobody has; only one of two who do it at once does.
@@ -166,12 +164,17 @@ impl Store {
         Ok(())
     }
 
-    async fn checked(
+    async fn read_ends(
         &self,
         change: &mut Change,
-        row: Option<AnyRow>,
+        find: &'static str,
     ) -> Result<Option<StoredEnds>, StoreError> {
+        let mut row = sqlx::query(find).fetch_optional(&mut **change).await?;
         let key = self.code_key(change).await?;
+        if row.is_none() && key.is_some() {
+            // Another may have begun the chain between these two; both came at once, so now it is seen.
+            row = sqlx::query(find).fetch_optional(&mut **change).await?;
+        }
         let Some(row) = row else {
             // With a key there was a chain.
             return Ok(key.map(|_| StoredEnds { ends: Ends::empty(), is_ours: false }));
