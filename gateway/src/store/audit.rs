@@ -136,11 +136,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn forget_audit_progress(&self, sandbox: &str) -> Result<u64, StoreError> {
-        let mut change = self.database().begin().await?;
-        let delete = "DELETE FROM audit_streams WHERE sandbox = $1";
-        let removed = sqlx::query(delete).bind(sandbox).execute(&mut *change).await?;
-        change.commit().await?;
-        Ok(removed.rows_affected())
+        let delete = sqlx::query("DELETE FROM audit_streams WHERE sandbox = $1").bind(sandbox);
+        self.database().execute(delete).await
     }
 
     async fn appending<'a>(&self, stream: AuditStream<'a>) -> Result<Appending<'a>, StoreError> {

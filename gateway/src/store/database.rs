@@ -16,7 +16,8 @@ use rustix::fs::{Access, access};
 use sqlx::{
     Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _,
     SqlSafeStr as _, SqlStr, Transaction,
-    any::{AnyConnectOptions, AnyPoolOptions},
+    any::{AnyArguments, AnyConnectOptions, AnyPoolOptions},
+    query::Query,
 };
 use tokio::time::timeout;
 
@@ -97,6 +98,17 @@ impl Database {
             Engine::Postgres => "BEGIN",
         };
         Ok(self.write.begin_with(SqlStr::from_static(begin)).await?)
+    }
+
+    /// One statement that writes, kept when it returns; how many rows it has changed.
+    pub(super) async fn execute(
+        &self,
+        statement: Query<'_, Any, AnyArguments>,
+    ) -> Result<u64, StoreError> {
+        let mut change = self.begin().await?;
+        let done = statement.execute(&mut *change).await?;
+        change.commit().await?;
+        Ok(done.rows_affected())
     }
 
     /// Begins to read everything as it is now, whatever is written meanwhile.

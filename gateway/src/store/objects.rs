@@ -62,15 +62,13 @@ impl Store {
         named(name)?;
         let text = written(body)?;
         let (id, now) = (Uuid::now_v7(), now_ms());
-        let mut change = self.database().begin().await?;
         let insert = "INSERT INTO objects (id, kind, workspace, name, version, body, created_ms, updated_ms) \
              VALUES ($1, $2, $3, $4, 1, $5, $6, $6) ON CONFLICT (kind, workspace, name) DO NOTHING";
         let insert = sqlx::query(insert).bind(id.to_string()).bind(T::KIND).bind(workspace);
         let insert = insert.bind(name).bind(&text).bind(now);
-        if insert.execute(&mut *change).await?.rows_affected() == 0 {
+        if self.database().execute(insert).await? == 0 {
             return Err(StoreError::Exists);
         }
-        change.commit().await?;
         let (workspace, name) = (workspace.to_owned(), name.to_owned());
         let body = read(&text)?;
         Ok(Stored { id, workspace, name, version: 1, created_ms: now, updated_ms: now, body })
@@ -131,15 +129,13 @@ impl Store {
     ) -> Result<Stored<T>, StoreError> {
         let text = written(body)?;
         let now = now_ms();
-        let mut change = self.database().begin().await?;
         let update = "UPDATE objects SET body = $1, version = version + 1, updated_ms = $2 \
              WHERE id = $3 AND kind = $4 AND version = $5";
         let update = sqlx::query(update).bind(&text).bind(now).bind(old.id.to_string());
         let update = update.bind(T::KIND).bind(old.version);
-        if update.execute(&mut *change).await?.rows_affected() == 0 {
+        if self.database().execute(update).await? == 0 {
             return Err(StoreError::Stale);
         }
-        change.commit().await?;
         Ok(Stored {
             id: old.id,
             workspace: old.workspace.clone(),

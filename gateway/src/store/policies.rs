@@ -210,11 +210,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn forget_policies(&self, scope: &str) -> Result<u64, StoreError> {
-        let mut change = self.database().begin().await?;
-        let delete = "DELETE FROM policy_revisions WHERE scope = $1";
-        let removed = sqlx::query(delete).bind(scope).execute(&mut *change).await?;
-        change.commit().await?;
-        Ok(removed.rows_affected())
+        let delete = sqlx::query("DELETE FROM policy_revisions WHERE scope = $1").bind(scope);
+        self.database().execute(delete).await
     }
 }
 

@@ -123,12 +123,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn remove_secret(&self, owner: Owner<'_>, name: &str) -> Result<bool, StoreError> {
-        let mut change = self.database().begin().await?;
         let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2 AND name = $3";
         let delete = sqlx::query(delete).bind(owner.kind).bind(owner.id).bind(name);
-        let removed = delete.execute(&mut *change).await?.rows_affected();
-        change.commit().await?;
-        Ok(removed > 0)
+        Ok(self.database().execute(delete).await? > 0)
     }
 
     /// Removes all values of an owner; how many there were.
@@ -136,12 +133,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn remove_secrets(&self, owner: Owner<'_>) -> Result<u64, StoreError> {
-        let mut change = self.database().begin().await?;
         let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2";
-        let delete = sqlx::query(delete).bind(owner.kind).bind(owner.id);
-        let removed = delete.execute(&mut *change).await?.rows_affected();
-        change.commit().await?;
-        Ok(removed)
+        self.database().execute(sqlx::query(delete).bind(owner.kind).bind(owner.id)).await
     }
 
     /// Seals and stores one value.

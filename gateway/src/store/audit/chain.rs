@@ -9,7 +9,7 @@ use ring::{
     rand::{SecureRandom as _, SystemRandom},
 };
 use sha2::{Digest, Sha256};
-use sqlx::Row as _;
+use sqlx::{Row as _, any::AnyRow};
 use zeroize::Zeroizing;
 
 use super::super::{
@@ -41,6 +41,20 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// The line in the first eight columns of a row: position, sandbox, instance, sequence, kind, at, stored, line.
+    pub(super) fn of(row: &AnyRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            position: row.try_get(0)?,
+            sandbox: row.try_get(1)?,
+            instance: row.try_get(2)?,
+            sequence: row.try_get(3)?,
+            kind: row.try_get(4)?,
+            at_ms: row.try_get(5)?,
+            stored_ms: row.try_get(6)?,
+            line: row.try_get(7)?,
+        })
+    }
+
     /// The hash of this line behind the line with hash `previous`.
     ///
     /// SHA-256 over: `previous`; position, sequence, time of the event and time of storage as 8 bytes each, the high byte

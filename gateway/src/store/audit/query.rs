@@ -7,6 +7,7 @@ use super::super::{
     error::StoreError,
     page::{Listed, Page},
 };
+use super::chain::Link;
 
 /// How far the clock of a sender may be ahead of ours.
 const CLOCK_MS: i64 = 5 * 60 * 1000;
@@ -125,15 +126,16 @@ impl Store {
 }
 
 fn record(row: &AnyRow) -> Result<AuditRecord, StoreError> {
+    let link = Link::of(row)?;
     Ok(AuditRecord {
-        position: row.try_get(0)?,
-        sandbox: row.try_get(1)?,
-        instance: row.try_get(2)?,
-        sequence: row.try_get(3)?,
-        kind: row.try_get(4)?,
-        at_ms: row.try_get(5)?,
-        stored_ms: row.try_get(6)?,
-        line: row.try_get(7)?,
+        position: link.position,
+        sandbox: link.sandbox,
+        instance: link.instance,
+        sequence: link.sequence,
+        kind: link.kind,
+        at_ms: link.at_ms,
+        stored_ms: link.stored_ms,
+        line: link.line,
         hash: hex::encode(row.try_get::<&[u8], _>(8)?),
     })
 }

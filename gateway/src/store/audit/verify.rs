@@ -104,16 +104,7 @@ async fn walk(
             break;
         }
         for row in rows {
-            let link = Link {
-                position: row.try_get(0)?,
-                sandbox: row.try_get(1)?,
-                instance: row.try_get(2)?,
-                sequence: row.try_get(3)?,
-                kind: row.try_get(4)?,
-                at_ms: row.try_get(5)?,
-                stored_ms: row.try_get(6)?,
-                line: row.try_get(7)?,
-            };
+            let link = Link::of(&row)?;
             position += 1;
             if link.position != position {
                 return Ok(Some(AuditFault::Missing { position }));
