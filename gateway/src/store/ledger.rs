@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use domain::Cost;
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
+use sqlx::{Row as _, any::AnyRow};
 
 use super::{
     Store,
@@ -221,9 +221,8 @@ impl Store {
         let list = "SELECT scope, owner, period, reserved, settled FROM accounts \
              WHERE scope = $1 AND period = $2 AND owner > $3 ORDER BY owner LIMIT $4";
         let list = sqlx::query(list).bind(scope).bind(period).bind(after).bind(page.rows());
-        let rows = list.fetch_all(self.database().reader()).await?;
-        let items = rows.iter().map(accounts::balance).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.listed(items, |last| last.account.owner.clone()))
+        let read = |row: &AnyRow| Ok((accounts::balance(row)?, 0));
+        page.fetch(list, self.database().reader(), read, |one| one.account.owner.clone()).await
     }
 
     /// Forgets calls that were booked, and accounts that nothing was booked on, since that time; how many calls. A call

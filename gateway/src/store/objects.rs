@@ -113,9 +113,10 @@ impl Store {
             Some(workspace) => sqlx::query(LIST).bind(T::KIND).bind(workspace).bind(name),
             None => sqlx::query(LIST_EVERYWHERE).bind(T::KIND).bind(name).bind(within),
         };
-        let rows = list.bind(page.rows()).fetch_all(self.database().reader()).await?;
-        let items = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.listed(items, |last| (last.name.clone(), last.workspace.clone())))
+        let list = list.bind(page.rows());
+        let read = |row: &AnyRow| Ok((stored(row)?, row.try_get::<&str, _>(6)?.len()));
+        let position = |one: &Stored<T>| (one.name.clone(), one.workspace.clone());
+        page.fetch(list, self.database().reader(), read, position).await
     }
 
     /// Gives an object another body.

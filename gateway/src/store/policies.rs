@@ -200,9 +200,12 @@ impl Store {
     ) -> Result<Listed<PolicyRevision>, StoreError> {
         let before = page.position::<i64>()?.unwrap_or(i64::MAX);
         let list = sqlx::query(NEWEST_FIRST).bind(scope).bind(before).bind(page.rows());
-        let rows = list.fetch_all(self.database().reader()).await?;
-        let items = rows.iter().map(revision).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.listed(items, |last| last.version))
+        let read = |row: &AnyRow| {
+            let one = revision(row)?;
+            let bytes = one.text.len();
+            Ok((one, bytes))
+        };
+        page.fetch(list, self.database().reader(), read, |one| one.version).await
     }
 
     /// Forgets every revision of a scope, whose sandbox is gone; how many there were.

@@ -135,9 +135,8 @@ impl Store {
             Some(holder) => sqlx::query(OF_HOLDER).bind(after).bind(page.rows()).bind(holder),
             None => sqlx::query(ALL).bind(after).bind(page.rows()),
         };
-        let rows = list.fetch_all(self.database().reader()).await?;
-        let items = rows.iter().map(token).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.listed(items, |last| last.id.to_string()))
+        let read = |row: &AnyRow| Ok((token(row)?, row.try_get::<&str, _>(3)?.len()));
+        page.fetch(list, self.database().reader(), read, |one| one.id.to_string()).await
     }
 
     /// Revokes a token, of that holder if one is named; whether it was there and in force.

@@ -99,10 +99,14 @@ impl Store {
         for word in [&query.sandbox, &query.kind].into_iter().flatten() {
             select = select.bind(word);
         }
-        let rows = select.fetch_all(self.database().reader()).await?;
-        let items = rows.iter().map(record).collect::<Result<Vec<_>, _>>()?;
-        let newest = items.last().map_or(after, |last| last.position);
-        let mut listed = page.listed(items, |last| last.position);
+        let read = |row: &AnyRow| {
+            let one = record(row)?;
+            let bytes = one.line.len();
+            Ok((one, bytes))
+        };
+        let mut listed =
+            page.fetch(select, self.database().reader(), read, |one| one.position).await?;
+        let newest = listed.items.last().map_or(after, |last| last.position);
         if query.order == AuditOrder::OldestFirst && listed.next.is_none() {
             listed.next = Page::cursor(&newest);
         }

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// How many lines are read at once.
-const ROWS: i64 = 1000;
+const ROWS: i64 = 200;
 
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Eq)]
