@@ -104,7 +104,8 @@ async fn the_master_key_is_replaced_while_running() {
         let source = KeySource::File(home.folder.path().join("master.key"));
         let old = source.load().await.unwrap();
         home.store.adopt(old.clone()).await.unwrap_err(); // another key than the one that it began with
-        let home = Home { store: opened(&home, &old).await, ..home };
+        let mut home = home;
+        home.store = opened(&home, &old).await;
         let store = &home.store;
         for number in 0..250 {
             put(store, ONE, &format!("n{number:03}"), &number.to_string()).await;
