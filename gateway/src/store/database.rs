@@ -111,13 +111,17 @@ impl Database {
         Ok(done.rows_affected())
     }
 
-    /// Begins to read everything as it is now, whatever is written meanwhile.
+    /// Begins to read everything as it is now, whatever is written meanwhile. Reading may take as long as it takes.
     pub(super) async fn snapshot(&self) -> Result<Change, StoreError> {
         let begin = match self.engine {
             Engine::Sqlite => "BEGIN",
             Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         };
-        Ok(self.read.begin_with(SqlStr::from_static(begin)).await?)
+        let mut snapshot = self.read.begin_with(SqlStr::from_static(begin)).await?;
+        if self.engine == Engine::Postgres {
+            snapshot.execute("SET LOCAL statement_timeout = 0").await?;
+        }
+        Ok(snapshot)
     }
 
     /// Closes every connection once it is idle.

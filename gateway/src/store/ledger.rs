@@ -115,7 +115,7 @@ impl Store {
         for (account, limit) in limits {
             match reserve_on(&mut change, account, amount, limit).await? {
                 Some(balance) => balances.push(balance),
-                None => return Ok(Reserved::Refused(held(&mut change, account).await?)),
+                None => return Ok(Reserved::Refused(held(&mut *change, account).await?)),
             }
         }
         change.commit().await?;
@@ -203,8 +203,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn balance(&self, account: &Account) -> Result<Balance, StoreError> {
-        let mut snapshot = self.database().snapshot().await?;
-        held(&mut snapshot, account).await
+        held(self.database().reader(), account).await
     }
 
     /// Every account of a scope in a period, sorted by owner.

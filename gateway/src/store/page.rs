@@ -38,7 +38,7 @@ impl Default for Page {
 }
 
 impl Page {
-    /// Where to go on, as [`Page::listed`] wrote it down.
+    /// Where to go on, as [`Page::cursor`] wrote it down.
     pub(super) fn position<P: DeserializeOwned>(&self) -> Result<Option<P>, StoreError> {
         let Some(after) = &self.after else { return Ok(None) };
         let read = || serde_json::from_slice(&URL_SAFE_NO_PAD.decode(after).ok()?).ok();

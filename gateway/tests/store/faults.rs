@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -187,7 +187,8 @@ async fn a_writer_that_is_killed_loses_nothing_that_was_answered() {
     for _ in 0..5 {
         let mut writer = Command::new(&me);
         writer.args(["--exact", "faults::a_writer_that_is_killed_loses_nothing_that_was_answered"]);
-        let mut writer = writer.env(WRITE_TO, folder.path()).spawn().unwrap();
+        let writer = writer.env(WRITE_TO, folder.path()).stdout(Stdio::null());
+        let mut writer = writer.spawn().unwrap();
         let answered = || {
             let text = fs::read_to_string(folder.path().join("answered")).unwrap_or_default();
             text.parse::<i64>().unwrap_or(0)

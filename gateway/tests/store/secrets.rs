@@ -153,6 +153,7 @@ async fn a_process_with_old_keys_seals_nothing_under_them() {
         source.load().await.unwrap();
         let refused = home.store.rotate(&source).await;
         assert!(matches!(refused, Err(RotateError::Store(StoreError::Key(_)))), "{refused:?}");
+        assert_eq!(source.load().await.unwrap().ids().count(), 1);
         assert_eq!(value(&behind, ONE, "a").await.as_deref(), Some("x"));
     })
     .await;

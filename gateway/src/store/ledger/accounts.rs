@@ -3,7 +3,7 @@
 //! Sums stop at four million dollars, so that what is set aside, what is spent and one call together always fit.
 
 use domain::Cost;
-use sqlx::{Row as _, any::AnyRow};
+use sqlx::{Any, Executor, Row as _, any::AnyRow};
 
 use super::{
     super::{database::Change, error::StoreError, now_ms},
@@ -66,11 +66,14 @@ pub(super) async fn add_settled(
 }
 
 /// How an account stands.
-pub(super) async fn held(change: &mut Change, account: &Account) -> Result<Balance, StoreError> {
+pub(super) async fn held(
+    at: impl Executor<'_, Database = Any>,
+    account: &Account,
+) -> Result<Balance, StoreError> {
     let find = "SELECT scope, owner, period, reserved, settled FROM accounts \
          WHERE scope = $1 AND owner = $2 AND period = $3";
     let find = sqlx::query(find).bind(&account.scope).bind(&account.owner).bind(&account.period);
-    let row = find.fetch_optional(&mut **change).await?;
+    let row = find.fetch_optional(at).await?;
     let nothing = || Balance { account: account.clone(), reserved: Cost(0), settled: Cost(0) };
     Ok(row.as_ref().map(balance).transpose()?.unwrap_or_else(nothing))
 }

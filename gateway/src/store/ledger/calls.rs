@@ -41,7 +41,7 @@ pub(super) async fn known(change: &mut Change, id: &str) -> Result<Reserved, Sto
     }
     let mut balances = Vec::new();
     for account in accounts_in(&row, 1)? {
-        balances.push(held(change, &account).await?);
+        balances.push(held(&mut **change, &account).await?);
     }
     Ok(Reserved::Granted(balances))
 }

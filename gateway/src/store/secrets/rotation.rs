@@ -35,6 +35,8 @@ impl Store {
     /// [`RotateError::Source`] for keys that come from a command: print the new key there before the old one, then
     /// [`Store::adopt`] and [`Store::reseal`].
     pub async fn rotate(&self, source: &KeySource) -> Result<u64, RotateError> {
+        // Only a source whose keys open everything is changed.
+        self.adopt(source.load().await?).await?;
         self.adopt(source.add()?).await?;
         let resealed = self.reseal().await?;
         *self.inner.keys.write() = source.retire()?;
@@ -42,7 +44,7 @@ impl Store {
     }
 
     /// Takes these keys from now on, and seals under the first of them. What is sealed already stays under its key until
-    /// [`Store::reseal`].
+    /// [`Store::reseal`]. Also what to do about [`StoreError::Key`] after another process has rotated: load the source again.
     ///
     /// # Errors
     /// [`StoreError::Key`] when something is sealed under a key that is not among these; then nothing changes.
