@@ -77,11 +77,17 @@ const NEWEST_FIRST: &str = "SELECT scope, version, hash, body, status, error, cr
      FROM policy_revisions WHERE scope = $1 AND version < $2 ORDER BY version DESC LIMIT $3";
 
 impl Store {
-    /// Gives a scope a policy.
+    /// Gives a scope a policy, in place of revision `base` if one is named; 0 is none at all.
     ///
     /// # Errors
-    /// [`StoreError::Stale`] when another one was given at the same moment; [`StoreError::Invalid`] for a text above 1 MiB.
-    pub async fn add_policy(&self, scope: &str, text: &str) -> Result<PolicyAdded, StoreError> {
+    /// [`StoreError::Stale`] when the newest is another one, or another one was given at the same moment;
+    /// [`StoreError::Invalid`] for a text above 1 MiB.
+    pub async fn add_policy(
+        &self,
+        scope: &str,
+        text: &str,
+        base: Option<i64>,
+    ) -> Result<PolicyAdded, StoreError> {
         named(scope)?;
         if text.len() > STORED_BODY_BYTES_MAX || text.contains('\0') {
             return Err(StoreError::Invalid("a policy has at most 1 MiB, without the character 0"));
@@ -91,6 +97,9 @@ impl Store {
         let newest = sqlx::query(NEWEST).bind(scope).fetch_optional(&mut *change).await?;
         let newest = newest.as_ref().map(revision).transpose()?;
         let version = newest.as_ref().map_or(1, |newest| newest.version + 1);
+        if base.is_some_and(|base| base != version - 1) {
+            return Err(StoreError::Stale);
+        }
         if let Some(newest) = newest.filter(|newest| newest.hash == hash) {
             return Ok(PolicyAdded::Unchanged(newest));
         }

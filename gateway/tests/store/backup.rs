@@ -44,7 +44,7 @@ async fn fill(store: &Store) {
     let token =
         NewToken { hash: &[1; 32], holder: "ann", label: "", scopes: &[], expires_ms: None };
     store.create_token(&token).await.unwrap();
-    store.add_policy("s1", "version: 1\n").await.unwrap();
+    store.add_policy("s1", "version: 1\n", None).await.unwrap();
     store.policy_loaded("s1", 1).await.unwrap();
     store.append_audit(STREAM, &(1..=60).map(event).collect::<Vec<_>>()).await.unwrap();
     store.spend("c1", Cost(7), &[account()]).await.unwrap();
@@ -67,7 +67,7 @@ async fn assert_filled(store: &Store) {
     let appended = store.append_audit(STREAM, &[event(60), event(61)]).await.unwrap();
     assert_eq!((appended.repeated, appended.stored), (1, 1));
     assert!(matches!(
-        store.add_policy("s1", "version: 1\n").await.unwrap(),
+        store.add_policy("s1", "version: 1\n", None).await.unwrap(),
         PolicyAdded::Unchanged(_)
     ));
     assert!(!store.spend("c1", Cost(7), &[account()]).await.unwrap());

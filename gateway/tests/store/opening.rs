@@ -125,7 +125,7 @@ async fn what_the_store_does_can_be_done_on_any_thread() {
     goes_anywhere(&store.list::<Thing>(None, &page));
     goes_anywhere(&store.replace(&one, &one.body));
     goes_anywhere(&store.rotate(&source));
-    goes_anywhere(&store.add_policy("s", ""));
+    goes_anywhere(&store.add_policy("s", "", None));
     goes_anywhere(&store.verify_audit());
     goes_anywhere(&store.record_audit("user", 0, "{}"));
     goes_anywhere(&store.settle("c", domain::Cost(1)));

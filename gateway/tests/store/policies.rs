@@ -5,7 +5,7 @@ use gateway::store::{Page, PolicyAdded, PolicyStatus, Store, StoreError};
 use crate::place::on_both;
 
 async fn add(store: &Store, scope: &str, text: &str) -> i64 {
-    match store.add_policy(scope, text).await.unwrap() {
+    match store.add_policy(scope, text, None).await.unwrap() {
         PolicyAdded::New(revision) => revision.version,
         PolicyAdded::Unchanged(revision) => panic!("{revision:?}"),
     }
@@ -23,7 +23,7 @@ async fn each_scope_counts_its_revisions() {
         assert_eq!(add(store, "s1", "version: 1\n").await, 1);
         assert_eq!(add(store, "s1", "version: 1 # two\n").await, 2);
         assert_eq!(add(store, "s2", "version: 1\n").await, 1);
-        let same = store.add_policy("s1", "version: 1 # two\n").await.unwrap();
+        let same = store.add_policy("s1", "version: 1 # two\n", None).await.unwrap();
         assert!(matches!(same, PolicyAdded::Unchanged(newest) if newest.version == 2));
         // Back to an earlier text is a change.
         assert_eq!(add(store, "s1", "version: 1\n").await, 3);
@@ -35,7 +35,7 @@ async fn each_scope_counts_its_revisions() {
         assert_eq!(store.forget_policies("s1").await.unwrap(), 3);
         assert_eq!(store.newest_policy("s1").await.unwrap(), None);
         assert_eq!(statuses(store, "s2").await.len(), 1);
-        let zero = store.add_policy("s1", "a\0b").await;
+        let zero = store.add_policy("s1", "a\0b", None).await;
         assert!(matches!(zero, Err(StoreError::Invalid(_))), "{zero:?}");
     })
     .await;
@@ -97,8 +97,10 @@ async fn of_two_policies_at_one_moment_both_count_or_one_is_told() {
         let other = home.again().await;
         for round in 0..10 {
             let (left, right) = (format!("left {round}"), format!("right {round}"));
-            let (left, right) =
-                tokio::join!(home.store.add_policy("s", &left), other.add_policy("s", &right));
+            let (left, right) = tokio::join!(
+                home.store.add_policy("s", &left, None),
+                other.add_policy("s", &right, None)
+            );
             for result in [left, right] {
                 assert!(matches!(result, Ok(_) | Err(StoreError::Stale)), "{result:?}");
             }
@@ -107,6 +109,27 @@ async fn of_two_policies_at_one_moment_both_count_or_one_is_told() {
             statuses(&other, "s").await.iter().rev().map(|one| one.0).collect();
         assert!(versions.len() >= 10);
         assert_eq!(versions, (1..).take(versions.len()).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_takes_the_place_of_the_revision_that_was_read() {
+    on_both(async |home| {
+        let store = &home.store;
+        let early = store.add_policy("s", "a", Some(1)).await;
+        assert!(matches!(early, Err(StoreError::Stale)), "{early:?}");
+        for (text, base) in [("a", 0), ("b", 1)] {
+            let added = store.add_policy("s", text, Some(base)).await;
+            assert!(
+                matches!(&added, Ok(PolicyAdded::New(one)) if one.version == base + 1),
+                "{added:?}"
+            );
+        }
+        // Also where the text is the newest already: its writer has not seen it.
+        let late = store.add_policy("s", "b", Some(1)).await;
+        assert!(matches!(late, Err(StoreError::Stale)), "{late:?}");
+        assert_eq!(statuses(store, "s").await.len(), 2);
     })
     .await;
 }
