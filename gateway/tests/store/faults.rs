@@ -7,10 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domain::Cost;
 use gateway::{
-    secrets::Keys,
-    store::{AuditEvent, AuditStream, Page, Place, Store, StoreError},
+    secrets::{KeySource, Keys},
+    store::{
+        Account, AuditEvent, AuditStream, Booking, Owner, Page, Place, Reserved, Store, StoreError,
+    },
 };
+use secrecy::SecretString;
 use tempfile::TempDir;
 
 use crate::{
@@ -173,61 +177,113 @@ async fn a_postgres_that_goes_away_and_comes_back_is_survived() {
     store.create("default", "z-after", &thing("")).await.unwrap();
 }
 
-/// What a process of its own is told to write to; see the next test.
+/// What a process of its own is told to write to; see the next tests.
 const WRITE_TO: &str = "OPENSHELL_STORE_WRITES_TO";
 
+/// Runs the test of that name in a process of its own, until it has noted ten more steps; then kills it. Gives how many steps
+/// it has noted in all.
+fn killed_after_ten_more(test: &str, folder: &Path, before: i64) -> i64 {
+    let mut writer = Command::new(std::env::current_exe().unwrap());
+    let writer = writer.args(["--exact", test]).env(WRITE_TO, folder).stdout(Stdio::null());
+    let mut writer = writer.spawn().unwrap();
+    let begun = Instant::now();
+    while noted(folder) < before + 10 {
+        assert!(begun.elapsed() < Duration::from_mins(1), "it does not write");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    noted(folder)
+}
+
+fn noted(folder: &Path) -> i64 {
+    let text = fs::read_to_string(folder.join("noted")).unwrap_or_default();
+    text.parse().unwrap_or(0)
+}
+
+fn note(folder: &Path, step: i64) {
+    fs::write(folder.join("noted.new"), step.to_string()).unwrap();
+    fs::rename(folder.join("noted.new"), folder.join("noted")).unwrap();
+}
+
+async fn opened(folder: &Path) -> (Store, KeySource) {
+    let source = KeySource::File(folder.join("master.key"));
+    let place = Place::Sqlite(folder.join("openshell.db"));
+    (Store::open(&place, source.load().await.unwrap()).await.unwrap(), source)
+}
+
+fn account() -> Account {
+    Account { scope: "sandbox".into(), owner: "a".into(), period: "2026-11-26".into() }
+}
+
 #[tokio::test]
-async fn a_writer_that_is_killed_loses_nothing_that_was_answered() {
-    if let Some(path) = std::env::var_os(WRITE_TO) {
-        return write_until_killed(Path::new(&path)).await;
+async fn a_writer_that_is_killed_loses_nothing_and_books_nothing_twice() {
+    if let Some(folder) = std::env::var_os(WRITE_TO) {
+        return write_until_killed(Path::new(&folder)).await;
     }
     let folder = tempfile::tempdir().unwrap();
-    let me = std::env::current_exe().unwrap();
     let mut most = 0;
     for _ in 0..5 {
-        let mut writer = Command::new(&me);
-        writer.args(["--exact", "faults::a_writer_that_is_killed_loses_nothing_that_was_answered"]);
-        let writer = writer.env(WRITE_TO, folder.path()).stdout(Stdio::null());
-        let mut writer = writer.spawn().unwrap();
-        let answered = || {
-            let text = fs::read_to_string(folder.path().join("answered")).unwrap_or_default();
-            text.parse::<i64>().unwrap_or(0)
-        };
-        let (begun, before) = (Instant::now(), most);
-        while answered() < before + 10 {
-            assert!(begun.elapsed() < Duration::from_mins(1), "it does not write");
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-        writer.kill().unwrap();
-        writer.wait().unwrap();
-        most = answered();
-        let key = fs::read_to_string(folder.path().join("key")).unwrap();
-        let place = Place::Sqlite(folder.path().join("openshell.db"));
-        let store = Store::open(&place, Keys::parse(&key).unwrap()).await.unwrap();
+        let test = "faults::a_writer_that_is_killed_loses_nothing_and_books_nothing_twice";
+        most = killed_after_ten_more(test, folder.path(), most);
+        let (store, _) = opened(folder.path()).await;
         let report = store.verify_audit().await.unwrap();
         assert_eq!(report.fault, None);
-        assert!(
-            report.last_position == most || report.last_position == most + 1,
-            "{report:?} {most}"
-        );
+        assert!((most..=most + 1).contains(&report.last_position), "{report:?} {most}");
+        let balance = store.balance(&account()).await.unwrap();
+        let (settled, most) = (balance.settled.0, most.unsigned_abs());
+        assert!((most..=most + 1).contains(&settled), "{balance:?} {most}");
+        // What was set aside for a call that was never settled, and nothing else.
+        assert_eq!(store.expire_reservations(i64::MAX).await.unwrap(), balance.reserved.0 / 5);
         store.close().await;
     }
 }
 
-/// Writes event after event, and the number of each that was answered to a file beside.
+/// Writes an event and books a call, again and again, and notes each step that was answered.
 async fn write_until_killed(folder: &Path) {
-    let key = folder.join("key");
-    if !key.exists() {
-        fs::write(&key, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
-            .unwrap();
-    }
-    let keys = Keys::parse(&fs::read_to_string(key).unwrap()).unwrap();
-    let store = Store::open(&Place::Sqlite(folder.join("openshell.db")), keys).await.unwrap();
+    let (store, _) = opened(folder).await;
     loop {
-        let next = store.append_audit(STREAM, &[]).await.unwrap().next_sequence;
-        let event = AuditEvent { sequence: next, kind: "http".into(), at_ms: 0, line: "{}".into() };
+        let step = store.append_audit(STREAM, &[]).await.unwrap().next_sequence;
+        let bookings = [Booking { account: account(), limit: None }];
+        let id = format!("call-{step}");
+        let reserved = store.reserve(&id, Cost(5), &bookings, i64::MAX).await.unwrap();
+        if matches!(reserved, Reserved::Granted(_)) {
+            store.settle(&id, Cost(1)).await.unwrap();
+        }
+        let event = AuditEvent { sequence: step, kind: "http".into(), at_ms: 0, line: "{}".into() };
         store.append_audit(STREAM, &[event]).await.unwrap();
-        fs::write(folder.join("answered.new"), next.to_string()).unwrap();
-        fs::rename(folder.join("answered.new"), folder.join("answered")).unwrap();
+        note(folder, step);
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_killed_loses_no_secret() {
+    const OWNER: Owner<'_> = Owner { kind: "provider", id: "one" };
+    if let Some(folder) = std::env::var_os(WRITE_TO) {
+        let folder = Path::new(&folder);
+        let (store, source) = opened(folder).await;
+        for step in noted(folder) + 1.. {
+            store.rotate(&source).await.unwrap();
+            note(folder, step);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = opened(folder.path()).await;
+    for number in 0..150 {
+        let secret = SecretString::from(number.to_string());
+        store.put_secret(OWNER, &format!("n{number:03}"), &secret).await.unwrap();
+    }
+    store.close().await;
+    let mut rotations = 0;
+    for _ in 0..4 {
+        let test = "faults::a_rotation_that_is_killed_loses_no_secret";
+        rotations = killed_after_ten_more(test, folder.path(), rotations);
+        let (store, source) = opened(folder.path()).await;
+        assert_eq!(store.secrets(OWNER).await.unwrap().len(), 150);
+        // What was left half done is ended by the next one.
+        store.rotate(&source).await.unwrap();
+        assert_eq!(source.load().await.unwrap().ids().count(), 1);
+        assert_eq!(store.secrets(OWNER).await.unwrap().len(), 150);
+        store.close().await;
     }
 }

@@ -160,6 +160,27 @@ async fn a_process_with_old_keys_seals_nothing_under_them() {
 }
 
 #[tokio::test]
+async fn a_process_that_missed_a_rotation_is_told_and_goes_on_with_the_new_key() {
+    on_both(async |home| {
+        let source = KeySource::File(home.folder.path().join("master.key"));
+        let old = source.load().await.unwrap();
+        let store = opened(&home, &old).await;
+        put(&store, ONE, "a", "x").await;
+        let behind = Store::open(&home.place, old).await.unwrap();
+        store.rotate(&source).await.unwrap();
+        let secret = SecretString::from("y".to_owned());
+        let refused = behind.put_secret(ONE, "a", &secret).await;
+        assert!(matches!(refused, Err(StoreError::Key(_))), "{refused:?}");
+        assert!(matches!(behind.secret(ONE, "a").await, Err(StoreError::Key(_))));
+        behind.adopt(source.load().await.unwrap()).await.unwrap();
+        assert_eq!(value(&behind, ONE, "a").await.as_deref(), Some("x"));
+        put(&behind, ONE, "a", "y").await;
+        assert_eq!(value(&store, ONE, "a").await.as_deref(), Some("y"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_wrong_master_key_is_named_at_once() {
     on_both(async |home| {
         let error = Store::open(&home.place, Keys::random().unwrap()).await.unwrap_err();
