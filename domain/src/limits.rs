@@ -48,3 +48,15 @@ pub const STORED_SECRET_BYTES_MAX: usize = 64 << 10;
 
 /// Most items of one page of a list.
 pub const PAGE_ITEMS_MAX: u32 = 1000;
+
+/// Where a page of a list ends although it has fewer items, bytes of their bodies.
+pub const PAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Most audit events that are taken at once.
+pub const AUDIT_BATCH_EVENTS_MAX: usize = 1000;
+
+/// Longest line of the audit, bytes. Events have evidence and no content; real ones stay below 4 KiB.
+pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Most accounts that one call is booked on: sandbox, workspace, backend and gateway, by day and month, twice over.
+pub const BOOKED_ACCOUNTS_MAX: usize = 16;

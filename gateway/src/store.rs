@@ -7,9 +7,11 @@
 //! | `tokens` | bearer tokens of users, as hashes |
 //! | `policies` | the policies that each scope was given, and what became of them |
 //! | `answers` | first answers to requests with an idempotency key |
+//! | `audit` | what happened, in one order, chained, with what was lost counted |
+//! | `ledger` | what was spent, and what is set aside for calls under way |
 //!
-//! Beside them: where it is kept (`place`), connections (`database`), tables (`schema`), pages (`page`) and why something
-//! failed (`error`). Not here: who may ask (`auth`), and what follows from what is stored.
+//! Beside them: where it is kept (`place`), connections (`database`), tables (`schema`), pages (`page`), copies of everything
+//! (`backup`) and why something failed (`error`). Not here: who may ask (`auth`), and what follows from what is stored.
 //!
 //! Invariant: what was answered is on the disk; what was not answered is there as a whole or not at all. No secret is in
 //! the bytes of the database, its logs or its backups. Every future may be dropped: the write is undone, unless its commit
@@ -26,8 +28,11 @@ use parking_lot::RwLock;
 use crate::secrets::Keys;
 
 mod answers;
+mod audit;
+mod backup;
 mod database;
 mod error;
+mod ledger;
 mod objects;
 mod page;
 mod place;
@@ -37,7 +42,12 @@ mod secrets;
 mod tokens;
 
 pub use answers::{Answer, Claim, Claimed, Request};
+pub use audit::{
+    AuditAppended, AuditEvent, AuditFault, AuditOrder, AuditProgress, AuditQuery, AuditRecord,
+    AuditReport, AuditRetention, AuditStream, GAP_KIND, OWN_STREAM,
+};
 pub use error::StoreError;
+pub use ledger::{Account, Balance, Booking, Reserved, Settled};
 pub use objects::{Object, Stored};
 pub use page::{Listed, Page};
 pub use place::{DatabaseUrl, Place, PlaceError};

@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use crate::{
     cargo::{self, answers, cargo},
-    clients, e2e, fuzz, layers,
+    clients, e2e, fuzz, layers, postgres,
     repo::Repo,
     say,
     steps::{Ended, Steps},
@@ -114,11 +114,21 @@ fn lints(repo: &Repo) -> anyhow::Result<Ended> {
 }
 
 fn units(repo: &Repo) -> anyhow::Result<Ended> {
+    let mut tests = cargo(repo);
     if answers("cargo-nextest", &["nextest", "--version"]) {
         let nextest = ["nextest", "run", "--workspace", "--exclude", E2E, "--no-tests", "pass"];
-        return passes(cargo(repo).args(nextest).args(profile()));
+        tests.args(nextest).args(profile());
+    } else {
+        tests.args(["test", "--quiet", "--workspace", "--exclude", E2E, "--all-targets"]);
     }
-    passes(cargo(repo).args(["test", "--quiet", "--workspace", "--exclude", E2E, "--all-targets"]))
+    match postgres::prepare() {
+        Ok(()) => passes(&mut tests),
+        Err(why) => {
+            ensure!(!on_ci(), "{why}");
+            passes(tests.env(postgres::WITHOUT, "1"))?;
+            Ok(Ended::skipped(&why))
+        }
+    }
 }
 
 /// The nextest profile: on CI every failure is shown, on a desk the first is enough.

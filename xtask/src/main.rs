@@ -14,6 +14,7 @@ mod e2e;
 mod fuzz;
 mod layers;
 mod manifest;
+mod postgres;
 mod repo;
 mod say;
 mod steps;

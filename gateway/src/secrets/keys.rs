@@ -206,7 +206,12 @@ mod tests {
         assert_eq!(bad(&format!("{good}\n{good}")), "line 2 repeats a key");
         assert_eq!(bad(&"00".repeat(32)), "line 1 is no key of 32 bytes in hex or base64");
         assert_eq!(bad("# nothing\n"), "no key is there");
-        let many: String = (0..17_u8).map(|byte| format!("{byte:02x}{}\n", &good[2..])).collect();
+        let many: Vec<String> =
+            (1..18_u8).map(|byte| hex::encode([[byte; 16], [0; 16]].concat())).collect();
+        let many = many.join(
+            "
+",
+        );
         assert!(matches!(Keys::parse(&many), Err(KeysError::Many)));
     }
 

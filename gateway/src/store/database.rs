@@ -16,7 +16,8 @@ use rustix::fs::{Access, access};
 use sqlx::{
     Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _,
     SqlSafeStr as _, SqlStr, Transaction,
-    any::{AnyConnectOptions, AnyPoolOptions},
+    any::{AnyArguments, AnyConnectOptions, AnyPoolOptions},
+    query::Query,
 };
 use tokio::time::timeout;
 
@@ -99,11 +100,41 @@ impl Database {
         Ok(self.write.begin_with(SqlStr::from_static(begin)).await?)
     }
 
+    /// One statement that writes, kept when it returns; how many rows it has changed.
+    pub(super) async fn execute(
+        &self,
+        statement: Query<'_, Any, AnyArguments>,
+    ) -> Result<u64, StoreError> {
+        let mut change = self.begin().await?;
+        let done = statement.execute(&mut *change).await?;
+        change.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Begins to read everything as it is now, whatever is written meanwhile. Reading may take as long as it takes.
+    pub(super) async fn snapshot(&self) -> Result<Change, StoreError> {
+        let begin = match self.engine {
+            Engine::Sqlite => "BEGIN",
+            Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        };
+        let mut snapshot = self.read.begin_with(SqlStr::from_static(begin)).await?;
+        if self.engine == Engine::Postgres {
+            snapshot.execute("SET LOCAL statement_timeout = 0").await?;
+        }
+        Ok(snapshot)
+    }
+
     /// Closes every connection once it is idle.
     pub(super) async fn close(&self) {
         self.read.close().await;
         self.write.close().await; // the last one empties the write-ahead log
     }
+}
+
+/// One connection to a file of SQLite that is there. Nothing is written to it.
+pub(super) async fn look_into(path: &Path) -> Result<AnyConnection, StoreError> {
+    sqlx::any::install_default_drivers();
+    Ok(AnyConnection::connect_with(&url_of(path)?).await?)
 }
 
 /// Brings the tables to the newest form over a connection of its own: a pool would try again and again, and never say
@@ -122,8 +153,15 @@ fn pool(engine: Engine, most: u32, to: AnyConnectOptions) -> AnyPool {
     AnyPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(CONNECT_MAX)
-        // A server may have gone away since; a file has not.
-        .test_before_acquire(engine == Engine::Postgres)
+        .test_before_acquire(false) // in the next step
+        .before_acquire(|connection, _| {
+            Box::pin(async move {
+                // A server may have gone away since. And SQLite ends a transaction by itself when the disk is full, which
+                // leaves a connection that believes to be in one: another takes its place.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .after_connect(move |connection, _| {
             let words = engine.first_words().into_sql_str();
             Box::pin(async move { connection.execute(words).await.map(|_| ()) })

@@ -39,6 +39,12 @@ pub enum StoreError {
     /// A sealed value was changed, or moved from another place.
     #[error("a stored secret cannot be opened")]
     Seal(#[source] SealError),
+    /// A backup is restored into an empty place alone.
+    #[error("there is something already: restore into an empty place")]
+    NotEmpty,
+    /// Somebody else has written to the chain of the audit.
+    #[error("the audit was changed by someone else: verify it, keep a copy, and restart it")]
+    Tampered,
     /// The disk of the database is full. What was stored before is kept.
     #[error("the disk of the database is full: make room, what was stored is kept")]
     Full,
@@ -155,8 +161,10 @@ impl Refusal {
 
     fn of_sqlite(number: u32) -> Self {
         const UNIQUE: [u32; 2] = [1555, 2067];
+        const SHARED_MEMORY_SIZE: u32 = 4874; // the index of the log does not fit on the disk
         match number & 0xff {
             _ if UNIQUE.contains(&number) => Self::Exists,
+            _ if number == SHARED_MEMORY_SIZE => Self::Full,
             5 | 6 => Self::Busy,
             8 => Self::ReadOnly,
             11 | 26 => Self::Damaged,
@@ -191,6 +199,8 @@ mod tests {
             ("2067", Refusal::Exists),
             ("23505", Refusal::Exists),
             ("13", Refusal::Full),
+            ("4874", Refusal::Full),
+            ("778", Refusal::Other),
             ("53100", Refusal::Full),
             ("1544", Refusal::ReadOnly),
             ("25006", Refusal::ReadOnly),

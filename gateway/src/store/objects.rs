@@ -62,15 +62,13 @@ impl Store {
         named(name)?;
         let text = written(body)?;
         let (id, now) = (Uuid::now_v7(), now_ms());
-        let mut change = self.database().begin().await?;
         let insert = "INSERT INTO objects (id, kind, workspace, name, version, body, created_ms, updated_ms) \
              VALUES ($1, $2, $3, $4, 1, $5, $6, $6) ON CONFLICT (kind, workspace, name) DO NOTHING";
         let insert = sqlx::query(insert).bind(id.to_string()).bind(T::KIND).bind(workspace);
         let insert = insert.bind(name).bind(&text).bind(now);
-        if insert.execute(&mut *change).await?.rows_affected() == 0 {
+        if self.database().execute(insert).await? == 0 {
             return Err(StoreError::Exists);
         }
-        change.commit().await?;
         let (workspace, name) = (workspace.to_owned(), name.to_owned());
         let body = read(&text)?;
         Ok(Stored { id, workspace, name, version: 1, created_ms: now, updated_ms: now, body })
@@ -115,9 +113,10 @@ impl Store {
             Some(workspace) => sqlx::query(LIST).bind(T::KIND).bind(workspace).bind(name),
             None => sqlx::query(LIST_EVERYWHERE).bind(T::KIND).bind(name).bind(within),
         };
-        let rows = list.bind(page.rows()).fetch_all(self.database().reader()).await?;
-        let items = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.listed(items, |last| (last.name.clone(), last.workspace.clone())))
+        let list = list.bind(page.rows());
+        let read = |row: &AnyRow| Ok((stored(row)?, row.try_get::<&str, _>(6)?.len()));
+        let position = |one: &Stored<T>| (one.name.clone(), one.workspace.clone());
+        page.fetch(list, self.database().reader(), read, position).await
     }
 
     /// Gives an object another body.
@@ -131,15 +130,13 @@ impl Store {
     ) -> Result<Stored<T>, StoreError> {
         let text = written(body)?;
         let now = now_ms();
-        let mut change = self.database().begin().await?;
         let update = "UPDATE objects SET body = $1, version = version + 1, updated_ms = $2 \
              WHERE id = $3 AND kind = $4 AND version = $5";
         let update = sqlx::query(update).bind(&text).bind(now).bind(old.id.to_string());
         let update = update.bind(T::KIND).bind(old.version);
-        if update.execute(&mut *change).await?.rows_affected() == 0 {
+        if self.database().execute(update).await? == 0 {
             return Err(StoreError::Stale);
         }
-        change.commit().await?;
         Ok(Stored {
             id: old.id,
             workspace: old.workspace.clone(),

@@ -1,8 +1,14 @@
 //! Long lists, a page at a time.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::limits::PAGE_ITEMS_MAX;
+use domain::limits::{PAGE_BYTES_MAX, PAGE_ITEMS_MAX};
 use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{
+    Any, AnyPool,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
+use tokio_stream::StreamExt as _;
 
 use super::error::StoreError;
 
@@ -32,7 +38,7 @@ impl Default for Page {
 }
 
 impl Page {
-    /// Where to go on, as [`Page::listed`] wrote it down.
+    /// Where to go on, as [`Page::cursor`] wrote it down.
     pub(super) fn position<P: DeserializeOwned>(&self) -> Result<Option<P>, StoreError> {
         let Some(after) = &self.after else { return Ok(None) };
         let read = || serde_json::from_slice(&URL_SAFE_NO_PAD.decode(after).ok()?).ok();
@@ -44,18 +50,33 @@ impl Page {
         i64::from(self.limit.clamp(1, PAGE_ITEMS_MAX)) + 1
     }
 
-    /// The rows that were asked for as a page; `position` is where an item stands in the order.
-    pub(super) fn listed<T, P: Serialize>(
+    /// The rows of a query as a page, which asked for [`Page::rows`] of them. `read` gives an item and the bytes of its
+    /// body; `position` is where an item stands in the order.
+    pub(super) async fn fetch<T, P: Serialize>(
         &self,
-        mut items: Vec<T>,
-        position: impl FnOnce(&T) -> P,
-    ) -> Listed<T> {
+        query: Query<'_, Any, AnyArguments>,
+        from: &AnyPool,
+        read: impl Fn(&AnyRow) -> Result<(T, usize), StoreError>,
+        position: impl Fn(&T) -> P,
+    ) -> Result<Listed<T>, StoreError> {
         let limit = usize::try_from(self.rows() - 1).unwrap_or(usize::MAX);
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        let last = items.last().filter(|_| has_more);
-        let next = last.and_then(|last| serde_json::to_vec(&position(last)).ok());
-        Listed { next: next.map(|text| URL_SAFE_NO_PAD.encode(text)), items }
+        let (mut items, mut size, mut next) = (Vec::new(), 0_usize, None);
+        let mut rows = query.fetch(from);
+        while let Some(row) = rows.next().await {
+            if items.len() == limit || size > PAGE_BYTES_MAX {
+                next = items.last().and_then(|last| Self::cursor(&position(last)));
+                break;
+            }
+            let (item, bytes) = read(&row?)?;
+            size = size.saturating_add(bytes);
+            items.push(item);
+        }
+        Ok(Listed { items, next })
+    }
+
+    /// A position as [`Page::position`] reads it.
+    pub(super) fn cursor(position: &impl Serialize) -> Option<String> {
+        serde_json::to_vec(position).ok().map(|text| URL_SAFE_NO_PAD.encode(text))
     }
 }
 
@@ -65,13 +86,10 @@ mod tests {
 
     #[test]
     fn a_page_goes_on_where_the_last_one_ended() {
-        let page = Page { after: None, limit: 2 };
-        assert_eq!(page.rows(), 3);
-        let listed = page.listed(vec![1, 2, 3], |item| *item);
-        assert_eq!(listed.items, [1, 2]);
-        let page = Page { after: listed.next, limit: 2 };
-        assert_eq!(page.position::<i32>().unwrap(), Some(2));
-        assert!(page.listed(vec![3, 4], |item| *item).next.is_none());
+        let after = Page::cursor(&("a\"ä", 2));
+        let page = Page { after, limit: 2 };
+        assert_eq!(page.position().unwrap(), Some(("a\"ä".to_owned(), 2)));
+        assert_eq!(Page::default().position::<String>().unwrap(), None);
     }
 
     #[test]

@@ -209,9 +209,12 @@ impl Store {
     ) -> Result<Listed<PolicyRevision>, StoreError> {
         let before = page.position::<i64>()?.unwrap_or(i64::MAX);
         let list = sqlx::query(NEWEST_FIRST).bind(scope).bind(before).bind(page.rows());
-        let rows = list.fetch_all(self.database().reader()).await?;
-        let items = rows.iter().map(revision).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.listed(items, |last| last.version))
+        let read = |row: &AnyRow| {
+            let one = revision(row)?;
+            let bytes = one.text.len();
+            Ok((one, bytes))
+        };
+        page.fetch(list, self.database().reader(), read, |one| one.version).await
     }
 
     /// Forgets every revision of a scope, whose sandbox is gone; how many there were.
@@ -219,11 +222,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn forget_policies(&self, scope: &str) -> Result<u64, StoreError> {
-        let mut change = self.database().begin().await?;
-        let delete = "DELETE FROM policy_revisions WHERE scope = $1";
-        let removed = sqlx::query(delete).bind(scope).execute(&mut *change).await?;
-        change.commit().await?;
-        Ok(removed.rows_affected())
+        let delete = sqlx::query("DELETE FROM policy_revisions WHERE scope = $1").bind(scope);
+        self.database().execute(delete).await
     }
 }
 

@@ -18,6 +18,8 @@ const STEPS: &[(&str, &str)] = &[
     ("tokens", include_str!("../../migrations/0003_tokens.sql")),
     ("policies", include_str!("../../migrations/0004_policies.sql")),
     ("answers", include_str!("../../migrations/0005_answers.sql")),
+    ("audit", include_str!("../../migrations/0006_audit.sql")),
+    ("ledger", include_str!("../../migrations/0007_ledger.sql")),
 ];
 
 /// Brings the tables to the newest form.
@@ -58,5 +60,43 @@ fn spelled(engine: Engine, text: &str) -> String {
         Engine::Postgres => {
             text.replace(" BYTES", " BYTEA").replace(" TEXT", " TEXT COLLATE \"C\"")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_older_form_is_brought_forward() {
+        sqlx::any::install_default_drivers();
+        let folder = tempfile::tempdir().unwrap();
+        for older in 1..=i64::try_from(STEPS.len()).unwrap() {
+            let path = folder.path().join(older.to_string());
+            let url = format!("sqlite://{}?mode=rwc", path.display());
+            let mut connection = AnyConnection::connect(&url).await.unwrap();
+            let migrator = Migrator::with_migrations(steps(Engine::Sqlite));
+            migrator.run_direct(Some(older), &mut connection, false).await.unwrap();
+            let object = "INSERT INTO objects VALUES ('i', 'k', 'w', 'n', 1, '{}', 0, 0)";
+            sqlx::query(object).execute(&mut connection).await.unwrap();
+            migrate(Engine::Sqlite, &mut connection).await.unwrap();
+            let count =
+                "SELECT (SELECT COUNT(*) FROM objects) + (SELECT COUNT(*) FROM _sqlx_migrations)";
+            let count: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(count, 1 + i64::try_from(STEPS.len()).unwrap());
+        }
+    }
+
+    #[test]
+    fn every_step_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut files: Vec<_> = files.map(|name| name.into_string().unwrap()).collect();
+        files.sort();
+        let listed: Vec<_> =
+            (1..).zip(STEPS).map(|(number, (name, _))| format!("{number:04}_{name}.sql")).collect();
+        assert_eq!(files, listed);
     }
 }

@@ -1,4 +1,4 @@
-//! Sealed values, by owner and name, and the rotation of the master key above them.
+//! Sealed values, by owner and name; the rotation of the master key above them is in `rotation`.
 //!
 //! Which master key seals stands in the database (`keyring`). Whoever seals reads it in the transaction that stores the
 //! value, and whoever replaces it waits for these: so no value is sealed under a key that has been given up, by no process.
@@ -15,10 +15,11 @@ use super::{
     now_ms,
     objects::named,
 };
-use crate::secrets::{Binding, KeySource, Keys, KeysError, SealError, Sealed};
+use crate::secrets::{Binding, Keys, SealError, Sealed};
 
-/// How many values one transaction of a rotation seals anew.
-const RESEAL_ROWS: i64 = 100;
+mod rotation;
+
+pub use rotation::RotateError;
 
 /// Who a secret belongs to, such as one provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +45,6 @@ const ONE: &str = "SELECT owner_kind, owner_id, name, key_id, wrapped, sealed FR
      WHERE owner_kind = $1 AND owner_id = $2 AND name = $3";
 const ALL: &str = "SELECT owner_kind, owner_id, name, key_id, wrapped, sealed FROM secrets \
      WHERE owner_kind = $1 AND owner_id = $2 ORDER BY name LIMIT $3";
-const OTHERWISE_SEALED: &str = "SELECT owner_kind, owner_id, name, key_id, wrapped, sealed FROM secrets \
-     WHERE key_id <> $1 AND (owner_kind, owner_id, name) > ($2, $3, $4) \
-     ORDER BY owner_kind, owner_id, name LIMIT $5";
 
 impl Store {
     /// Stores a value in place of the one that was there.
@@ -125,12 +123,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn remove_secret(&self, owner: Owner<'_>, name: &str) -> Result<bool, StoreError> {
-        let mut change = self.database().begin().await?;
         let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2 AND name = $3";
         let delete = sqlx::query(delete).bind(owner.kind).bind(owner.id).bind(name);
-        let removed = delete.execute(&mut *change).await?.rows_affected();
-        change.commit().await?;
-        Ok(removed > 0)
+        Ok(self.database().execute(delete).await? > 0)
     }
 
     /// Removes all values of an owner; how many there were.
@@ -138,80 +133,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn remove_secrets(&self, owner: Owner<'_>) -> Result<u64, StoreError> {
-        let mut change = self.database().begin().await?;
         let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2";
-        let delete = sqlx::query(delete).bind(owner.kind).bind(owner.id);
-        let removed = delete.execute(&mut *change).await?.rows_affected();
-        change.commit().await?;
-        Ok(removed)
-    }
-
-    /// Replaces the master key without a restart: a new one is put in front in the file, everything is sealed under it,
-    /// and the older ones leave the file. Gives how many values were sealed anew. Stopped at any point, nothing is lost, and another call
-    /// ends it.
-    ///
-    /// # Errors
-    /// [`RotateError::Source`] for keys that come from a command: print the new key there before the old one, then
-    /// [`Store::adopt`] and [`Store::reseal`].
-    pub async fn rotate(&self, source: &KeySource) -> Result<u64, RotateError> {
-        self.adopt(source.add()?).await?;
-        let resealed = self.reseal().await?;
-        *self.inner.keys.write() = source.retire()?;
-        Ok(resealed)
-    }
-
-    /// Takes these keys from now on, and seals under the first of them. What is sealed already stays under its key until
-    /// [`Store::reseal`].
-    ///
-    /// # Errors
-    /// [`StoreError::Key`] when something is sealed under a key that is not among these; then nothing changes.
-    pub async fn adopt(&self, keys: Keys) -> Result<(), StoreError> {
-        let mut change = self.database().begin().await?;
-        let begin = "INSERT INTO keyring (one, key_id) VALUES (1, $1) ON CONFLICT (one) DO NOTHING";
-        sqlx::query(begin).bind(keys.current().as_str()).execute(&mut *change).await?;
-        // Whoever seals holds this row until it is stored: what they sealed is seen below.
-        let current: String = sqlx::query_scalar("SELECT key_id FROM keyring WHERE one = 1")
-            .fetch_one(&mut *change)
-            .await?;
-        let take = "UPDATE keyring SET key_id = $1 WHERE one = 1";
-        sqlx::query(take).bind(keys.current().as_str()).execute(&mut *change).await?;
-        let used: Vec<String> = sqlx::query_scalar("SELECT DISTINCT key_id FROM secrets")
-            .fetch_all(&mut *change)
-            .await?;
-        for id in used.into_iter().chain([current]) {
-            if !keys.ids().any(|known| known.as_str() == id) {
-                return Err(StoreError::Key(id));
-            }
-        }
-        // Before the commit: from then on the database names a key that these have. They open everything that is sealed,
-        // so they are right even if the commit fails.
-        *self.inner.keys.write() = keys;
-        Ok(change.commit().await?)
-    }
-
-    /// Seals everything under the key in force, some at a time; how many values it were.
-    ///
-    /// # Errors
-    /// [`StoreError::Seal`] at a value that does not open; those before it are done.
-    pub async fn reseal(&self) -> Result<u64, StoreError> {
-        let (mut last, mut resealed) =
-            (At { owner_kind: String::new(), owner_id: String::new(), name: String::new() }, 0);
-        loop {
-            let mut change = self.database().begin().await?;
-            let keys = self.sealing_keys(&mut change).await?;
-            let next = sqlx::query(OTHERWISE_SEALED).bind(keys.current().as_str());
-            let next = next.bind(&last.owner_kind).bind(&last.owner_id).bind(&last.name);
-            let rows = next.bind(RESEAL_ROWS).fetch_all(&mut *change).await?;
-            if rows.is_empty() {
-                return Ok(resealed);
-            }
-            for row in &rows {
-                let (at, sealed) = sealed(row)?;
-                resealed += reseal_one(&mut change, &keys, &at, &sealed).await?;
-                last = at;
-            }
-            change.commit().await?;
-        }
+        self.database().execute(sqlx::query(delete).bind(owner.kind).bind(owner.id)).await
     }
 
     /// Seals and stores one value.
@@ -265,17 +188,6 @@ impl Store {
     }
 }
 
-/// Why a rotation stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum RotateError {
-    /// The keys could not be read or replaced.
-    #[error("the master key was not replaced")]
-    Source(#[from] KeysError),
-    /// The values could not be sealed anew; the older keys are kept.
-    #[error("not everything is sealed under the new master key yet; the older one is kept")]
-    Store(#[from] StoreError),
-}
-
 impl At {
     fn binding(&self) -> Binding<'_> {
         Binding { owner_kind: &self.owner_kind, owner_id: &self.owner_id, name: &self.name }
@@ -288,19 +200,4 @@ fn sealed(row: &AnyRow) -> Result<(At, Sealed), StoreError> {
     let sealed =
         Sealed { key_id: row.try_get(3)?, wrapped: row.try_get(4)?, sealed: row.try_get(5)? };
     Ok((at, sealed))
-}
-
-async fn reseal_one(
-    change: &mut Change,
-    keys: &Keys,
-    at: &At,
-    sealed: &Sealed,
-) -> Result<u64, StoreError> {
-    let again = keys.rewrap(&at.binding(), sealed)?;
-    // A value that was replaced meanwhile is sealed under the key in force already.
-    let update = "UPDATE secrets SET key_id = $1, wrapped = $2 \
-         WHERE owner_kind = $3 AND owner_id = $4 AND name = $5 AND wrapped = $6";
-    let update = sqlx::query(update).bind(again.key_id).bind(again.wrapped);
-    let update = update.bind(&at.owner_kind).bind(&at.owner_id).bind(&at.name);
-    Ok(update.bind(&sealed.wrapped).execute(&mut **change).await?.rows_affected())
 }

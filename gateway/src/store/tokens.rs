@@ -77,13 +77,11 @@ impl Store {
         let scopes =
             serde_json::to_string(new.scopes).map_err(|error| StoreError::body("token", &error))?;
         let (id, now) = (Uuid::now_v7(), now_ms());
-        let mut change = self.database().begin().await?;
         let insert = "INSERT INTO tokens (hash, id, holder, label, scopes, created_ms, expires_ms) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let insert = sqlx::query(insert).bind(hex::encode(new.hash)).bind(id.to_string());
         let insert = insert.bind(new.holder).bind(new.label).bind(scopes);
-        insert.bind(now).bind(new.expires_ms).execute(&mut *change).await?;
-        change.commit().await?;
+        self.database().execute(insert.bind(now).bind(new.expires_ms)).await?;
         Ok(Token {
             id,
             holder: new.holder.to_owned(),
@@ -116,14 +114,11 @@ impl Store {
         if !token.used_ms.is_none_or(due) {
             return Ok(false);
         }
-        let mut change = self.database().begin().await?;
         let update =
             "UPDATE tokens SET used_ms = $1 WHERE id = $2 AND (used_ms IS NULL OR used_ms <= $3)";
         let update = sqlx::query(update).bind(now_ms).bind(token.id.to_string());
         let update = update.bind(now_ms.saturating_sub(USE_MS));
-        let written = update.execute(&mut *change).await?.rows_affected();
-        change.commit().await?;
-        Ok(written > 0)
+        Ok(self.database().execute(update).await? > 0)
     }
 
     /// Tokens of one holder or of all, oldest first, void ones too.
@@ -140,9 +135,8 @@ impl Store {
             Some(holder) => sqlx::query(OF_HOLDER).bind(after).bind(page.rows()).bind(holder),
             None => sqlx::query(ALL).bind(after).bind(page.rows()),
         };
-        let rows = list.fetch_all(self.database().reader()).await?;
-        let items = rows.iter().map(token).collect::<Result<Vec<_>, _>>()?;
-        Ok(page.listed(items, |last| last.id.to_string()))
+        let read = |row: &AnyRow| Ok((token(row)?, row.try_get::<&str, _>(3)?.len()));
+        page.fetch(list, self.database().reader(), read, |one| one.id.to_string()).await
     }
 
     /// Revokes a token, of that holder if one is named; whether it was there and in force.
@@ -155,13 +149,10 @@ impl Store {
         holder: Option<&str>,
         now_ms: i64,
     ) -> Result<bool, StoreError> {
-        let mut change = self.database().begin().await?;
         let update = "UPDATE tokens SET revoked_ms = $1 \
              WHERE id = $2 AND revoked_ms IS NULL AND holder = COALESCE($3, holder)";
         let update = sqlx::query(update).bind(now_ms).bind(id.to_string()).bind(holder);
-        let revoked = update.execute(&mut *change).await?.rows_affected();
-        change.commit().await?;
-        Ok(revoked > 0)
+        Ok(self.database().execute(update).await? > 0)
     }
 
     /// Revokes every token of a holder; how many were in force.
@@ -169,12 +160,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn revoke_tokens_of(&self, holder: &str, now_ms: i64) -> Result<u64, StoreError> {
-        let mut change = self.database().begin().await?;
         let update = "UPDATE tokens SET revoked_ms = $1 WHERE holder = $2 AND revoked_ms IS NULL";
-        let update = sqlx::query(update).bind(now_ms).bind(holder);
-        let revoked = update.execute(&mut *change).await?.rows_affected();
-        change.commit().await?;
-        Ok(revoked)
+        self.database().execute(sqlx::query(update).bind(now_ms).bind(holder)).await
     }
 
     /// Forgets tokens that have been void since before that time; how many.
@@ -182,11 +169,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn forget_void_tokens(&self, before_ms: i64) -> Result<u64, StoreError> {
-        let mut change = self.database().begin().await?;
         let delete = "DELETE FROM tokens WHERE revoked_ms < $1 OR expires_ms < $1";
-        let removed = sqlx::query(delete).bind(before_ms).execute(&mut *change).await?;
-        change.commit().await?;
-        Ok(removed.rows_affected())
+        self.database().execute(sqlx::query(delete).bind(before_ms)).await
     }
 }
 

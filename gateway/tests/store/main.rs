@@ -12,6 +12,10 @@ mod place;
 mod postgres;
 
 mod answers;
+mod audit;
+mod backup;
+mod faults;
+mod ledger;
 mod objects;
 mod opening;
 mod policies;

@@ -173,6 +173,27 @@ async fn lists_are_sorted_by_bytes_and_whole_whatever_the_page() {
 }
 
 #[tokio::test]
+async fn a_page_of_large_bodies_ends_before_it_is_too_large() {
+    on_both(async |home| {
+        let large = thing(&"x".repeat(1_000_000));
+        for number in 0..20 {
+            home.store.create("default", &format!("{number:02}"), &large).await.unwrap();
+        }
+        let (mut sizes, mut page) = (Vec::new(), Page { after: None, limit: 1000 });
+        loop {
+            let listed: Listed<Stored<Thing>> = home.store.list(None, &page).await.unwrap();
+            sizes.push(listed.items.len());
+            page.after = listed.next;
+            if page.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(sizes, [17, 3]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_comes_and_goes_between_pages_moves_nothing_else() {
     on_both(async |home| {
         let store = &home.store;

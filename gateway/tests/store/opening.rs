@@ -109,3 +109,26 @@ async fn a_server_that_is_not_there_is_told_in_time() {
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }
+
+#[tokio::test]
+async fn what_the_store_does_can_be_done_on_any_thread() {
+    fn goes_anywhere<T: Send>(_: &T) {}
+    let home = Home::in_file().await;
+    let (store, page) = (&home.store, gateway::store::Page::default());
+    let (one, path) = (store.create("default", "one", &thing("")).await.unwrap(), home.file());
+    let source = gateway::secrets::KeySource::File(path.to_owned());
+    goes_anywhere(&source.load());
+    goes_anywhere(&Store::open(&home.place, home.keys.clone()));
+    goes_anywhere(&Store::restore(&home.place, home.keys.clone(), path));
+    goes_anywhere(&store.backup(path));
+    goes_anywhere(&store.create("default", "two", &one.body));
+    goes_anywhere(&store.list::<Thing>(None, &page));
+    goes_anywhere(&store.replace(&one, &one.body));
+    goes_anywhere(&store.rotate(&source));
+    goes_anywhere(&store.add_policy("s", "", None));
+    goes_anywhere(&store.verify_audit());
+    goes_anywhere(&store.record_audit("user", 0, "{}"));
+    goes_anywhere(&store.settle("c", domain::Cost(1)));
+    goes_anywhere(&store.expire_reservations(0));
+    goes_anywhere(&store.forget_answers(0));
+}

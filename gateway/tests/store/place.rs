@@ -20,27 +20,29 @@ pub(crate) struct Home {
     pub(crate) place: Place,
     pub(crate) folder: TempDir,
     pub(crate) postgres: Option<Postgres>,
+    url: String,
 }
 
 impl Home {
     /// In a file of a folder of its own.
     pub(crate) async fn in_file() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::Sqlite(folder.path().join("state/openshell.db"));
-        Self::at(place, folder, None).await
+        let file = folder.path().join("state/openshell.db");
+        Self::at(format!("sqlite://{}", file.display()), folder, None).await
     }
 
     /// In a server of its own; `None` where the caller has been told to go without.
     pub(crate) async fn in_postgres() -> Option<Self> {
         let postgres = postgres()?;
-        let place = postgres.database().parse().unwrap();
-        Some(Self::at(place, tempfile::tempdir().unwrap(), Some(postgres)).await)
+        let url = postgres.database();
+        Some(Self::at(url, tempfile::tempdir().unwrap(), Some(postgres)).await)
     }
 
-    async fn at(place: Place, folder: TempDir, postgres: Option<Postgres>) -> Self {
+    async fn at(url: String, folder: TempDir, postgres: Option<Postgres>) -> Self {
+        let place: Place = url.parse().unwrap();
         let keys = Keys::random().unwrap();
         let store = Store::open(&place, keys.clone()).await.unwrap();
-        Self { store, keys, place, folder, postgres }
+        Self { store, keys, place, folder, postgres, url }
     }
 
     /// The same state through connections of its own, as another process would open it.
@@ -58,14 +60,12 @@ impl Home {
 
     /// Every byte on the disk: of the file and its log, or of the whole server.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        match &self.postgres {
-            Some(postgres) => postgres.bytes(),
-            None => {
-                let state = self.folder.path().join("state");
-                let files = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
-                files.flat_map(|path| std::fs::read(path).unwrap()).collect()
-            }
+        if let Some(postgres) = &self.postgres {
+            return postgres.bytes();
         }
+        let state = self.folder.path().join("state");
+        let files = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+        files.flat_map(|path| std::fs::read(path).unwrap()).collect()
     }
 
     /// The file of a store in a file.
@@ -79,18 +79,11 @@ impl Home {
     /// Runs statements behind the store's back.
     pub(crate) async fn run(&self, statements: &str) -> u64 {
         use sqlx::{AssertSqlSafe, Connection as _};
-        let mut connection = sqlx::AnyConnection::connect(&self.url()).await.unwrap();
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
         let statements = AssertSqlSafe(statements.to_owned());
         let done = sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         done.rows_affected()
-    }
-
-    fn url(&self) -> String {
-        match &self.postgres {
-            Some(postgres) => postgres.url("d0"),
-            None => format!("sqlite://{}", self.file().display()),
-        }
     }
 }
 

@@ -114,6 +114,27 @@ async fn of_two_policies_at_one_moment_both_count_or_one_is_told() {
 }
 
 #[tokio::test]
+async fn a_policy_takes_the_place_of_the_revision_that_was_read() {
+    on_both(async |home| {
+        let store = &home.store;
+        let early = store.add_policy("s", "a", Some(1)).await;
+        assert!(matches!(early, Err(StoreError::Stale)), "{early:?}");
+        for (text, base) in [("a", 0), ("b", 1)] {
+            let added = store.add_policy("s", text, Some(base)).await;
+            assert!(
+                matches!(&added, Ok(PolicyAdded::New(one)) if one.version == base + 1),
+                "{added:?}"
+            );
+        }
+        // Also where the text is the newest already: its writer has not seen it.
+        let late = store.add_policy("s", "b", Some(1)).await;
+        assert!(matches!(late, Err(StoreError::Stale)), "{late:?}");
+        assert_eq!(statuses(store, "s").await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn old_revisions_go_but_never_the_one_in_force() {
     on_both(async |home| {
         let store = &home.store;

@@ -104,7 +104,8 @@ async fn the_master_key_is_replaced_while_running() {
         let source = KeySource::File(home.folder.path().join("master.key"));
         let old = source.load().await.unwrap();
         home.store.adopt(old.clone()).await.unwrap_err(); // another key than the one that it began with
-        let home = Home { store: opened(&home, &old).await, ..home };
+        let mut home = home;
+        home.store = opened(&home, &old).await;
         let store = &home.store;
         for number in 0..250 {
             put(store, ONE, &format!("n{number:03}"), &number.to_string()).await;
@@ -152,7 +153,29 @@ async fn a_process_with_old_keys_seals_nothing_under_them() {
         source.load().await.unwrap();
         let refused = home.store.rotate(&source).await;
         assert!(matches!(refused, Err(RotateError::Store(StoreError::Key(_)))), "{refused:?}");
+        assert_eq!(source.load().await.unwrap().ids().count(), 1);
         assert_eq!(value(&behind, ONE, "a").await.as_deref(), Some("x"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_process_that_missed_a_rotation_is_told_and_goes_on_with_the_new_key() {
+    on_both(async |home| {
+        let source = KeySource::File(home.folder.path().join("master.key"));
+        let old = source.load().await.unwrap();
+        let store = opened(&home, &old).await;
+        put(&store, ONE, "a", "x").await;
+        let behind = Store::open(&home.place, old).await.unwrap();
+        store.rotate(&source).await.unwrap();
+        let secret = SecretString::from("y".to_owned());
+        let refused = behind.put_secret(ONE, "a", &secret).await;
+        assert!(matches!(refused, Err(StoreError::Key(_))), "{refused:?}");
+        assert!(matches!(behind.secret(ONE, "a").await, Err(StoreError::Key(_))));
+        behind.adopt(source.load().await.unwrap()).await.unwrap();
+        assert_eq!(value(&behind, ONE, "a").await.as_deref(), Some("x"));
+        put(&behind, ONE, "a", "y").await;
+        assert_eq!(value(&store, ONE, "a").await.as_deref(), Some("y"));
     })
     .await;
 }
