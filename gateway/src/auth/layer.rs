@@ -5,6 +5,7 @@
 //! is refused also where a certificate alone would have passed.
 
 use std::{
+    borrow::Cow,
     fmt,
     pin::Pin,
     sync::Arc,
@@ -110,9 +111,7 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
             next.run(Request::from_parts(parts, content)).await
         }
         Err(refused) => {
-            let source = parts.extensions.get::<Peer>().map(|peer| peer.via);
-            let (code, status) = (refused.code, refused.status.as_u16());
-            tracing::info!(code, status, ?source, "request refused");
+            log(&refused, parts.extensions.get().map(|peer: &Peer| peer.via));
             refused.into_response()
         }
     }
@@ -120,6 +119,20 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
 
 /// How a token of a sandbox is judged.
 type VerifySandbox = fn(&Keys, &str, u64) -> Result<Claims, SandboxTokenError>;
+
+/// Tells operators of what somebody tried. What costs a stranger nothing fills no log.
+fn log(refused: &Refused, via: Option<Via>) {
+    let (code, status) = (refused.code, refused.status.as_u16());
+    match refused.status {
+        StatusCode::UNAUTHORIZED if code == access::Denied::Anonymous.code() => {
+            tracing::debug!(code, status, ?via, "request refused");
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE => {
+            tracing::info!(code, status, ?via, "request refused");
+        }
+        _ => tracing::debug!(code, status, ?via, "request refused"),
+    }
+}
 
 impl Gate {
     /// Judges a request at `now`, seconds since 1970.
@@ -171,9 +184,9 @@ impl Gate {
             }
             Ok(Some(text)) => self.token(peer, text, now).await,
             Ok(None) => self.connection(peer, now).await,
-            Err(refused) => {
-                self.failed(peer);
-                Err(refused)
+            Err(Malformed) => {
+                let detail = "write one `Authorization: Bearer TOKEN`";
+                Err(self.guessed(peer, "authorization_malformed", detail))
             }
         }
     }
@@ -207,20 +220,17 @@ impl Gate {
     }
 
     async fn token(&self, peer: &Peer, text: &str, now: u64) -> Result<Principal, Refused> {
-        let hash = token::read(text).map_err(|error| {
-            self.failed(peer);
-            Refused::unauthenticated("token_malformed", error.to_string())
-        })?;
+        let hash = token::read(text)
+            .map_err(|error| self.guessed(peer, "token_malformed", error.to_string()))?;
         let wait = source(peer).and_then(|source| self.failures.wait(source, Instant::now()));
         if let Some(wait) = wait.filter(|_| !self.failures.is_known(hash)) {
             return Err(too_many(wait));
         }
         note(peer, Identity::Token(hash))?;
         let Some(found) = (self.lookups.token)(hash).await.map_err(unavailable)? else {
-            self.failed(peer);
             self.failures.was_bad(hash);
             let detail = "the token is not known here; make another with `openshell token create`";
-            return Err(Refused::unauthenticated("token_unknown", detail));
+            return Err(self.guessed(peer, "token_unknown", detail));
         };
         if let Err(error) = found.check(now) {
             self.failures.was_bad(hash);
@@ -258,15 +268,14 @@ impl Gate {
         let id = match verdict {
             Ok(claims) => claims.sandbox,
             Err(error) => {
-                let code = match error {
-                    SandboxTokenError::Expired => "sandbox_token_expired",
-                    SandboxTokenError::Untimely => "sandbox_token_untimely",
+                let (detail, refuse) = (error.to_string(), Refused::unauthenticated);
+                return Err(match error {
+                    SandboxTokenError::Expired => refuse("sandbox_token_expired", detail),
+                    SandboxTokenError::Untimely => refuse("sandbox_token_untimely", detail),
                     SandboxTokenError::Malformed | SandboxTokenError::Forged => {
-                        self.failed(peer);
-                        "sandbox_token_unknown"
+                        self.guessed(peer, "sandbox_token_unknown", detail)
                     }
-                };
-                return Err(Refused::unauthenticated(code, error.to_string()));
+                });
             }
         };
         note(peer, Identity::Sandbox(id))?;
@@ -277,10 +286,16 @@ impl Gate {
         Ok(Principal::Sandbox(Sandbox { id, name }))
     }
 
-    fn failed(&self, peer: &Peer) {
-        if let Some(source) = source(peer) {
-            self.failures.failed(source, Instant::now());
-        }
+    /// 401 for a proof that is nobody's, or 429 after too many from there.
+    fn guessed(
+        &self,
+        peer: &Peer,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Refused {
+        let now = Instant::now();
+        let wait = source(peer).and_then(|source| self.failures.failed(source, now));
+        wait.map_or_else(|| Refused::unauthenticated(code, detail), too_many)
     }
 
     /// 401 for a proof of that user that is not good, or 429 after too many.
@@ -288,7 +303,7 @@ impl Gate {
         &self,
         user: &UserName,
         code: &'static str,
-        detail: impl Into<std::borrow::Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
     ) -> Refused {
         let wait = self.failures.failed_as(user, Instant::now());
         wait.map_or_else(|| Refused::unauthenticated(code, detail), too_many)
@@ -320,17 +335,18 @@ fn unavailable(error: Unavailable) -> Refused {
         .after(Duration::from_secs(1))
 }
 
+/// An `Authorization` that is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Malformed;
+
 /// The text of `Authorization: Bearer TEXT`, if there is one.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Malformed> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = all.next() else { return Ok(None) };
     let parts = first.to_str().ok().and_then(|text| text.split_once(' '));
     match parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
         Some((_, text)) if all.next().is_none() => Ok(Some(text)),
-        _ => {
-            let detail = "write one `Authorization: Bearer TOKEN`";
-            Err(Refused::unauthenticated("authorization_malformed", detail))
-        }
+        _ => Err(Malformed),
     }
 }
 

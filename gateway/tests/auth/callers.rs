@@ -154,6 +154,7 @@ async fn who_guesses_waits_and_its_neighbours_do_not() {
     for _ in 0..20 {
         assert_eq!(ask("osh_guess").await.status(), 401);
     }
+    assert_eq!(ask("osh_guess").await.status(), 429);
     let (fresh, _) = world.token("carol", &[], 100);
     let refused = ask(&fresh).await;
     let wait: u64 = refused.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
