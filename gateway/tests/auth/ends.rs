@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{With, World, shown};
+use crate::support::{With, World, shown, soon};
 
 /// A TLS connection with that certificate, and nothing said on it.
 pub(crate) async fn connect(
@@ -54,7 +54,7 @@ async fn read_until(stream: &mut TlsStream<TcpStream>, end: &str) -> String {
 /// Waits until the other side has closed, in whatever way.
 async fn closed(stream: &mut TlsStream<TcpStream>) {
     let mut rest = Vec::new();
-    drop(stream.read_to_end(&mut rest).await);
+    drop(soon(stream.read_to_end(&mut rest)).await);
 }
 
 const WEBSOCKET: &str = "GET /v1/sandboxes/x/exec HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\
@@ -136,13 +136,10 @@ async fn a_stop_lets_requests_end_and_waits_for_no_stream() {
     slow.write_all(b"body").await.unwrap();
     let answer = read_until(&mut slow, " 4").await;
     assert!(answer.contains("200 OK"), "{answer}");
-    let (address, path, live) = (world.address, world.socket(), Arc::clone(&world.live));
     world.stopped().await;
-    assert!(TcpStream::connect(address).await.is_err());
-    assert!(!path.exists());
+    assert!(TcpStream::connect(world.address).await.is_err());
+    assert!(!world.socket().exists());
     closed(&mut socket).await;
     assert!(watch.chunk().await.is_err());
-    while live.count() > 0 {
-        tokio::task::yield_now().await;
-    }
+    world.empty().await;
 }

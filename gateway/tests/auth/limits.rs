@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     ends::connect,
-    support::{With, World},
+    support::{With, World, soon},
 };
 
 fn world(change: impl FnOnce(&mut Limits)) -> World {
@@ -24,7 +24,7 @@ fn world(change: impl FnOnce(&mut Limits)) -> World {
 async fn rest(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut read = Vec::new();
     // However it ends: closed, reset, or cut within TLS.
-    drop(stream.read_to_end(&mut read).await);
+    drop(soon(stream.read_to_end(&mut read)).await);
     String::from_utf8_lossy(&read).into_owned()
 }
 
@@ -54,9 +54,7 @@ async fn a_head_that_does_not_end_is_not_waited_for() {
         }
     };
     drip.await;
-    while world.live.count() > 0 {
-        tokio::task::yield_now().await;
-    }
+    world.empty().await;
 }
 
 #[tokio::test]
@@ -83,9 +81,7 @@ async fn who_takes_nothing_of_its_answer_is_not_waited_for() {
     let mut lazy = connect(&world, Some(&alice)).await;
     lazy.write_all(b"GET /v1/cost HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     lazy.read_u8().await.unwrap();
-    while world.live.count() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    world.empty().await;
     let mut read = Vec::new();
     assert!(lazy.read_to_end(&mut read).await.is_err(), "the answer was cut");
     assert!(read.len() < 64 << 20);
@@ -98,9 +94,7 @@ async fn one_source_does_not_take_all_the_room() {
     let mut third = TcpStream::connect(world.address).await.unwrap();
     assert_eq!(rest(&mut third).await, "");
     drop((one, two));
-    while world.live.count() > 0 {
-        tokio::task::yield_now().await;
-    }
+    world.empty().await;
     connect(&world, None).await;
 }
 

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use api::user::Role;
@@ -32,10 +32,16 @@ use gateway::{
     },
     serve::{Limits, Server, listen, live::Live, tls},
 };
+use http::HeaderMap;
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
 use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
+
+/// Waits for what must come; a test that waits for ever says nothing.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), future).await.expect("it does not come")
+}
 
 /// Seconds since 1970.
 pub(crate) fn now() -> u64 {
@@ -122,14 +128,24 @@ impl World {
         Self { folder, authority, address, known, revoked, keyring, live, stop, server }
     }
 
+    /// Waits until nobody is connected.
+    pub(crate) async fn empty(&self) {
+        let empty = async {
+            while self.live.count() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(empty).await;
+    }
+
     /// Asks the server to stop.
     pub(crate) fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
 
     /// Waits until it has.
-    pub(crate) async fn stopped(self) {
-        self.server.await.unwrap();
+    pub(crate) async fn stopped(&mut self) {
+        soon(&mut self.server).await.unwrap();
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -262,7 +278,10 @@ fn routes() -> Router {
 }
 
 /// Who is asking, for what, and how long the body was.
-async fn say(permit: Permit, body: Bytes) -> String {
+async fn say(permit: Permit, headers: HeaderMap, body: Bytes) -> String {
+    if headers.contains_key("authorization") {
+        return "its authorization is here".to_owned();
+    }
     let workspace = permit.workspace().map_or("-", |workspace| workspace.as_str());
     let length = body.len();
     match permit.principal() {
