@@ -110,9 +110,13 @@ async fn a_revoked_token_or_a_deleted_sandbox_ends_what_it_has_open() {
     let session = client.get(world.url("/v1/supervisor/session")).bearer_auth(sandbox);
     assert_eq!(session.send().await.unwrap().status(), 200);
     assert_eq!(world.live.end(&Identity::Sandbox(id)), 1);
+    assert_eq!(world.live.end(&Identity::Token(hash)), 1);
+    assert!(watch.chunk().await.is_err());
+    world.empty().await;
+    let mut watch = client.get(world.url("/v1/watch")).bearer_auth(&token).send().await.unwrap();
+    assert!(watch.chunk().await.unwrap().is_some());
     assert_eq!(world.live.end(&Identity::User("bob".parse().unwrap())), 1);
     assert!(watch.chunk().await.is_err());
-    assert_eq!(world.live.end(&Identity::Token(hash)), 0, "it is gone");
 }
 
 #[tokio::test]

@@ -59,8 +59,15 @@ async fn a_head_that_does_not_end_is_not_waited_for() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
-    let world = world(|limits| limits.idle = Duration::from_millis(300));
+    let world = world(|limits| {
+        limits.head = Duration::from_mins(10);
+        limits.idle = Duration::from_millis(300);
+    });
     let alice = world.user("alice", Role::Viewer);
+    // Over HTTP/2, with a client that would keep its connection.
+    let keeping = world.client_of(&alice);
+    assert_eq!(keeping.get(world.url("/v1/sandboxes")).send().await.unwrap().status(), 200);
+    world.empty().await;
     let mut idle = connect(&world, Some(&alice)).await;
     let request = b"GET /v1/sandboxes HTTP/1.1\r\nhost: localhost\r\n\r\n";
     idle.write_all(request).await.unwrap();
