@@ -10,7 +10,7 @@
 //!
 //! Invariants: every connection has a place from its first byte to its last, also as a WebSocket; before the first request is
 //! there, nothing waits longer than [`Limits`] says. Not here: who may do what; every request carries the facts of its
-//! connection as a [`Peer`](crate::auth::peer::Peer).
+//! connection as a [`Peer`](crate::auth::peer::Peer). What costs a stranger nothing is logged for debugging only.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -198,7 +198,7 @@ async fn serve(shared: Arc<Shared>, accepted: Accepted, room: OwnedSemaphorePerm
             let source = Source::of(address.ip());
             let most = shared.limits.connections_per_source;
             let Some(place) = shared.live.enter(room, Some((source, most))) else {
-                tracing::info!(%address, "too many connections from one source");
+                tracing::debug!(%address, "too many connections from one source");
                 return;
             };
             if let Err(error) = listen::prepare(&stream) {
@@ -229,11 +229,11 @@ async fn tls(shared: &Shared, stream: TcpStream, address: SocketAddr, place: Pla
         Ok(Ok(Some(stream))) => stream,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => {
-            tracing::info!(%address, %error, "tls handshake failed");
+            tracing::debug!(%address, %error, "tls handshake failed");
             return;
         }
         Err(_) => {
-            tracing::info!(%address, "tls handshake took too long");
+            tracing::debug!(%address, "tls handshake took too long");
             return;
         }
     };

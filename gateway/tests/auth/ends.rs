@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{With, World, shown, soon};
+use crate::support::{WATCH, With, World, shown, soon};
 
 /// A TLS connection with that certificate, and nothing said on it.
 pub(crate) async fn connect(
@@ -57,7 +57,7 @@ async fn closed(stream: &mut TlsStream<TcpStream>) {
     drop(soon(stream.read_to_end(&mut rest)).await);
 }
 
-const WEBSOCKET: &str = "GET /v1/sandboxes/x/exec HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\
+const WEBSOCKET: &str = "GET /try/terminal HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\
     connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
 /// `hi`, masked with zeros (RFC 6455 §5.2), and how it comes back.
 const SAID: &[u8] = b"\x81\x82\0\0\0\0hi";
@@ -68,7 +68,7 @@ async fn a_revoked_certificate_ends_what_it_has_open() {
     let world = World::new();
     let (alice, bob) = (world.user("alice", Role::Operator), world.user("bob", Role::Operator));
     let client = world.client_of(&alice);
-    let mut watch = client.get(world.url("/v1/watch")).send().await.unwrap();
+    let mut watch = client.get(world.url(WATCH)).send().await.unwrap();
     assert_eq!(watch.chunk().await.unwrap().unwrap(), "data: first\n\n");
     let mut sockets = Vec::new();
     for bundle in [&alice, &bob] {
@@ -103,7 +103,7 @@ async fn a_revoked_token_or_a_deleted_sandbox_ends_what_it_has_open() {
     let world = World::new();
     let (token, hash) = world.token("bob", &[], 100);
     let client = world.client(|builder| builder);
-    let mut watch = client.get(world.url("/v1/watch")).bearer_auth(&token).send().await.unwrap();
+    let mut watch = client.get(world.url(WATCH)).bearer_auth(&token).send().await.unwrap();
     assert!(watch.chunk().await.unwrap().is_some());
     let (id, sandbox) = world.sandbox();
     let client = world.client(|builder| builder);
@@ -113,7 +113,7 @@ async fn a_revoked_token_or_a_deleted_sandbox_ends_what_it_has_open() {
     assert_eq!(world.live.end(&Identity::Token(hash)), 1);
     assert!(watch.chunk().await.is_err());
     world.empty().await;
-    let mut watch = client.get(world.url("/v1/watch")).bearer_auth(&token).send().await.unwrap();
+    let mut watch = client.get(world.url(WATCH)).bearer_auth(&token).send().await.unwrap();
     assert!(watch.chunk().await.unwrap().is_some());
     assert_eq!(world.live.end(&Identity::User("bob".parse().unwrap())), 1);
     assert!(watch.chunk().await.is_err());
@@ -125,7 +125,7 @@ async fn a_stop_lets_requests_end_and_waits_for_no_stream() {
     let mut world = World::with(With { limits, ..With::default() });
     let alice = world.user("alice", Role::Operator);
     let client = world.client_of(&alice);
-    let mut watch = client.get(world.url("/v1/watch")).send().await.unwrap();
+    let mut watch = client.get(world.url(WATCH)).send().await.unwrap();
     assert!(watch.chunk().await.unwrap().is_some());
     let mut socket = connect(&world, Some(&alice)).await;
     socket.write_all(WEBSOCKET.as_bytes()).await.unwrap();

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     ends::connect,
-    support::{With, World, soon},
+    support::{FILE, WATCH, With, World, soon},
 };
 
 fn world(change: impl FnOnce(&mut Limits)) -> World {
@@ -72,7 +72,7 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let request = b"GET /v1/sandboxes HTTP/1.1\r\nhost: localhost\r\n\r\n";
     idle.write_all(request).await.unwrap();
     let client = world.client_of(&alice);
-    let mut busy = client.get(world.url("/v1/watch")).send().await.unwrap();
+    let mut busy = client.get(world.url(WATCH)).send().await.unwrap();
     assert!(busy.chunk().await.unwrap().is_some());
     let answer = rest(&mut idle).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
@@ -86,7 +86,7 @@ async fn who_takes_nothing_of_its_answer_is_not_waited_for() {
     let world = world(|limits| limits.stalled = Duration::from_millis(300));
     let alice = world.user("alice", Role::Viewer);
     let mut lazy = connect(&world, Some(&alice)).await;
-    lazy.write_all(b"GET /v1/cost HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    lazy.write_all(b"GET /try/much HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     lazy.read_u8().await.unwrap();
     world.empty().await;
     let mut read = Vec::new();
@@ -135,7 +135,7 @@ async fn heads_and_bodies_have_a_size() {
     let unannounced = reqwest::Body::wrap_stream(tokio_stream::iter(pieces));
     let over = post("/v1/sandboxes").body(unannounced).send().await.unwrap();
     assert_eq!(over.status(), 413);
-    let file = client.put(world.url("/v1/sandboxes/x/files")).body(vec![b'x'; most + 1]);
+    let file = client.put(world.url(FILE)).body(vec![b'x'; most + 1]);
     assert_eq!(file.send().await.unwrap().status(), 200, "files have limits of their own");
 
     let mut large = connect(&world, Some(&alice)).await;

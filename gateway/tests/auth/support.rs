@@ -19,7 +19,7 @@ use axum::{
 };
 use gateway::{
     auth::{
-        access::{Permit, Table, table},
+        access::{self, Access, At, Permit, Row, Table, table},
         authority::{Authority, Bundle, server::ServerLeaf},
         failures::Failures,
         layer::{Gate, Lookups, Unavailable, guarded},
@@ -27,12 +27,12 @@ use gateway::{
         principal::{Grants, Principal, UserName},
         revoked::Revocations,
         sandbox::{Keyring, Keys},
-        scope::Scopes,
+        scope::{Scope, Scopes},
         token::{self, StoredToken, TokenHash},
     },
     serve::{Limits, Server, listen, live::Live, tls},
 };
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -112,7 +112,7 @@ impl World {
         let (revoked, live) = (Arc::new(Revocations::default()), Arc::new(Live::default()));
         let keyring = Arc::new(Keyring::new(Keys::new(&[1; 32]).unwrap()));
         let gate = Gate {
-            table: Table::new(table::rows()),
+            table: Table::new(rows()),
             origins: Origins::new(names.iter().map(String::as_str), address.port()),
             local: "me".parse().unwrap(),
             keyring: Arc::clone(&keyring),
@@ -261,15 +261,38 @@ fn lookups(known: &Arc<Mutex<Known>>) -> Lookups {
     }
 }
 
-/// Every route of the table, and one without a row.
+/// An answer that does not end.
+pub(crate) const WATCH: &str = "/try/watch";
+/// A websocket.
+pub(crate) const TERMINAL: &str = "/try/terminal";
+/// An answer that no socket holds.
+pub(crate) const MUCH: &str = "/try/much";
+/// A body of any length.
+pub(crate) const FILE: &str = "/try/file";
+
+/// The rows of the table, and of routes that are tried here.
+fn rows() -> Vec<Row> {
+    let access = Access::User {
+        role: Some(Role::Viewer),
+        scope: Some(Scope::SandboxRead),
+        at: At::Workspace,
+    };
+    let row = |method, path, body| Row { method, path, access, body };
+    let mut rows = table::rows();
+    rows.extend([WATCH, TERMINAL, MUCH].map(|path| row(Method::GET, path, access::Body::Stream)));
+    rows.push(row(Method::PUT, FILE, access::Body::Stream));
+    rows
+}
+
+/// Every route with a row, and one without.
 fn routes() -> Router {
     let mut routes = Router::new().route("/v1/forgotten", any(async || "served"));
-    for row in table::rows() {
+    for row in rows() {
         let method = MethodFilter::try_from(row.method.clone()).unwrap();
         let handler = match row.path {
-            "/v1/watch" => on(method, watch),
-            "/v1/sandboxes/{sandbox}/exec" => on(method, exec),
-            "/v1/cost" => on(method, much),
+            WATCH => on(method, watch),
+            TERMINAL => on(method, exec),
+            MUCH => on(method, much),
             _ => on(method, say),
         };
         routes = routes.route(row.path, handler);

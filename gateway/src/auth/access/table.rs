@@ -26,8 +26,8 @@ const RUN_SANDBOXES: Access = user(Role::Operator, Scope::SandboxWrite, At::Work
 const SEE_PROVIDERS: Access = user(Role::Viewer, Scope::ProviderRead, At::Workspace);
 const SET_PROVIDERS: Access = user(Role::Operator, Scope::ProviderWrite, At::Workspace);
 const SEE_POLICY: Access = user(Role::Viewer, Scope::PolicyRead, At::Workspace);
-/// A policy is the wall around an agent: who runs sandboxes does not move it.
-const SET_POLICY: Access = user(Role::Admin, Scope::PolicyWrite, At::Workspace);
+/// Who makes a sandbox says what it may do; the gateway's own policy is the wall that only an administrator moves.
+const SET_POLICY: Access = user(Role::Operator, Scope::PolicyWrite, At::Workspace);
 const SEE_GLOBAL: Access = user(Role::Viewer, Scope::PolicyRead, At::Gateway);
 const SET_GLOBAL: Access = user(Role::Admin, Scope::PolicyWrite, At::Gateway);
 const SEE_INFERENCE: Access = user(Role::Viewer, Scope::InferenceRead, At::Workspace);
