@@ -150,6 +150,7 @@ impl Gate {
         {
             let anonymous = Arc::new(Principal::Anonymous);
             let permit = access::permit(&anonymous, &row.access, Workspace::default())?;
+            parts.headers.remove(header::AUTHORIZATION);
             return Ok((permit, row.body));
         }
         let refreshes = row.as_ref().is_ok_and(|row| row.access == Access::SandboxRefresh);
@@ -205,7 +206,8 @@ impl Gate {
                 return Err(Refused::unauthenticated("certificate_unusable", error.to_string()));
             }
         };
-        note(peer, Identity::Certificate(certificate.serial))?;
+        let ends = u64::try_from(certificate.not_after).unwrap_or(0);
+        note(peer, Identity::Certificate(certificate.serial), Some(ends))?;
         if self.revoked.has(certificate.serial) {
             let detail = "the certificate has been revoked; ask an administrator for another";
             return Err(self.wrong(&certificate.user, "certificate_revoked", detail));
@@ -226,7 +228,7 @@ impl Gate {
         if let Some(wait) = wait.filter(|_| !self.failures.is_known(hash)) {
             return Err(too_many(wait));
         }
-        note(peer, Identity::Token(hash))?;
+        note(peer, Identity::Token(hash), None)?;
         let Some(found) = (self.lookups.token)(hash).await.map_err(unavailable)? else {
             self.failures.was_bad(hash);
             let detail = "the token is not known here; make another with `openshell token create`";
@@ -241,6 +243,7 @@ impl Gate {
             };
             return Err(self.wrong(&found.user, code, error.to_string()));
         }
+        note(peer, Identity::Token(hash), Some(found.expires))?;
         let user = self.user(peer, found.user, How::Token(found.id), found.scopes).await?;
         self.failures.was_good(hash);
         Ok(user)
@@ -253,7 +256,7 @@ impl Gate {
         how: How,
         scopes: Scopes,
     ) -> Result<Principal, Refused> {
-        note(peer, Identity::User(name.clone()))?;
+        note(peer, Identity::User(name.clone()), None)?;
         match (self.lookups.user)(name.clone()).await.map_err(unavailable)? {
             Some(grants) => Ok(Principal::User(User { name, grants, how, scopes })),
             None => Err(self.wrong(&name, "user_unknown", "there is no such user any more")),
@@ -278,7 +281,7 @@ impl Gate {
                 });
             }
         };
-        note(peer, Identity::Sandbox(id))?;
+        note(peer, Identity::Sandbox(id), None)?;
         let name = (self.lookups.sandbox)(id).await.map_err(unavailable)?.ok_or_else(|| {
             let detail = "the sandbox of this token has been deleted";
             Refused::unauthenticated("sandbox_deleted", detail)
@@ -317,8 +320,8 @@ fn source(peer: &Peer) -> Option<Source> {
     }
 }
 
-fn note(peer: &Peer, identity: Identity) -> Result<(), Refused> {
-    if peer.connection.note(identity) {
+fn note(peer: &Peer, identity: Identity, expires: Option<u64>) -> Result<(), Refused> {
+    if peer.connection.note(identity, expires) {
         return Ok(());
     }
     let detail = "too many callers on one connection; open another";

@@ -120,6 +120,23 @@ async fn a_revoked_token_or_a_deleted_sandbox_ends_what_it_has_open() {
 }
 
 #[tokio::test]
+async fn what_a_token_has_open_ends_when_the_token_does() {
+    let limits = Limits { recheck: std::time::Duration::from_millis(50), ..Limits::default() };
+    let world = World::with(With { limits, ..With::default() });
+    let (short, _) = world.token("bob", &[], 5);
+    let (long, _) = world.token("bob", &[], 3000);
+    let mut open = Vec::new();
+    for token in [short, long] {
+        let client = world.client(|builder| builder);
+        let mut watch = client.get(world.url(WATCH)).bearer_auth(token).send().await.unwrap();
+        assert!(watch.chunk().await.unwrap().is_some());
+        open.push(watch);
+    }
+    assert!(soon(open[0].chunk()).await.is_err());
+    assert_eq!(world.live.count(), 1, "the other goes on");
+}
+
+#[tokio::test]
 async fn a_stop_lets_requests_end_and_waits_for_no_stream() {
     let limits = Limits { grace: std::time::Duration::from_millis(300), ..Limits::default() };
     let mut world = World::with(With { limits, ..With::default() });
