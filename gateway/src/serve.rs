@@ -10,9 +10,14 @@
 //!
 //! Invariants: every connection has a place from its first byte to its last, also as a WebSocket; before the first request is
 //! there, nothing waits longer than [`Limits`] says. Not here: who may do what; every request carries the facts of its
-//! connection as a [`Peer`](crate::auth::peer::Peer).
+//! connection as a [`Peer`](crate::auth::peer::Peer). What costs a stranger nothing is logged for debugging only.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::Router;
 use rustls::ServerConfig;
@@ -58,6 +63,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a caller may take none of an answer that waits for it.
     pub stalled: Duration,
+    /// How often open connections are looked at for proofs that are over.
+    pub recheck: Duration,
     /// How long requests may go on when the gateway stops.
     pub grace: Duration,
 }
@@ -72,6 +79,7 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             idle: Duration::from_mins(2),
             stalled: Duration::from_mins(1),
+            recheck: Duration::from_secs(15),
             grace: Duration::from_secs(10),
         }
     }
@@ -132,8 +140,10 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { bound, tls, routes, live, limits } = self;
         let stopping = CancellationToken::new();
-        let shared = Arc::new(Shared { tls, routes, live, limits, stopping: stopping.clone() });
-        let _ends_all = EndsAll(Arc::clone(&shared.live));
+        let _ends_all = EndsAll(Arc::clone(&live));
+        let shared =
+            Shared { tls, routes, live: Arc::clone(&live), limits, stopping: stopping.clone() };
+        let shared = Arc::new(shared);
         let (tcp, unix) = bound.into_parts();
         let unix = unix.map(|(listener, file)| Listener::Unix(listener, file));
         let mut accepting = JoinSet::new();
@@ -141,7 +151,10 @@ impl Server {
             accepting.spawn(accept_all(Arc::clone(&shared), listener));
         }
         drop(shared);
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            () = end_over(&live, limits.recheck) => {}
+        }
         stopping.cancel();
         while accepting.join_next().await.is_some() {}
     }
@@ -153,6 +166,16 @@ struct EndsAll(Arc<Live>);
 impl Drop for EndsAll {
     fn drop(&mut self) {
         self.0.end_all();
+    }
+}
+
+/// Looks again and again for connections whose callers have no valid proof any more. By the clock on the wall, because timers
+/// stand still while a machine sleeps.
+async fn end_over(live: &Live, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        live.end_over(now.as_secs());
     }
 }
 
@@ -198,7 +221,7 @@ async fn serve(shared: Arc<Shared>, accepted: Accepted, room: OwnedSemaphorePerm
             let source = Source::of(address.ip());
             let most = shared.limits.connections_per_source;
             let Some(place) = shared.live.enter(room, Some((source, most))) else {
-                tracing::info!(%address, "too many connections from one source");
+                tracing::debug!(%address, "too many connections from one source");
                 return;
             };
             if let Err(error) = listen::prepare(&stream) {
@@ -229,11 +252,11 @@ async fn tls(shared: &Shared, stream: TcpStream, address: SocketAddr, place: Pla
         Ok(Ok(Some(stream))) => stream,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => {
-            tracing::info!(%address, %error, "tls handshake failed");
+            tracing::debug!(%address, %error, "tls handshake failed");
             return;
         }
         Err(_) => {
-            tracing::info!(%address, "tls handshake took too long");
+            tracing::debug!(%address, "tls handshake took too long");
             return;
         }
     };

@@ -59,10 +59,13 @@ impl<K: Hash + Eq> Counts<K> {
         (!wait.is_zero()).then_some(wait)
     }
 
-    fn failed(&self, key: K, now: Instant) {
+    /// Counts one; the time to wait when there were too many before.
+    fn failed(&self, key: K, now: Instant) -> Option<Duration> {
+        let wait = self.wait(&key, now);
         let mut counts = self.0.lock();
         let clean = counts.get(&key).copied().unwrap_or(now).max(now) + EACH;
         counts.put(key, clean.min(now + EACH * BURST));
+        wait
     }
 }
 
@@ -86,16 +89,14 @@ impl Failures {
         self.sources.wait(&source, now)
     }
 
-    /// Counts a failure of a source.
-    pub fn failed(&self, source: Source, now: Instant) {
-        self.sources.failed(source, now);
+    /// Counts a failure of a source; the time to wait when there were too many.
+    pub fn failed(&self, source: Source, now: Instant) -> Option<Duration> {
+        self.sources.failed(source, now)
     }
 
     /// Counts a failure under the name of a user; the time to wait when there were too many.
     pub fn failed_as(&self, user: &UserName, now: Instant) -> Option<Duration> {
-        let wait = self.users.wait(user, now);
-        self.users.failed(user.clone(), now);
-        wait
+        self.users.failed(user.clone(), now)
     }
 
     /// Notes that a token was good. It is looked up all the same the next time, but not refused for its neighbours.
@@ -134,17 +135,17 @@ mod tests {
         let (start, bad) = (Instant::now(), source("192.0.2.1"));
         for _ in 0..BURST {
             assert_eq!(failures.wait(bad, start), None);
-            failures.failed(bad, start);
+            assert_eq!(failures.failed(bad, start), None);
         }
         assert_eq!(failures.wait(bad, start), Some(EACH));
         assert_eq!(failures.wait(source("192.0.2.2"), start), None);
         assert_eq!(failures.wait(source("::ffff:192.0.2.1"), start), Some(EACH));
         for _ in 0..1000 {
-            failures.failed(bad, start);
+            assert_eq!(failures.failed(bad, start), Some(EACH));
         }
         assert_eq!(failures.wait(bad, start), Some(EACH), "what is refused does not add up");
         assert_eq!(failures.wait(bad, start + EACH), None);
-        failures.failed(bad, start + EACH);
+        assert_eq!(failures.failed(bad, start + EACH), None);
         assert_eq!(failures.wait(bad, start + EACH), Some(EACH));
         assert_eq!(failures.wait(bad, start + EACH * (BURST + 1)), None);
     }
@@ -164,7 +165,7 @@ mod tests {
         }
         assert_eq!(failures.failed_as(&user, start), Some(EACH));
         for number in 0..20_000_u32 {
-            failures.failed(Source::V4(number.into()), start);
+            assert_eq!(failures.failed(Source::V4(number.into()), start), None);
         }
         assert_eq!(failures.sources.0.lock().len(), KNOWN_MAX.get());
     }

@@ -5,6 +5,7 @@
 //! is refused also where a certificate alone would have passed.
 
 use std::{
+    borrow::Cow,
     fmt,
     pin::Pin,
     sync::Arc,
@@ -110,9 +111,7 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
             next.run(Request::from_parts(parts, content)).await
         }
         Err(refused) => {
-            let source = parts.extensions.get::<Peer>().map(|peer| peer.via);
-            let (code, status) = (refused.code, refused.status.as_u16());
-            tracing::info!(code, status, ?source, "request refused");
+            log(&refused, parts.extensions.get().map(|peer: &Peer| peer.via));
             refused.into_response()
         }
     }
@@ -120,6 +119,20 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
 
 /// How a token of a sandbox is judged.
 type VerifySandbox = fn(&Keys, &str, u64) -> Result<Claims, SandboxTokenError>;
+
+/// Tells operators of what somebody tried. What costs a stranger nothing fills no log.
+fn log(refused: &Refused, via: Option<Via>) {
+    let (code, status) = (refused.code, refused.status.as_u16());
+    match refused.status {
+        StatusCode::UNAUTHORIZED if code == access::Denied::Anonymous.code() => {
+            tracing::debug!(code, status, ?via, "request refused");
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE => {
+            tracing::info!(code, status, ?via, "request refused");
+        }
+        _ => tracing::debug!(code, status, ?via, "request refused"),
+    }
+}
 
 impl Gate {
     /// Judges a request at `now`, seconds since 1970.
@@ -137,6 +150,7 @@ impl Gate {
         {
             let anonymous = Arc::new(Principal::Anonymous);
             let permit = access::permit(&anonymous, &row.access, Workspace::default())?;
+            parts.headers.remove(header::AUTHORIZATION);
             return Ok((permit, row.body));
         }
         let refreshes = row.as_ref().is_ok_and(|row| row.access == Access::SandboxRefresh);
@@ -171,9 +185,9 @@ impl Gate {
             }
             Ok(Some(text)) => self.token(peer, text, now).await,
             Ok(None) => self.connection(peer, now).await,
-            Err(refused) => {
-                self.failed(peer);
-                Err(refused)
+            Err(Malformed) => {
+                let detail = "write one `Authorization: Bearer TOKEN`";
+                Err(self.guessed(peer, "authorization_malformed", detail))
             }
         }
     }
@@ -192,7 +206,8 @@ impl Gate {
                 return Err(Refused::unauthenticated("certificate_unusable", error.to_string()));
             }
         };
-        note(peer, Identity::Certificate(certificate.serial))?;
+        let ends = u64::try_from(certificate.not_after).unwrap_or(0);
+        note(peer, Identity::Certificate(certificate.serial), Some(ends))?;
         if self.revoked.has(certificate.serial) {
             let detail = "the certificate has been revoked; ask an administrator for another";
             return Err(self.wrong(&certificate.user, "certificate_revoked", detail));
@@ -207,20 +222,17 @@ impl Gate {
     }
 
     async fn token(&self, peer: &Peer, text: &str, now: u64) -> Result<Principal, Refused> {
-        let hash = token::read(text).map_err(|error| {
-            self.failed(peer);
-            Refused::unauthenticated("token_malformed", error.to_string())
-        })?;
+        let hash = token::read(text)
+            .map_err(|error| self.guessed(peer, "token_malformed", error.to_string()))?;
         let wait = source(peer).and_then(|source| self.failures.wait(source, Instant::now()));
         if let Some(wait) = wait.filter(|_| !self.failures.is_known(hash)) {
             return Err(too_many(wait));
         }
-        note(peer, Identity::Token(hash))?;
+        note(peer, Identity::Token(hash), None)?;
         let Some(found) = (self.lookups.token)(hash).await.map_err(unavailable)? else {
-            self.failed(peer);
             self.failures.was_bad(hash);
             let detail = "the token is not known here; make another with `openshell token create`";
-            return Err(Refused::unauthenticated("token_unknown", detail));
+            return Err(self.guessed(peer, "token_unknown", detail));
         };
         if let Err(error) = found.check(now) {
             self.failures.was_bad(hash);
@@ -231,6 +243,7 @@ impl Gate {
             };
             return Err(self.wrong(&found.user, code, error.to_string()));
         }
+        note(peer, Identity::Token(hash), Some(found.expires))?;
         let user = self.user(peer, found.user, How::Token(found.id), found.scopes).await?;
         self.failures.was_good(hash);
         Ok(user)
@@ -243,7 +256,7 @@ impl Gate {
         how: How,
         scopes: Scopes,
     ) -> Result<Principal, Refused> {
-        note(peer, Identity::User(name.clone()))?;
+        note(peer, Identity::User(name.clone()), None)?;
         match (self.lookups.user)(name.clone()).await.map_err(unavailable)? {
             Some(grants) => Ok(Principal::User(User { name, grants, how, scopes })),
             None => Err(self.wrong(&name, "user_unknown", "there is no such user any more")),
@@ -258,18 +271,17 @@ impl Gate {
         let id = match verdict {
             Ok(claims) => claims.sandbox,
             Err(error) => {
-                let code = match error {
-                    SandboxTokenError::Expired => "sandbox_token_expired",
-                    SandboxTokenError::Untimely => "sandbox_token_untimely",
+                let (detail, refuse) = (error.to_string(), Refused::unauthenticated);
+                return Err(match error {
+                    SandboxTokenError::Expired => refuse("sandbox_token_expired", detail),
+                    SandboxTokenError::Untimely => refuse("sandbox_token_untimely", detail),
                     SandboxTokenError::Malformed | SandboxTokenError::Forged => {
-                        self.failed(peer);
-                        "sandbox_token_unknown"
+                        self.guessed(peer, "sandbox_token_unknown", detail)
                     }
-                };
-                return Err(Refused::unauthenticated(code, error.to_string()));
+                });
             }
         };
-        note(peer, Identity::Sandbox(id))?;
+        note(peer, Identity::Sandbox(id), None)?;
         let name = (self.lookups.sandbox)(id).await.map_err(unavailable)?.ok_or_else(|| {
             let detail = "the sandbox of this token has been deleted";
             Refused::unauthenticated("sandbox_deleted", detail)
@@ -277,10 +289,16 @@ impl Gate {
         Ok(Principal::Sandbox(Sandbox { id, name }))
     }
 
-    fn failed(&self, peer: &Peer) {
-        if let Some(source) = source(peer) {
-            self.failures.failed(source, Instant::now());
-        }
+    /// 401 for a proof that is nobody's, or 429 after too many from there.
+    fn guessed(
+        &self,
+        peer: &Peer,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Refused {
+        let now = Instant::now();
+        let wait = source(peer).and_then(|source| self.failures.failed(source, now));
+        wait.map_or_else(|| Refused::unauthenticated(code, detail), too_many)
     }
 
     /// 401 for a proof of that user that is not good, or 429 after too many.
@@ -288,7 +306,7 @@ impl Gate {
         &self,
         user: &UserName,
         code: &'static str,
-        detail: impl Into<std::borrow::Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
     ) -> Refused {
         let wait = self.failures.failed_as(user, Instant::now());
         wait.map_or_else(|| Refused::unauthenticated(code, detail), too_many)
@@ -302,8 +320,8 @@ fn source(peer: &Peer) -> Option<Source> {
     }
 }
 
-fn note(peer: &Peer, identity: Identity) -> Result<(), Refused> {
-    if peer.connection.note(identity) {
+fn note(peer: &Peer, identity: Identity, expires: Option<u64>) -> Result<(), Refused> {
+    if peer.connection.note(identity, expires) {
         return Ok(());
     }
     let detail = "too many callers on one connection; open another";
@@ -320,17 +338,18 @@ fn unavailable(error: Unavailable) -> Refused {
         .after(Duration::from_secs(1))
 }
 
+/// An `Authorization` that is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Malformed;
+
 /// The text of `Authorization: Bearer TEXT`, if there is one.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Malformed> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = all.next() else { return Ok(None) };
     let parts = first.to_str().ok().and_then(|text| text.split_once(' '));
     match parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
         Some((_, text)) if all.next().is_none() => Ok(Some(text)),
-        _ => {
-            let detail = "write one `Authorization: Bearer TOKEN`";
-            Err(Refused::unauthenticated("authorization_malformed", detail))
-        }
+        _ => Err(Malformed),
     }
 }
 

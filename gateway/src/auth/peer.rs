@@ -108,28 +108,36 @@ pub enum Identity {
 /// An open connection: who used it, and how it is ended.
 #[derive(Debug, Default)]
 pub struct Connection {
-    identities: Mutex<Vec<Identity>>,
+    identities: Mutex<Vec<(Identity, Option<u64>)>>,
     ended: CancellationToken,
 }
 
 impl Connection {
     /// Notes that this caller uses the connection, before its request is judged; so that whoever revokes it and then looks
-    /// for its connections misses none. `false` when there are too many callers on it.
-    pub fn note(&self, identity: Identity) -> bool {
+    /// for its connections misses none. With when its proof ends, seconds since 1970, once that is known; what is open
+    /// ends then, too. `false` when there are too many callers on it.
+    pub fn note(&self, identity: Identity, expires: Option<u64>) -> bool {
         let mut identities = self.identities.lock();
-        if identities.contains(&identity) {
+        if let Some((_, known)) = identities.iter_mut().find(|(known, _)| *known == identity) {
+            *known = expires.or(*known);
             return true;
         }
         let fits = identities.len() < IDENTITIES_MAX;
         if fits {
-            identities.push(identity);
+            identities.push((identity, expires));
         }
         fits
     }
 
     /// Whether that caller used it.
     pub fn is_used_by(&self, identity: &Identity) -> bool {
-        self.identities.lock().contains(identity)
+        self.identities.lock().iter().any(|(known, _)| known == identity)
+    }
+
+    /// Whether a caller used it whose proof is over at `now`, seconds since 1970.
+    pub fn is_over(&self, now: u64) -> bool {
+        let is_over = |expires: &Option<u64>| expires.is_some_and(|expires| expires <= now);
+        self.identities.lock().iter().any(|(_, expires)| is_over(expires))
     }
 
     /// Ends it at once, with everything that is under way on it.
@@ -163,10 +171,13 @@ mod tests {
         let connection = Connection::default();
         let sandbox = |id| Identity::Sandbox(Uuid::from_u128(id));
         for id in 0..32 {
-            assert!(connection.note(sandbox(id)), "{id}");
+            assert!(connection.note(sandbox(id), None), "{id}");
         }
-        assert!(!connection.note(sandbox(99)));
-        assert!(connection.note(sandbox(5)));
+        assert!(!connection.note(sandbox(99), None));
+        assert!(!connection.is_over(u64::MAX));
+        assert!(connection.note(sandbox(5), Some(10)));
+        assert!(connection.note(sandbox(5), None));
+        assert!(connection.is_over(10) && !connection.is_over(9));
         assert!(connection.is_used_by(&sandbox(31)) && !connection.is_used_by(&sandbox(99)));
     }
 

@@ -47,6 +47,12 @@ impl Live {
         used.map(|connection| connection.end()).count()
     }
 
+    /// Ends every connection that somebody used whose proof is over at `now`, seconds since 1970.
+    pub fn end_over(&self, now: u64) {
+        let all: Vec<_> = self.state.lock().connections.values().cloned().collect();
+        all.iter().filter(|connection| connection.is_over(now)).for_each(|over| over.end());
+    }
+
     /// Ends all of them.
     pub fn end_all(&self) {
         for connection in self.state.lock().connections.values() {
@@ -133,7 +139,7 @@ mod tests {
         let mut places = Vec::new();
         for id in [1, 1, 2] {
             let place = live.enter(room(), None).unwrap();
-            assert!(place.connection().note(Identity::Sandbox(Uuid::from_u128(id))));
+            assert!(place.connection().note(Identity::Sandbox(Uuid::from_u128(id)), None));
             places.push(place);
         }
         assert_eq!(live.end(&Identity::Sandbox(Uuid::from_u128(1))), 2);

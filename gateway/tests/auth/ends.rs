@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::support::{With, World, shown};
+use crate::support::{WATCH, With, World, shown, soon};
 
 /// A TLS connection with that certificate, and nothing said on it.
 pub(crate) async fn connect(
@@ -54,10 +54,10 @@ async fn read_until(stream: &mut TlsStream<TcpStream>, end: &str) -> String {
 /// Waits until the other side has closed, in whatever way.
 async fn closed(stream: &mut TlsStream<TcpStream>) {
     let mut rest = Vec::new();
-    drop(stream.read_to_end(&mut rest).await);
+    drop(soon(stream.read_to_end(&mut rest)).await);
 }
 
-const WEBSOCKET: &str = "GET /v1/sandboxes/x/exec HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\
+const WEBSOCKET: &str = "GET /try/terminal HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\
     connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
 /// `hi`, masked with zeros (RFC 6455 §5.2), and how it comes back.
 const SAID: &[u8] = b"\x81\x82\0\0\0\0hi";
@@ -68,7 +68,7 @@ async fn a_revoked_certificate_ends_what_it_has_open() {
     let world = World::new();
     let (alice, bob) = (world.user("alice", Role::Operator), world.user("bob", Role::Operator));
     let client = world.client_of(&alice);
-    let mut watch = client.get(world.url("/v1/watch")).send().await.unwrap();
+    let mut watch = client.get(world.url(WATCH)).send().await.unwrap();
     assert_eq!(watch.chunk().await.unwrap().unwrap(), "data: first\n\n");
     let mut sockets = Vec::new();
     for bundle in [&alice, &bob] {
@@ -103,16 +103,37 @@ async fn a_revoked_token_or_a_deleted_sandbox_ends_what_it_has_open() {
     let world = World::new();
     let (token, hash) = world.token("bob", &[], 100);
     let client = world.client(|builder| builder);
-    let mut watch = client.get(world.url("/v1/watch")).bearer_auth(&token).send().await.unwrap();
+    let mut watch = client.get(world.url(WATCH)).bearer_auth(&token).send().await.unwrap();
     assert!(watch.chunk().await.unwrap().is_some());
     let (id, sandbox) = world.sandbox();
     let client = world.client(|builder| builder);
     let session = client.get(world.url("/v1/supervisor/session")).bearer_auth(sandbox);
     assert_eq!(session.send().await.unwrap().status(), 200);
     assert_eq!(world.live.end(&Identity::Sandbox(id)), 1);
+    assert_eq!(world.live.end(&Identity::Token(hash)), 1);
+    assert!(watch.chunk().await.is_err());
+    world.empty().await;
+    let mut watch = client.get(world.url(WATCH)).bearer_auth(&token).send().await.unwrap();
+    assert!(watch.chunk().await.unwrap().is_some());
     assert_eq!(world.live.end(&Identity::User("bob".parse().unwrap())), 1);
     assert!(watch.chunk().await.is_err());
-    assert_eq!(world.live.end(&Identity::Token(hash)), 0, "it is gone");
+}
+
+#[tokio::test]
+async fn what_a_token_has_open_ends_when_the_token_does() {
+    let limits = Limits { recheck: std::time::Duration::from_millis(50), ..Limits::default() };
+    let world = World::with(With { limits, ..With::default() });
+    let (short, _) = world.token("bob", &[], 5);
+    let (long, _) = world.token("bob", &[], 3000);
+    let mut open = Vec::new();
+    for token in [short, long] {
+        let client = world.client(|builder| builder);
+        let mut watch = client.get(world.url(WATCH)).bearer_auth(token).send().await.unwrap();
+        assert!(watch.chunk().await.unwrap().is_some());
+        open.push(watch);
+    }
+    assert!(soon(open[0].chunk()).await.is_err());
+    assert_eq!(world.live.count(), 1, "the other goes on");
 }
 
 #[tokio::test]
@@ -121,7 +142,7 @@ async fn a_stop_lets_requests_end_and_waits_for_no_stream() {
     let mut world = World::with(With { limits, ..With::default() });
     let alice = world.user("alice", Role::Operator);
     let client = world.client_of(&alice);
-    let mut watch = client.get(world.url("/v1/watch")).send().await.unwrap();
+    let mut watch = client.get(world.url(WATCH)).send().await.unwrap();
     assert!(watch.chunk().await.unwrap().is_some());
     let mut socket = connect(&world, Some(&alice)).await;
     socket.write_all(WEBSOCKET.as_bytes()).await.unwrap();
@@ -136,13 +157,10 @@ async fn a_stop_lets_requests_end_and_waits_for_no_stream() {
     slow.write_all(b"body").await.unwrap();
     let answer = read_until(&mut slow, " 4").await;
     assert!(answer.contains("200 OK"), "{answer}");
-    let (address, path, live) = (world.address, world.socket(), Arc::clone(&world.live));
     world.stopped().await;
-    assert!(TcpStream::connect(address).await.is_err());
-    assert!(!path.exists());
+    assert!(TcpStream::connect(world.address).await.is_err());
+    assert!(!world.socket().exists());
     closed(&mut socket).await;
     assert!(watch.chunk().await.is_err());
-    while live.count() > 0 {
-        tokio::task::yield_now().await;
-    }
+    world.empty().await;
 }

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     ends::connect,
-    support::{With, World},
+    support::{FILE, WATCH, With, World, soon},
 };
 
 fn world(change: impl FnOnce(&mut Limits)) -> World {
@@ -24,7 +24,7 @@ fn world(change: impl FnOnce(&mut Limits)) -> World {
 async fn rest(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut read = Vec::new();
     // However it ends: closed, reset, or cut within TLS.
-    drop(stream.read_to_end(&mut read).await);
+    drop(soon(stream.read_to_end(&mut read)).await);
     String::from_utf8_lossy(&read).into_owned()
 }
 
@@ -54,20 +54,25 @@ async fn a_head_that_does_not_end_is_not_waited_for() {
         }
     };
     drip.await;
-    while world.live.count() > 0 {
-        tokio::task::yield_now().await;
-    }
+    world.empty().await;
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
-    let world = world(|limits| limits.idle = Duration::from_millis(300));
+    let world = world(|limits| {
+        limits.head = Duration::from_mins(10);
+        limits.idle = Duration::from_millis(300);
+    });
     let alice = world.user("alice", Role::Viewer);
+    // Over HTTP/2, with a client that would keep its connection.
+    let keeping = world.client_of(&alice);
+    assert_eq!(keeping.get(world.url("/v1/sandboxes")).send().await.unwrap().status(), 200);
+    world.empty().await;
     let mut idle = connect(&world, Some(&alice)).await;
     let request = b"GET /v1/sandboxes HTTP/1.1\r\nhost: localhost\r\n\r\n";
     idle.write_all(request).await.unwrap();
     let client = world.client_of(&alice);
-    let mut busy = client.get(world.url("/v1/watch")).send().await.unwrap();
+    let mut busy = client.get(world.url(WATCH)).send().await.unwrap();
     assert!(busy.chunk().await.unwrap().is_some());
     let answer = rest(&mut idle).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
@@ -81,11 +86,9 @@ async fn who_takes_nothing_of_its_answer_is_not_waited_for() {
     let world = world(|limits| limits.stalled = Duration::from_millis(300));
     let alice = world.user("alice", Role::Viewer);
     let mut lazy = connect(&world, Some(&alice)).await;
-    lazy.write_all(b"GET /v1/cost HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    lazy.write_all(b"GET /try/much HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     lazy.read_u8().await.unwrap();
-    while world.live.count() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    world.empty().await;
     let mut read = Vec::new();
     assert!(lazy.read_to_end(&mut read).await.is_err(), "the answer was cut");
     assert!(read.len() < 64 << 20);
@@ -98,9 +101,7 @@ async fn one_source_does_not_take_all_the_room() {
     let mut third = TcpStream::connect(world.address).await.unwrap();
     assert_eq!(rest(&mut third).await, "");
     drop((one, two));
-    while world.live.count() > 0 {
-        tokio::task::yield_now().await;
-    }
+    world.empty().await;
     connect(&world, None).await;
 }
 
@@ -134,7 +135,7 @@ async fn heads_and_bodies_have_a_size() {
     let unannounced = reqwest::Body::wrap_stream(tokio_stream::iter(pieces));
     let over = post("/v1/sandboxes").body(unannounced).send().await.unwrap();
     assert_eq!(over.status(), 413);
-    let file = client.put(world.url("/v1/sandboxes/x/files")).body(vec![b'x'; most + 1]);
+    let file = client.put(world.url(FILE)).body(vec![b'x'; most + 1]);
     assert_eq!(file.send().await.unwrap().status(), 200, "files have limits of their own");
 
     let mut large = connect(&world, Some(&alice)).await;

@@ -1,6 +1,6 @@
 //! The local user: who runs the gateway is its first administrator, and nobody else is by being near.
 
-use std::process::Stdio;
+use std::{os::unix::fs::PermissionsExt as _, process::Stdio};
 
 use tokio::process::Command;
 
@@ -34,6 +34,20 @@ async fn a_token_counts_more_than_being_local() {
     assert_eq!(ask("/v1/users").await.status(), 403);
     let text = ask("/v1/sandboxes").await.text().await.unwrap();
     assert_eq!(text, "bob token default Some(Admin) 0");
+}
+
+#[tokio::test]
+async fn another_user_is_not_the_local_user_whatever_the_file_says() {
+    let world = World::new();
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can become another user
+    }
+    for path in [world.folder.path(), &world.socket()] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let nobody = ["setpriv", "--reuid=65534", "--clear-groups", "--"];
+    assert_eq!(ask(&world, &nobody).await, (false, String::new()));
+    assert!(ask(&world, &["setpriv", "--clear-groups", "--"]).await.0);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use api::user::Role;
@@ -19,7 +19,7 @@ use axum::{
 };
 use gateway::{
     auth::{
-        access::{Permit, Table, table},
+        access::{self, Access, At, Permit, Row, Table, table},
         authority::{Authority, Bundle, server::ServerLeaf},
         failures::Failures,
         layer::{Gate, Lookups, Unavailable, guarded},
@@ -27,15 +27,21 @@ use gateway::{
         principal::{Grants, Principal, UserName},
         revoked::Revocations,
         sandbox::{Keyring, Keys},
-        scope::Scopes,
+        scope::{Scope, Scopes},
         token::{self, StoredToken, TokenHash},
     },
     serve::{Limits, Server, listen, live::Live, tls},
 };
+use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
 use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
+
+/// Waits for what must come; a test that waits for ever says nothing.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), future).await.expect("it does not come")
+}
 
 /// Seconds since 1970.
 pub(crate) fn now() -> u64 {
@@ -106,7 +112,7 @@ impl World {
         let (revoked, live) = (Arc::new(Revocations::default()), Arc::new(Live::default()));
         let keyring = Arc::new(Keyring::new(Keys::new(&[1; 32]).unwrap()));
         let gate = Gate {
-            table: Table::new(table::rows()),
+            table: Table::new(rows()),
             origins: Origins::new(names.iter().map(String::as_str), address.port()),
             local: "me".parse().unwrap(),
             keyring: Arc::clone(&keyring),
@@ -122,14 +128,24 @@ impl World {
         Self { folder, authority, address, known, revoked, keyring, live, stop, server }
     }
 
+    /// Waits until nobody is connected.
+    pub(crate) async fn empty(&self) {
+        let empty = async {
+            while self.live.count() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(empty).await;
+    }
+
     /// Asks the server to stop.
     pub(crate) fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
 
     /// Waits until it has.
-    pub(crate) async fn stopped(self) {
-        self.server.await.unwrap();
+    pub(crate) async fn stopped(&mut self) {
+        soon(&mut self.server).await.unwrap();
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -245,15 +261,38 @@ fn lookups(known: &Arc<Mutex<Known>>) -> Lookups {
     }
 }
 
-/// Every route of the table, and one without a row.
+/// An answer that does not end.
+pub(crate) const WATCH: &str = "/try/watch";
+/// A websocket.
+pub(crate) const TERMINAL: &str = "/try/terminal";
+/// An answer that no socket holds.
+pub(crate) const MUCH: &str = "/try/much";
+/// A body of any length.
+pub(crate) const FILE: &str = "/try/file";
+
+/// The rows of the table, and of routes that are tried here.
+fn rows() -> Vec<Row> {
+    let access = Access::User {
+        role: Some(Role::Viewer),
+        scope: Some(Scope::SandboxRead),
+        at: At::Workspace,
+    };
+    let row = |method, path, body| Row { method, path, access, body };
+    let mut rows = table::rows();
+    rows.extend([WATCH, TERMINAL, MUCH].map(|path| row(Method::GET, path, access::Body::Stream)));
+    rows.push(row(Method::PUT, FILE, access::Body::Stream));
+    rows
+}
+
+/// Every route with a row, and one without.
 fn routes() -> Router {
     let mut routes = Router::new().route("/v1/forgotten", any(async || "served"));
-    for row in table::rows() {
+    for row in rows() {
         let method = MethodFilter::try_from(row.method.clone()).unwrap();
         let handler = match row.path {
-            "/v1/watch" => on(method, watch),
-            "/v1/sandboxes/{sandbox}/exec" => on(method, exec),
-            "/v1/cost" => on(method, much),
+            WATCH => on(method, watch),
+            TERMINAL => on(method, exec),
+            MUCH => on(method, much),
             _ => on(method, say),
         };
         routes = routes.route(row.path, handler);
@@ -262,7 +301,10 @@ fn routes() -> Router {
 }
 
 /// Who is asking, for what, and how long the body was.
-async fn say(permit: Permit, body: Bytes) -> String {
+async fn say(permit: Permit, headers: HeaderMap, body: Bytes) -> String {
+    if headers.contains_key("authorization") {
+        return "its authorization is here".to_owned();
+    }
     let workspace = permit.workspace().map_or("-", |workspace| workspace.as_str());
     let length = body.len();
     match permit.principal() {
