@@ -90,9 +90,13 @@ impl Keys {
         Ok(Self { older: self.all().cloned().collect(), ..Self::random()? })
     }
 
-    /// The key in force alone.
-    pub(super) fn without_older(&self) -> Self {
-        Self { first: self.first.clone(), older: [].into() }
+    /// These keys without those behind the one of that identity; `None` when it is not among them.
+    pub(super) fn up_to(&self, id: &KeyId) -> Option<Self> {
+        let last = self.all().position(|key| key.id == *id)?;
+        Some(Self {
+            first: self.first.clone(),
+            older: self.older.iter().take(last).cloned().collect(),
+        })
     }
 
     /// One line a key, as [`Keys::parse`] reads them. For the file that the keys live in alone.
@@ -223,6 +227,6 @@ mod tests {
         assert_ne!(both.current(), old.current());
         assert_eq!(both.led_by(old.current().as_str()).unwrap().current(), old.current());
         assert!(old.led_by(both.current().as_str()).is_none());
-        assert_eq!(both.without_older().ids().collect::<Vec<_>>(), [both.current()]);
+        assert_eq!(both.up_to(both.current()).unwrap().ids().collect::<Vec<_>>(), [both.current()]);
     }
 }

@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::{io::AsyncReadExt as _, process::Command, time::timeout};
 use zeroize::Zeroizing;
 
-use super::keys::Keys;
+use super::keys::{KeyId, Keys};
 
 /// Where the master keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +91,9 @@ pub enum KeysError {
     /// The system has no randomness.
     #[error("the system gives no randomness")]
     Randomness,
+    /// Another rotation is under way.
+    #[error("the master key is being replaced already")]
+    Rotating,
     /// The keys of a command are not ours to change.
     #[error(
         "the keys come from a command: let it print the new key before the old one, then say so here"
@@ -138,15 +141,30 @@ impl KeySource {
         Ok(keys)
     }
 
-    /// Leaves the file's first key alone in it. For when nothing is sealed under the others any more.
+    /// Drops the keys behind `current` from the file. For when nothing is sealed under them any more.
     ///
     /// # Errors
-    /// As [`KeySource::add`].
-    pub fn retire(&self) -> Result<Keys, KeysError> {
+    /// As [`KeySource::add`]; [`KeysError::None`] when `current` is not in the file, which then stays as it is.
+    pub fn retire(&self, current: &KeyId) -> Result<Keys, KeysError> {
         let path = self.file()?;
-        let keys = from_file(path)?.without_older();
+        let keys = from_file(path)?.up_to(current).ok_or(KeysError::None)?;
         replace(path, &keys)?;
         Ok(keys)
+    }
+
+    /// Keeps every other rotation away from the file, also those of other processes, until it is dropped.
+    ///
+    /// # Errors
+    /// [`KeysError::Rotating`] when another one is under way.
+    pub fn hold(&self) -> Result<File, KeysError> {
+        let mut name = self.file()?.as_os_str().to_owned();
+        name.push(".lock");
+        let path = PathBuf::from(name);
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|source| KeysError::File { action: "lock", path, source })?;
+        file.try_lock().map_err(|_| KeysError::Rotating)?;
+        Ok(file)
     }
 
     fn file(&self) -> Result<&Path, KeysError> {
@@ -334,12 +352,13 @@ mod tests {
     async fn a_file_that_is_full_of_something_else_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("k");
+        let old = Keys::random().unwrap();
         for text in ["", "my diary\n", &"x".repeat(KEY_TEXT_BYTES_MAX + 9)] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             let source = KeySource::File(path.clone());
             assert!(source.load().await.is_err());
-            assert!(source.add().is_err() && source.retire().is_err());
+            assert!(source.add().is_err() && source.retire(old.current()).is_err());
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
     }
@@ -351,10 +370,23 @@ mod tests {
         let old = source.load().await.unwrap();
         let both = source.add().unwrap();
         assert_eq!(source.load().await.unwrap().ids().nth(1), Some(old.current()));
-        let new = source.retire().unwrap();
+        let new = source.retire(both.current()).unwrap();
         assert_eq!(new.ids().collect::<Vec<_>>(), [both.current()]);
         assert_eq!(mode(&folder.path().join("k")), 0o600);
         assert_eq!(entries(folder.path()), 1);
+    }
+
+    #[tokio::test]
+    async fn no_key_goes_that_is_in_force_or_newer() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = KeySource::File(folder.path().join("k"));
+        source.load().await.unwrap();
+        let second = source.add().unwrap();
+        let third = source.add().unwrap();
+        assert!(source.retire(Keys::random().unwrap().current()).is_err());
+        assert_eq!(source.load().await.unwrap().ids().count(), 3);
+        let kept = source.retire(second.current()).unwrap();
+        assert_eq!(kept.ids().collect::<Vec<_>>(), [third.current(), second.current()]);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Secrets: sealed to their place, rotated while running, and nowhere in the bytes.
 
 use gateway::{
-    secrets::{KeySource, Keys},
+    secrets::{KeySource, Keys, KeysError},
     store::{Owner, RotateError, Store, StoreError},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -155,6 +155,28 @@ async fn a_process_with_old_keys_seals_nothing_under_them() {
         assert!(matches!(refused, Err(RotateError::Store(StoreError::Key(_)))), "{refused:?}");
         assert_eq!(source.load().await.unwrap().ids().count(), 1);
         assert_eq!(value(&behind, ONE, "a").await.as_deref(), Some("x"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_rotations_at_once_one_waits_its_turn() {
+    on_both(async |home| {
+        let source = KeySource::File(home.folder.path().join("master.key"));
+        let store = opened(&home, &source.load().await.unwrap()).await;
+        let other = Store::open(&home.place, source.load().await.unwrap()).await.unwrap();
+        for number in 0..150 {
+            put(&store, ONE, &format!("n{number:03}"), "x").await;
+        }
+        let (first, second) = tokio::join!(store.rotate(&source), other.rotate(&source));
+        let rotating = RotateError::Source(KeysError::Rotating).to_string();
+        for result in [&first, &second] {
+            assert!(result.as_ref().map_or_else(|error| error.to_string() == rotating, |_| true));
+        }
+        assert!(first.is_ok() || second.is_ok());
+        let again = Store::open(&home.place, source.load().await.unwrap()).await.unwrap();
+        assert_eq!(again.secrets(ONE).await.unwrap().len(), 150);
+        again.rotate(&source).await.unwrap();
     })
     .await;
 }

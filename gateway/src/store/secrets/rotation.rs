@@ -32,14 +32,17 @@ impl Store {
     /// ends it.
     ///
     /// # Errors
-    /// [`RotateError::Source`] for keys that come from a command: print the new key there before the old one, then
+    /// [`RotateError::Source`] while another rotation is under way, and for keys that come from a command: print the new key there before the old one, then
     /// [`Store::adopt`] and [`Store::reseal`].
     pub async fn rotate(&self, source: &KeySource) -> Result<u64, RotateError> {
+        let held = source.hold()?;
         // Only a source whose keys open everything is changed.
         self.adopt(source.load().await?).await?;
-        self.adopt(source.add()?).await?;
+        let new = source.add()?;
+        self.adopt(new.clone()).await?;
         let resealed = self.reseal().await?;
-        *self.inner.keys.write() = source.retire()?;
+        *self.inner.keys.write() = source.retire(new.current())?;
+        drop(held);
         Ok(resealed)
     }
 
