@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// How a sandbox is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -129,4 +129,15 @@ pub struct ProviderNames {
 pub struct Stop {
     /// How long its main command may take to end by itself, in milliseconds; 10 s when not given.
     pub grace_ms: Option<u64>,
+}
+
+/// What is watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct WatchQuery {
+    /// The workspace; `default` when not given.
+    pub workspace: Option<String>,
+    /// The name of the only sandbox that is wanted.
+    pub sandbox: Option<String>,
 }

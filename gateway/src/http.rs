@@ -108,7 +108,7 @@ pub(crate) fn routes(app: App) -> Router {
         .with_state(Arc::new(app))
 }
 
-/// The description of the API, as OpenAPI 3.1.
+/// The description of the API, in the words of `OpenAPI` 3.1.
 pub(crate) fn description() -> OpenApi {
     all().into_openapi()
 }

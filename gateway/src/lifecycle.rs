@@ -218,27 +218,24 @@ impl Keeper {
     async fn take(&self, stored: Stored<SandboxRecord>) -> Result<(), StoreError> {
         let wanted = act::wanted(&self.store, &stored).await?;
         let mut known = self.known.lock();
-        match known.get_mut(&stored.id) {
-            Some(entry) => {
-                if entry.wanted != wanted || entry.stored.version != stored.version {
-                    // What failed may succeed now.
-                    entry.trouble = None;
-                }
-                (entry.stored, entry.wanted) = (stored, wanted);
+        if let Some(entry) = known.get_mut(&stored.id) {
+            if entry.wanted != wanted || entry.stored.version != stored.version {
+                // What failed may succeed now.
+                entry.trouble = None;
             }
-            None => {
-                let entry = Entry {
-                    stored,
-                    wanted,
-                    observed: None,
-                    told: Told::default(),
-                    stood: false,
-                    trouble: None,
-                    busy: false,
-                    status: None,
-                };
-                known.insert(entry.stored.id, entry);
-            }
+            (entry.stored, entry.wanted) = (stored, wanted);
+        } else {
+            let entry = Entry {
+                stored,
+                wanted,
+                observed: None,
+                told: Told::default(),
+                stood: false,
+                trouble: None,
+                busy: false,
+                status: None,
+            };
+            known.insert(entry.stored.id, entry);
         }
         Ok(())
     }

@@ -59,8 +59,10 @@ pub(crate) struct GatewayRunArgs {
     /// A further name or address under which it is reached; may be repeated
     #[arg(long, value_name = "HOST")]
     pub(crate) host: Vec<String>,
-    /// The key of stored secrets: file:PATH, or command:LINE, which prints it
-    #[arg(long, value_name = "SOURCE", env = "OPENSHELL_SECRETS_KEY", value_parser = key)]
+    /// The key of stored secrets
+    #[arg(
+        help = "The key of stored secrets: file:PATH, or command:LINE, which prints it",
+        long, value_name = "SOURCE", env = "OPENSHELL_SECRETS_KEY", value_parser = key)]
     pub(crate) key: Option<KeySource>,
     /// Refuse every connection without a client certificate, also those that have a token
     #[arg(long)]
@@ -113,8 +115,8 @@ pub(crate) struct GatewayDestroyArgs {
 /// `openshell gateway add`
 #[derive(Debug, Args)]
 pub(crate) struct GatewayAddArgs {
-    /// Its address, such as https://gateway.example.com:8080
-    #[arg(value_name = "ENDPOINT")]
+    /// Its address
+    #[arg(value_name = "ENDPOINT", help = "Its address, such as https://gateway.example.com:8080")]
     pub(crate) endpoint: String,
     /// Name for it; default is its host
     #[arg(long, value_name = "NAME")]

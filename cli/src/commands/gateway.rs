@@ -70,24 +70,42 @@ pub(crate) fn refused(error: ClientError) -> Failure {
     if hint.is_empty() { failure } else { failure.hint(hint) }
 }
 
+/// How the active gateway is doing, as it is shown.
+#[derive(Debug, Default, Serialize)]
+struct Health {
+    gateway: Option<String>,
+    server: Option<String>,
+    status: Option<&'static str>,
+    version: Option<String>,
+    error: Option<String>,
+}
+
+impl Health {
+    fn text(&self) -> String {
+        let Some(gateway) = &self.gateway else {
+            return "Gateway Status\n\n  Status: No gateway configured.\n\n  Start one with: openshell gateway start"
+                .to_owned();
+        };
+        let lines = [
+            ("Gateway", Some(gateway.as_str())),
+            ("Server", self.server.as_deref()),
+            ("Status", self.status),
+            ("Version", self.version.as_deref()),
+            ("Error", self.error.as_deref()),
+        ];
+        let lines = lines.iter().filter_map(|(key, value)| value.map(|value| (key, value)));
+        lines.fold("Server Status\n".to_owned(), |all, (key, value)| {
+            let key = format!("{key}:");
+            all + &format!("\n  {key:<9}{value}")
+        })
+    }
+}
+
 /// `openshell status`
 pub(crate) fn status(args: &GatewayListArgs) -> Result<ExitCode, Failure> {
-    #[derive(Serialize)]
-    struct Status {
-        gateway: Option<String>,
-        server: Option<String>,
-        status: &'static str,
-        version: Option<String>,
-        error: Option<String>,
-    }
     let registry = Registry::open()?;
     let Some(known) = registry.active()? else {
-        let none =
-            Status { gateway: None, server: None, status: "None", version: None, error: None };
-        output::emit(args.output, &none, |_| {
-            "Gateway Status\n\n  Status: No gateway configured.\n\n  Start one with: openshell gateway start"
-                .to_owned()
-        })?;
+        output::emit(args.output, &Health::default(), Health::text)?;
         return Ok(ExitCode::SUCCESS);
     };
     let asked = registry.client(&known).and_then(|client| ask_info(&client));
@@ -95,26 +113,14 @@ pub(crate) fn status(args: &GatewayListArgs) -> Result<ExitCode, Failure> {
         Ok(info) => ("Connected", Some(info.version.clone()), None),
         Err(failure) => ("Disconnected", None, Some(failure.message())),
     };
-    let status = Status {
+    let status = Health {
         gateway: Some(known.name.clone()),
-        server: Some(known.metadata.gateway_endpoint.clone()),
-        status: word,
+        server: Some(known.metadata.gateway_endpoint),
+        status: Some(word),
         version,
         error,
     };
-    output::emit(args.output, &status, |status| {
-        let mut text = format!(
-            "Server Status\n\n  Gateway: {}\n  Server:  {}\n  Status:  {}",
-            known.name, known.metadata.gateway_endpoint, status.status
-        );
-        if let Some(version) = &status.version {
-            text.push_str(&format!("\n  Version: {version}"));
-        }
-        if let Some(error) = &status.error {
-            text.push_str(&format!("\n  Error:   {error}"));
-        }
-        text
-    })?;
+    output::emit(args.output, &status, Health::text)?;
     Ok(if asked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -160,12 +160,9 @@ async fn converse(
     may: fn(&Request) -> bool,
 ) -> Result<(), Broken> {
     let asked = timeout(ASK_MAX, socket.recv()).await;
-    let text = match asked {
-        Ok(Some(Ok(Message::Text(text)))) => text,
-        _ => {
-            return close(&mut socket, close_code::PROTOCOL, "the first message asks, as text")
-                .await;
-        }
+    let Ok(Some(Ok(Message::Text(text)))) = asked else {
+        let why = "the first message asks, as text";
+        return close(&mut socket, close_code::PROTOCOL, why).await;
     };
     let request = match serde_json::from_str::<Request>(&text) {
         Ok(request) if may(&request) => request,
@@ -239,8 +236,11 @@ async fn bytes_down(mut from: OwnedReadHalf, mut to: Outgoing) -> Result<(), Bro
     };
     let refused = is_last(&answer);
     to.send(text(answer)?).await?;
+    if refused {
+        return close(&mut to, close_code::NORMAL, "").await;
+    }
     let mut piece = vec![0; PIECE_BYTES];
-    while !refused {
+    loop {
         let read = from.read(&mut piece).await?;
         match piece.get(..read) {
             Some(bytes) if read > 0 => {

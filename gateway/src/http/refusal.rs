@@ -9,13 +9,13 @@ use crate::{auth::refused::Refused, lifecycle::written, store::StoreError};
 
 /// A request that is not answered as it wanted.
 #[derive(Debug)]
-pub(crate) struct Refusal(Problem);
+pub(crate) struct Refusal(Box<Problem>);
 
 impl Refusal {
     /// A refusal with this status; the code tells programs which.
     pub(crate) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self(Problem::new(status.as_u16(), title, code, detail))
+        Self(Box::new(Problem::new(status.as_u16(), title, code, detail)))
     }
 
     /// There is no such thing.
@@ -32,13 +32,13 @@ impl Refusal {
             many => format!("{many} fields cannot be used; {}", first.unwrap_or_default()),
         };
         let refusal = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail);
-        Self(refusal.0.faults(faults))
+        Self(Box::new(refusal.0.faults(faults)))
     }
 
     /// The same with the next step.
     #[must_use]
     pub(crate) fn next_step(self, step: impl Into<String>) -> Self {
-        Self(self.0.next_step(step))
+        Self(Box::new(self.0.next_step(step)))
     }
 }
 
@@ -46,7 +46,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        let body = serde_json::to_vec(&*self.0).unwrap_or_default();
         let kind = HeaderValue::from_static(MEDIA_TYPE);
         (status, [(header::CONTENT_TYPE, kind)], body).into_response()
     }

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use api::sandbox::WatchQuery;
 use axum::{
     extract::State,
     response::{
@@ -11,8 +12,6 @@ use axum::{
 };
 use futures_util::{StreamExt as _, future::ready, stream};
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::{
     App, Refusal,
@@ -22,20 +21,6 @@ use crate::{auth::access::Permit, lifecycle::Change};
 
 /// Between two signs of life where nothing changes.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
-
-/// What is watched.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct WatchQuery {
-    /// The workspace; `default` when not given.
-    #[serde(default)]
-    #[expect(dead_code, reason = "the permit has it; here it is only described")]
-    workspace: Option<String>,
-    /// The name of the only sandbox that is wanted.
-    #[serde(default)]
-    sandbox: Option<String>,
-}
 
 /// Changes of sandboxes. `Last-Event-ID` brings what came after that event; 410 when that is no longer known, and everything
 /// has to be listed again.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use api::sandbox::{Phase, SandboxStatus};
+use api::sandbox::SandboxStatus;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -108,10 +108,5 @@ impl Change {
     /// Whether it is the last one: nothing more comes of this sandbox.
     pub(crate) fn is_last(&self) -> bool {
         self.status.is_none()
-    }
-
-    /// The phase, if it still has one.
-    pub(crate) fn phase(&self) -> Option<Phase> {
-        self.status.as_ref().map(|status| status.phase)
     }
 }

@@ -178,7 +178,7 @@ impl Registry {
     /// # Errors
     /// When that cannot be written.
     pub(crate) fn select(&self, name: &str) -> Result<(), Failure> {
-        self.write(&self.0.join("active_gateway"), format!("{name}\n").as_bytes())
+        write(&self.0.join("active_gateway"), format!("{name}\n").as_bytes())
     }
 
     /// Keeps where a gateway is.
@@ -187,7 +187,7 @@ impl Registry {
     /// When that cannot be written.
     pub(crate) fn keep(&self, metadata: &Metadata) -> Result<(), Failure> {
         let path = self.folder(&metadata.name).join("metadata.json");
-        self.write(&path, &serde_json::to_vec_pretty(metadata)?)
+        write(&path, &serde_json::to_vec_pretty(metadata)?)
     }
 
     /// Keeps what a gateway has given this user.
@@ -200,10 +200,10 @@ impl Registry {
         issued: IssuedCertificate,
     ) -> Result<(), Failure> {
         let folder = self.folder(name).join("mtls");
-        self.write(&folder.join("ca.crt"), issued.ca_pem.as_bytes())?;
+        write(&folder.join("ca.crt"), issued.ca_pem.as_bytes())?;
         let key = issued.key_pem.into_inner();
-        self.keep_secret(&folder.join("tls.key"), &key)?;
-        self.write(&folder.join("tls.crt"), issued.certificate_pem.as_bytes())
+        keep_secret(&folder.join("tls.key"), &key)?;
+        write(&folder.join("tls.crt"), issued.certificate_pem.as_bytes())
     }
 
     /// Registers a gateway that runs elsewhere.
@@ -243,14 +243,14 @@ impl Registry {
         let token = args.token_file.as_deref().map(token).transpose()?;
         let folder = self.folder(&name);
         if let Some(ca) = ca {
-            self.write(&folder.join("mtls/ca.crt"), ca.as_bytes())?;
+            write(&folder.join("mtls/ca.crt"), ca.as_bytes())?;
         }
         if let Some((certificate, key)) = certificate.zip(key) {
-            self.write(&folder.join("mtls/tls.crt"), certificate.as_bytes())?;
-            self.keep_secret(&folder.join("mtls/tls.key"), &key)?;
+            write(&folder.join("mtls/tls.crt"), certificate.as_bytes())?;
+            keep_secret(&folder.join("mtls/tls.key"), &key)?;
         }
         if let Some(token) = token {
-            self.keep_secret(&folder.join("token"), &token)?;
+            keep_secret(&folder.join("token"), &token)?;
         }
         let metadata = Metadata {
             name: name.clone(),
@@ -289,16 +289,15 @@ impl Registry {
                 .map(Some)
                 .with_context(|| format!("cannot read {}", folder.join(name).display())),
         };
-        let place = match &known.metadata.state {
-            Some(state) => Place::Unix(state.join(gateway::run::SOCKET)),
-            None => {
-                let key = text("mtls/tls.key")?.map(SecretString::from);
-                Place::Https {
-                    url: known.metadata.gateway_endpoint.clone(),
-                    ca_pem: text("mtls/ca.crt")?,
-                    certificate: text("mtls/tls.crt")?.zip(key),
-                    token: text("token")?.map(|token| SecretString::from(token.trim().to_owned())),
-                }
+        let place = if let Some(state) = &known.metadata.state {
+            Place::Unix(state.join(gateway::run::SOCKET))
+        } else {
+            let key = text("mtls/tls.key")?.map(SecretString::from);
+            Place::Https {
+                url: known.metadata.gateway_endpoint.clone(),
+                ca_pem: text("mtls/ca.crt")?,
+                certificate: text("mtls/tls.crt")?.zip(key),
+                token: text("token")?.map(|token| SecretString::from(token.trim().to_owned())),
             }
         };
         Client::new(&place).map_err(refused)
@@ -307,26 +306,26 @@ impl Registry {
     fn folder(&self, name: &str) -> PathBuf {
         self.0.join("gateways").join(name)
     }
+}
 
-    fn keep_secret(&self, path: &Path, secret: &SecretString) -> Result<(), Failure> {
-        #[expect(clippy::disallowed_methods, reason = "into a file for its owner alone")]
-        self.write(path, secret.expose_secret().as_bytes())
-    }
+fn keep_secret(path: &Path, secret: &SecretString) -> Result<(), Failure> {
+    #[expect(clippy::disallowed_methods, reason = "into a file for its owner alone")]
+    write(path, secret.expose_secret().as_bytes())
+}
 
-    /// Writes a file for its owner alone, whole or not at all.
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-        let written = || -> io::Result<()> {
-            if let Some(folder) = path.parent() {
-                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            }
-            let beside = path.with_extension(format!("{}.new", std::process::id()));
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(0o600);
-            options.open(&beside)?.write_all(bytes)?;
-            fs::rename(beside, path)
-        };
-        Ok(written().with_context(|| format!("cannot write {}", path.display()))?)
-    }
+/// Writes a file for its owner alone, whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let written = || -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let beside = path.with_extension(format!("{}.new", std::process::id()));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&beside)?.write_all(bytes)?;
+        fs::rename(beside, path)
+    };
+    Ok(written().with_context(|| format!("cannot write {}", path.display()))?)
 }
 
 /// Whether a gateway may be called that.

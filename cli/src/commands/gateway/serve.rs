@@ -78,7 +78,8 @@ pub(super) fn folder(name: &str) -> Result<PathBuf, Failure> {
 
 /// Who runs the gateway, by the name that this system has for them.
 fn user() -> String {
-    let named = std::env::var("USER").ok().filter(|name| !name.is_empty());
+    let named = std::env::var_os("USER").and_then(|name| name.into_string().ok());
+    let named = named.filter(|name| !name.is_empty());
     named.unwrap_or_else(|| format!("uid-{}", rustix::process::geteuid().as_raw()))
 }
 

@@ -194,7 +194,7 @@ fn last_words(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let last = lines.iter().rposition(|line| line.starts_with("error:"));
     let said = last.and_then(|at| lines.get(at..)).unwrap_or_default();
-    said.iter().map(|line| format!("\n  {line}")).collect()
+    said.iter().fold(String::new(), |all, line| all + "\n  " + line)
 }
 
 fn is_running(state: &Path) -> bool {
@@ -226,7 +226,7 @@ fn end(name: &str) -> Result<bool, Failure> {
     Ok(true)
 }
 
-fn pid(state: &PathBuf) -> Option<Pid> {
+fn pid(state: &Path) -> Option<Pid> {
     let text = std::fs::read_to_string(state.join("lock")).ok()?;
     text.trim().parse().ok().and_then(Pid::from_raw)
 }
