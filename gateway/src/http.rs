@@ -132,3 +132,42 @@ fn described() -> OpenApi {
         .build();
     OpenApiBuilder::new().info(info).build()
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::description;
+    use crate::auth::access::table;
+
+    #[test]
+    fn every_route_is_described_and_has_a_row_that_says_who_may() {
+        let description = serde_json::to_value(description()).unwrap();
+        assert_eq!(description["openapi"], "3.1.0");
+        let rows = table::rows();
+        let paths = description["paths"].as_object().unwrap();
+        assert!(paths.len() > 25, "{}", paths.len());
+        for (path, methods) in paths {
+            for method in methods.as_object().unwrap().keys() {
+                let method: Method = method.to_ascii_uppercase().parse().unwrap();
+                let row = rows.iter().find(|row| row.method == method && row.path == path);
+                assert!(row.is_some(), "{method} {path} has no row");
+            }
+        }
+    }
+
+    #[test]
+    fn no_answer_has_a_field_for_a_secret_but_those_that_hand_one_over() {
+        let description = serde_json::to_value(description()).unwrap();
+        let schemas = description["components"]["schemas"].as_object().unwrap();
+        for (name, schema) in schemas {
+            let takes = name.starts_with("New") || name.ends_with("Change");
+            let hands_over = name.starts_with("Issued");
+            let fields = schema["properties"].as_object();
+            for field in fields.into_iter().flat_map(|fields| fields.keys()) {
+                let secret = ["secret", "key_pem", "credentials"].contains(&field.as_str());
+                assert!(!secret || takes || hands_over, "{name}.{field}");
+            }
+        }
+    }
+}

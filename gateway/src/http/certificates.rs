@@ -14,13 +14,7 @@ use http::StatusCode;
 
 use super::{App, Refusal, read::caller, users};
 use crate::{
-    auth::{
-        access::Permit,
-        peer::Identity,
-        principal::{User, UserName},
-        revoked::Serial,
-        scope::Scopes,
-    },
+    auth::{access::Permit, peer::Identity, principal::UserName, revoked::Serial},
     lifecycle::written,
     records::{CertificateRecord, EVERYWHERE},
     store::{Page, Store, StoreError, Stored},
@@ -118,13 +112,7 @@ async fn issue(
     permit: &Permit,
     user: &str,
 ) -> Result<(StatusCode, Body<IssuedCertificate>), Refusal> {
-    // A certificate is good for everything that its holder may do, so what asks for it has to be too.
-    let whole = |user: &User| Scopes::ALL.is_within(user.scopes);
-    if !permit.user().is_some_and(whole) {
-        let detail = "a token that is only good for some things makes no certificate";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "scope_missing", detail)
-            .next_step("ask with a certificate, or with a token of every scope"));
-    }
+    permit.may_have_certificate()?;
     let name: UserName = user.parse().map_err(|_| Refusal::not_found("user", user))?;
     let now = time::now_ms();
     let bundle = app.doors.authority.client(&name, u64::try_from(now / 1000).unwrap_or_default());

@@ -69,6 +69,10 @@ async fn bytes(body: Body) -> Result<bytes::Bytes, Refusal> {
 }
 
 fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    // Every body is an object; a list would be taken for its fields in their order.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'[') {
+        return Err(Refusal::faults(vec![Fault::new("", "has to be an object")]));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());

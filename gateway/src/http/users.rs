@@ -125,6 +125,10 @@ pub(super) async fn change(
         .next_step("let another administrator do it"));
     }
     let stored = app.store.replace(&stored, &record).await?;
+    if let Ok(name) = user.parse() {
+        // What was begun with the roles of before ends.
+        app.doors.live.end(&Identity::User(name));
+    }
     Ok((tagged(stored.version), Body(shown(&stored))))
 }
 
