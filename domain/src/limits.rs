@@ -27,3 +27,7 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Most distinct values that one conversation hides behind placeholders.
 pub const PLACEHOLDERS_MAX: usize = 10_000;
+
+/// Most bytes of one direction of a sandbox's connection that were written and not sent, bytes. Pieces of bodies are at
+/// most 64 KiB and the next is taken when the last is gone; a head of 64 KiB goes before them.
+pub const EGRESS_WAITING_BYTES_MAX: usize = 256 << 10;

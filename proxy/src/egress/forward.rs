@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora::{
     http::{RequestHeader, ResponseHeader},
-    protocols::http::{ServerSession, client::HttpSession},
+    protocols::http::ServerSession,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
@@ -21,12 +21,14 @@ use super::{
     content::Content,
     heads::{self, request_head},
     link::{About, Link},
+    outlet::Outlet,
     pump::Pump,
     refusal::Refusal,
     service::Snapshot,
     sigv4::Unsigned,
+    socket::Backlog,
     tls::Unverified,
-    upstream::{TakeError, Taken, Upstream},
+    upstream::{TakeError, Upstream},
 };
 use crate::audit::Outcome;
 
@@ -34,7 +36,7 @@ use crate::audit::Outcome;
 const BODY: Duration = Duration::from_secs(30);
 
 /// Longest time for the caller to take a piece of an answer.
-const WRITE_PAUSE: Duration = Duration::from_mins(5);
+pub(super) const WRITE_PAUSE: Duration = Duration::from_mins(5);
 
 /// How long, and how many bytes, are taken from a caller that goes on sending what was refused.
 const LINGER: Duration = Duration::from_secs(1);
@@ -61,17 +63,23 @@ impl From<Box<pingora::Error>> for Stop {
     }
 }
 
+/// The way of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Route<'r> {
+    /// The connection it came on.
+    pub(super) link: &'r Link,
+    /// Where it goes.
+    pub(super) upstream: &'r Upstream,
+    /// What its caller was not sent yet, over HTTP/1.
+    pub(super) caller: Option<&'r Backlog>,
+}
+
 /// Serves one request whose head was read. `target` is its path with its query. False when the connection must be
 /// broken off.
-pub(super) async fn serve(
-    link: &Link,
-    upstream: &Upstream,
-    session: &mut ServerSession,
-    target: &str,
-) -> bool {
+pub(super) async fn serve(route: Route<'_>, session: &mut ServerSession, target: &str) -> bool {
     session.set_write_timeout(Some(WRITE_PAUSE));
-    link.carried.request();
-    let stop = match exchange(link, upstream, session, target).await {
+    route.link.carried.request();
+    let stop = match exchange(route, session, target).await {
         Ok(()) => return true,
         Err(stop) => stop,
     };
@@ -130,12 +138,8 @@ pub(super) async fn tell(session: &mut ServerSession, refusal: &Refusal) -> ping
     session.write_response_body(body, true).await
 }
 
-async fn exchange(
-    link: &Link,
-    upstream: &Upstream,
-    session: &mut ServerSession,
-    target: &str,
-) -> Result<(), Stop> {
+async fn exchange(route: Route<'_>, session: &mut ServerSession, target: &str) -> Result<(), Stop> {
+    let Route { link, upstream, .. } = route;
     let mut ask = Ask::new(link, session.req_header(), target, upstream)?;
     if let Some(limit) = ask.body_needed(link, upstream) {
         // A body that is larger is not looked at: then it cannot be judged.
@@ -173,7 +177,7 @@ async fn exchange(
             tracing::info!(to = %link.to, "a request was broken off: the policy changed");
             Err(Stop::BrokenOff)
         }
-        done = send((link, upstream), &ask, session, (head, judged, whole)) => done,
+        done = send(route, &ask, session, (head, judged, whole)) => done,
     }
 }
 
@@ -252,26 +256,30 @@ fn head(
 
 /// Sends the request and streams the answer back. `whole` is all of its body, where that was collected.
 async fn send(
-    (link, upstream): (&Link, &Upstream),
+    route: Route<'_>,
     ask: &Ask,
     session: &mut ServerSession,
     (head, judged, whole): (RequestHeader, Judged, Option<Bytes>),
 ) -> Result<(), Stop> {
+    let Route { link, upstream, caller } = route;
     let Judged { websocket, content, .. } = judged;
     link.carried.sent(whole.as_ref().map_or(0, Bytes::len));
     let whole = match whole {
         None if session.is_body_empty() && !websocket => Some(Bytes::new()),
         whole => whole,
     };
-    let mut server = loop {
-        let Taken { session: mut server, used } = match upstream.take(link).await {
+    let is_empty = whole.as_ref().is_some_and(Bytes::is_empty);
+    let (mut taken, up) = loop {
+        let mut taken = match upstream.take(link).await {
             Ok(taken) => taken,
             Err(error) => return Err(untaken(link, upstream, error, session).into()),
         };
-        match begin(&mut server, &head, whole.clone()).await {
-            Ok(()) => break server,
+        match taken.begin(Box::new(head.clone()), is_empty).await {
+            Ok(up) => break (taken, up),
             // Its server closed it meanwhile: nothing has been done with the request yet.
-            Err(error) if used => tracing::debug!(error = %error, "a used connection was closed"),
+            Err(error) if taken.used => {
+                tracing::debug!(error = %error, "a used connection was closed");
+            }
             Err(error) => {
                 let refusal = unanswered(link, &error);
                 link.refused(&refusal, about(upstream, session.req_header()));
@@ -280,21 +288,32 @@ async fn send(
         }
     };
     let frames = content.as_ref().filter(|_| websocket).map(Content::messages);
-    let sent = whole.is_some();
-    let mut pump = Pump { sent, answered: false, frames, answers: None, content, kept: None };
-    let done = pump.run(link, ask, session, &mut server).await;
+    let was_collected = whole.is_some();
+    let mut pump = Pump {
+        ahead: whole.filter(|body| !body.is_empty()),
+        sent: was_collected,
+        answered: false,
+        frames,
+        answers: None,
+        content,
+        kept: None,
+        up,
+        down: Outlet::Shut,
+        caller: caller.cloned(),
+    };
+    let done = pump.run(link, ask, session, &mut taken.session).await;
     // What was collected is on record already.
-    let streamed = pump.content.as_ref().filter(|_| !sent);
+    let streamed = pump.content.as_ref().filter(|_| !was_collected);
     record(link, about(upstream, session.req_header()), streamed, &done);
     match done {
         Ok(()) => {
-            if pump.sent && pump.frames.is_none() {
-                upstream.give_back(server).await;
+            if pump.is_clean() {
+                upstream.give_back(taken).await;
             }
             Ok(())
         }
         Err(stop) => {
-            server.shutdown().await;
+            taken.session.shutdown().await;
             Err(stop)
         }
     }
@@ -309,20 +328,6 @@ fn record<T>(link: &Link, about: About<'_>, content: Option<&Content>, done: &Re
     if let Some(seen) = content.and_then(Content::seen) {
         link.found(seen, outcome, about);
     }
-}
-
-/// Sends the head, and the body where all of it is there.
-async fn begin(
-    server: &mut HttpSession,
-    head: &RequestHeader,
-    whole: Option<Bytes>,
-) -> Result<(), Box<pingora::Error>> {
-    server.write_request_header(Box::new(head.clone())).await?;
-    let Some(body) = whole else { return Ok(()) };
-    if !body.is_empty() {
-        server.write_request_body(body, false).await?;
-    }
-    server.finish_request_body().await
 }
 
 fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerSession) -> Refusal {

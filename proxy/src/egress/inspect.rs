@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use domain::{Destination, Host};
 use http::HeaderValue;
 use pingora::protocols::{
-    ALPN, Digest, Stream,
+    Digest, Stream,
     http::{
         ServerSession,
         v2::server::{H2Accept, HttpSession, default_h2_options, handshake},
@@ -22,11 +22,12 @@ use tokio::{io::AsyncWriteExt as _, task::JoinSet, time::timeout};
 use super::{
     caller::Connection,
     explicit::unread,
-    forward,
+    forward::{self, Route},
     head::{self, Head, HeadError},
     link::{About, Link},
     refusal::Refusal,
     service::{Shared, Snapshot},
+    socket::Wire,
     tunnel::Client,
     upstream::Upstream,
 };
@@ -60,27 +61,23 @@ enum Course {
     },
 }
 
-/// Serves the requests inside a tunnel or captured connection. `seen` was read of `stream` already.
-pub(super) async fn tunnel(
-    link: Arc<Link>,
-    stream: Stream,
-    seen: BytesMut,
-    upstream: Arc<Upstream>,
-) {
-    if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-        return http2(link, stream, upstream).await;
+/// Serves the requests inside a tunnel or captured connection.
+pub(super) async fn tunnel(link: Arc<Link>, wire: Wire, upstream: Arc<Upstream>) {
+    if wire.is_http2 {
+        return http2(link, wire.stream, upstream).await;
     }
-    http1(Course::Tunnel(link, upstream), stream, seen).await;
+    http1(Course::Tunnel(link, upstream), wire).await;
 }
 
 /// Serves requests in absolute form.
 pub(super) async fn forward(shared: Arc<Shared>, connection: Connection, client: Client) {
-    let stream = Box::new(pingora::protocols::l4::stream::Stream::from(client.stream));
     let course = Course::Forward { shared, connection, last: None };
-    http1(course, stream, client.seen).await;
+    http1(course, client.into_wire()).await;
 }
 
-async fn http1(mut course: Course, mut stream: Stream, mut seen: BytesMut) {
+async fn http1(mut course: Course, wire: Wire) {
+    let Wire { mut stream, backlog, .. } = wire;
+    let mut seen = BytesMut::new();
     loop {
         let next = tokio::select! {
             biased;
@@ -116,7 +113,8 @@ async fn http1(mut course: Course, mut stream: Stream, mut seen: BytesMut) {
             return;
         }
         session.set_keepalive(keep.then_some(KEEPALIVE_S));
-        if !Box::pin(forward::serve(&link, &upstream, &mut session, &target)).await {
+        let route = Route { link: &link, upstream: &upstream, caller: Some(&backlog) };
+        if !Box::pin(forward::serve(route, &mut session, &target)).await {
             session.shutdown().await;
             return;
         }
@@ -313,7 +311,8 @@ async fn one(link: Arc<Link>, upstream: Arc<Upstream>, session: HttpSession) {
             return;
         }
     }
-    if Box::pin(forward::serve(&link, &upstream, &mut session, &target)).await {
+    let route = Route { link: &link, upstream: &upstream, caller: None };
+    if Box::pin(forward::serve(route, &mut session, &target)).await {
         drop(session.finish().await);
     } else {
         session.shutdown().await;

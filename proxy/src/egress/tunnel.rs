@@ -28,6 +28,7 @@ use super::{
     refusal::Refusal,
     service::Snapshot,
     sniff::{Sniffer, Spoken},
+    socket::{Socket, Wire},
     tls::{self, Offer},
     upstream::Upstream,
 };
@@ -60,6 +61,11 @@ impl Client {
     /// A connection of which nothing was read.
     pub(super) fn new(stream: TcpStream) -> Self {
         Self { stream, seen: BytesMut::new() }
+    }
+
+    /// The same for whoever reads requests on it.
+    pub(super) fn into_wire(self) -> Wire {
+        Wire::plain(Socket::tcp(self.stream, self.seen))
     }
 
     /// What it speaks; `None` when it ends, or stays silent, or when `server` speaks first.
@@ -162,20 +168,16 @@ pub(super) async fn to_server(link: Arc<Link>, mut client: Client, server: TcpSt
                 return splice(&link, client, server).await;
             }
             let host = &link.to.host;
-            let Some(stream) = tls::accept(&link.shared.authority, host, client).await else {
+            let Some(wire) = tls::accept(&link.shared.authority, host, client).await else {
                 return;
             };
-            let offer = match stream.selected_alpn_proto() {
-                Some(pingora::protocols::ALPN::H2) => Offer::Http2,
-                _ => Offer::Http1,
-            };
+            let offer = if wire.is_http2 { Offer::Http2 } else { Offer::Http1 };
             let upstream = Upstream::server(Some(server), Some(offer));
-            Box::pin(inspect::tunnel(link, stream, BytesMut::new(), upstream)).await;
+            Box::pin(inspect::tunnel(link, wire, upstream)).await;
         }
         Some(Spoken::Http) => {
-            let stream = Box::new(pingora::protocols::l4::stream::Stream::from(client.stream));
             let upstream = Upstream::server(Some(server), None);
-            Box::pin(inspect::tunnel(link, stream, client.seen, upstream)).await;
+            Box::pin(inspect::tunnel(link, client.into_wire(), upstream)).await;
         }
         Some(Spoken::Other | Spoken::Http2) if !inspected => splice(&link, client, server).await,
         Some(Spoken::Other | Spoken::Http2 | Spoken::BrokenTls) => unsupported(&link, client).await,
@@ -190,14 +192,13 @@ pub(super) async fn to_router(link: Arc<Link>, mut client: Client) {
         Some(Spoken::Tls(name)) => {
             let Some(client) = named(&link, client, name.as_deref()).await else { return };
             let host = &link.to.host;
-            let Some(stream) = tls::accept(&link.shared.authority, host, client).await else {
+            let Some(wire) = tls::accept(&link.shared.authority, host, client).await else {
                 return;
             };
-            Box::pin(inspect::tunnel(link, stream, BytesMut::new(), Upstream::router())).await;
+            Box::pin(inspect::tunnel(link, wire, Upstream::router())).await;
         }
         Some(Spoken::Http) => {
-            let stream = Box::new(pingora::protocols::l4::stream::Stream::from(client.stream));
-            Box::pin(inspect::tunnel(link, stream, client.seen, Upstream::router())).await;
+            Box::pin(inspect::tunnel(link, client.into_wire(), Upstream::router())).await;
         }
         Some(Spoken::BrokenTls | Spoken::Http2 | Spoken::Other) => unsupported(&link, client).await,
         None => {}
@@ -211,10 +212,9 @@ pub(super) async fn to_model_calls(link: Arc<Link>, mut client: Client) {
         Some(Spoken::Tls(name)) => {
             let Some(client) = named(&link, client, name.as_deref()).await else { return };
             let host = &link.to.host;
-            if let Some(stream) = tls::accept(&link.shared.authority, host, client).await {
+            if let Some(wire) = tls::accept(&link.shared.authority, host, client).await {
                 let upstream = Upstream::model_calls();
-                let link = Arc::clone(&link);
-                Box::pin(inspect::tunnel(link, stream, BytesMut::new(), upstream)).await;
+                Box::pin(inspect::tunnel(Arc::clone(&link), wire, upstream)).await;
             }
             None
         }
