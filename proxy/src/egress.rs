@@ -43,6 +43,7 @@ pub mod sigv4;
 pub mod sniff;
 mod socket;
 mod steps;
+mod tally;
 mod tls;
 mod tunnel;
 mod upstream;

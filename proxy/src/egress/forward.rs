@@ -3,7 +3,7 @@
 //! Bodies flow in both directions a piece at a time, and a side that is slow slows the other. Invariants: the path that
 //! was judged is the path that is sent; an answer that has begun is ended properly or broken off, never both.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::header;
@@ -11,6 +11,7 @@ use pingora::{
     http::{RequestHeader, ResponseHeader},
     protocols::http::ServerSession,
 };
+use policy::Grant;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     time::timeout,
@@ -74,6 +75,13 @@ pub(super) struct Route<'r> {
     pub(super) caller: Option<&'r Backlog>,
 }
 
+impl<'r> Route<'r> {
+    /// What opens the connection under this snapshot; nothing on the way to the router.
+    fn grant(self, snapshot: &'r Snapshot) -> Option<Grant<'r>> {
+        if self.upstream.is_router() { None } else { self.link.grant(snapshot) }
+    }
+}
+
 /// Serves one request whose head was read. `target` is its path with its query. False when the connection must be
 /// broken off.
 pub(super) async fn serve(route: Route<'_>, session: &mut ServerSession, target: &str) -> bool {
@@ -129,6 +137,10 @@ pub(super) async fn tell(session: &mut ServerSession, refusal: &Refusal) -> ping
     for (name, value) in refusal.headers() {
         head.insert_header(name, value)?;
     }
+    if refusal.status == 426 && !session.is_http2() {
+        // Which protocol is meant (RFC 9110, section 15.5.22).
+        head.insert_header(header::UPGRADE, "HTTP/1.1")?;
+    }
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     session.set_keepalive(None);
     session.write_response_header(Box::new(head)).await?;
@@ -141,13 +153,25 @@ pub(super) async fn tell(session: &mut ServerSession, refusal: &Refusal) -> ping
 async fn exchange(route: Route<'_>, session: &mut ServerSession, target: &str) -> Result<(), Stop> {
     let Route { link, upstream, .. } = route;
     let mut ask = Ask::new(link, session.req_header(), target, upstream)?;
-    if let Some(limit) = ask.body_needed(link, upstream) {
-        // A body that is larger is not looked at: then it cannot be judged.
-        if let Some(body) = collect(session, limit).await? {
-            ask.with_body(&session.req_header().headers, body);
+    let first = link.shared.snapshot.load_full();
+    let grant = route.grant(&first);
+    let later;
+    let (snapshot, grant) = match grant.as_ref().and_then(|grant| ask.body_needed(grant)) {
+        None => (&first, grant),
+        Some(limit) => {
+            // A body that is larger is not looked at: then it cannot be judged.
+            if let Some(body) = collect(session, limit).await? {
+                ask.with_body(&session.req_header().headers, body);
+            }
+            // That may have taken a while.
+            later = link.shared.snapshot.load_full();
+            let same = Arc::ptr_eq(&first, &later);
+            (&later, if same { grant } else { route.grant(&later) })
         }
-    }
-    let mut judged = ask::judge(link, upstream, &session.req_header().headers, &ask)?;
+    };
+    let asked = (&ask, &session.req_header().headers);
+    let mut judged = ask::judge(link, upstream, asked, (snapshot, grant))?;
+    let policy = Arc::clone(&snapshot.policy);
     let whole = whole(session, &ask, &mut judged).await;
     record(link, about(upstream, session.req_header()), judged.content.as_ref(), &whole);
     let whole = whole?;
@@ -173,7 +197,7 @@ async fn exchange(route: Route<'_>, session: &mut ServerSession, target: &str) -
     let still = |now: &Snapshot| ask::stands(link, upstream, &ask, now);
     tokio::select! {
         biased;
-        () = link.revoked(still) => {
+        () = link.revoked_after(policy, still) => {
             tracing::info!(to = %link.to, "a request was broken off: the policy changed");
             Err(Stop::BrokenOff)
         }
@@ -262,19 +286,24 @@ async fn send(
     (head, judged, whole): (RequestHeader, Judged, Option<Bytes>),
 ) -> Result<(), Stop> {
     let Route { link, upstream, caller } = route;
-    let Judged { websocket, content, .. } = judged;
     link.carried.sent(whole.as_ref().map_or(0, Bytes::len));
+    let collected = whole.clone();
     let whole = match whole {
-        None if session.is_body_empty() && !websocket => Some(Bytes::new()),
+        None if session.is_body_empty() && !judged.websocket => Some(Bytes::new()),
         whole => whole,
     };
     let is_empty = whole.as_ref().is_some_and(Bytes::is_empty);
+    let mut made = Some(head);
     let (mut taken, up) = loop {
         let mut taken = match upstream.take(link).await {
             Ok(taken) => taken,
             Err(error) => return Err(untaken(link, upstream, error, session).into()),
         };
-        match taken.begin(Box::new(head.clone()), is_empty).await {
+        let head = match made.take() {
+            Some(head) => head,
+            None => self::head(link, upstream, session, &judged, collected.as_deref())?,
+        };
+        match taken.begin(Box::new(head), is_empty).await {
             Ok(up) => break (taken, up),
             // Its server closed it meanwhile: nothing has been done with the request yet.
             Err(error) if taken.used => {
@@ -287,6 +316,7 @@ async fn send(
             }
         }
     };
+    let Judged { websocket, content, .. } = judged;
     let frames = content.as_ref().filter(|_| websocket).map(Content::messages);
     let was_collected = whole.is_some();
     let mut pump = Pump {
@@ -294,6 +324,7 @@ async fn send(
         sent: was_collected,
         answered: false,
         frames,
+        tally: None,
         answers: None,
         content,
         kept: None,

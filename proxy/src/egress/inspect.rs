@@ -4,7 +4,7 @@
 //! (`ask`), how it is sent (`forward`). Invariant: every request is asked about, also those of a connection that was
 //! allowed.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use domain::{Destination, Host};
@@ -78,10 +78,12 @@ pub(super) async fn forward(shared: Arc<Shared>, connection: Connection, client:
 async fn http1(mut course: Course, wire: Wire) {
     let Wire { mut stream, backlog, .. } = wire;
     let mut seen = BytesMut::new();
+    // One for all requests: it asks again only when the policy changes.
+    let mut revoked = pin!(course.revoked());
     loop {
         let next = tokio::select! {
             biased;
-            () = course.revoked() => return,
+            () = &mut revoked => return,
             next = timeout(KEEPALIVE, head::read(&mut stream, &mut seen)) => next,
         };
         let length = match next {
@@ -163,10 +165,16 @@ impl Course {
     }
 
     /// Returns once the policy no longer opens the tunnel; never where each request is asked about anew.
-    async fn revoked(&self) {
-        match self {
-            Self::Tunnel(link, upstream) => link.revoked(|now| stands(link, upstream, now)).await,
-            Self::Forward { .. } => std::future::pending().await,
+    fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
+        let tunnel = match self {
+            Self::Tunnel(link, upstream) => Some((Arc::clone(link), Arc::clone(upstream))),
+            Self::Forward { .. } => None,
+        };
+        async move {
+            match tunnel {
+                Some((link, upstream)) => link.revoked(|now| stands(&link, &upstream, now)).await,
+                None => std::future::pending().await,
+            }
         }
     }
 

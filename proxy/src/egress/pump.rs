@@ -3,6 +3,8 @@
 //! Neither side is waited for while the other has something to say: a server may answer before it has read, and a caller read
 //! only after it has written. Invariant: an answer that has begun is ended properly or broken off, never both.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 use pingora::protocols::http::{ServerSession, client::HttpSession};
@@ -15,6 +17,7 @@ use super::{
     link::Link,
     outlet::Outlet,
     socket::Backlog,
+    tally::Tally,
     upstream::SERVER_PAUSE,
     websocket::{self, FrameError, Frames},
 };
@@ -32,6 +35,8 @@ pub(super) struct Pump {
     pub(super) answered: bool,
     /// The frames of the caller, where the request opens a WebSocket.
     pub(super) frames: Option<Frames>,
+    /// The messages that were allowed.
+    pub(super) tally: Option<Tally>,
     /// The frames of the server, where it has opened one and they are searched.
     pub(super) answers: Option<Frames>,
     /// What becomes of the body of the request.
@@ -164,9 +169,15 @@ impl Pump {
         piece: Option<Bytes>,
     ) -> Result<Option<Bytes>, &'static [u8]> {
         let (Some(frames), Some(piece)) = (&mut self.frames, &piece) else { return Ok(piece) };
-        match frames.pass(piece, || ask::message(link, ask)) {
+        let record = || Tally::new(Arc::clone(&link.shared.record));
+        let tally = self.tally.get_or_insert_with(record);
+        match frames.pass(piece, || ask::message(link, ask, tally)) {
             Ok(piece) => Ok(Some(piece)),
-            Err(FrameError::Malformed | FrameError::Large) => Err(&websocket::BROKEN),
+            Err(error @ (FrameError::Malformed | FrameError::Large)) => {
+                ask::broken_frame(link, ask, &error);
+                Err(&websocket::BROKEN)
+            }
+            // On record where it was decided.
             Err(FrameError::Denied) => Err(&websocket::REFUSED),
             Err(FrameError::Credential(error)) => {
                 ask::unfit_message(link, ask, &error);

@@ -51,6 +51,18 @@ pub(super) enum FrameError {
     Credential(#[from] CredentialError),
 }
 
+impl FrameError {
+    /// The word in records; stable.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed_frame",
+            Self::Large => "frame_too_large",
+            Self::Denied => "message_not_permitted",
+            Self::Credential(error) => error.code(),
+        }
+    }
+}
+
 /// Whose frames they are.
 enum Side {
     /// The caller's, masked: placeholders become values, or refuse the message.
