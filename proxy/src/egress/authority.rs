@@ -25,7 +25,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::tls::{HTTP1, HTTP2};
+use super::tls::{HTTP1, HTTP2, provider};
 
 /// Names whose leaves are kept.
 const LEAVES_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
@@ -113,12 +113,14 @@ impl Authority {
         let certificate = params.signed_by(&self.leaf_key, &self.issuer)?;
         let chain = vec![CertificateDer::from(certificate.der().to_vec())];
         let leaf = One(Arc::new(CertifiedKey::new(chain, Arc::clone(&self.signing))));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(leaf));
         config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        // Ours, which is the cheapest that both have.
+        config.ignore_client_order = true;
         // A resumed session would be one more thing that outlives a decision.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

@@ -12,19 +12,18 @@ use pingora::{
     protocols::http::ServerSession,
 };
 use policy::Grant;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::{
     ask::{self, Ask, Judged},
     content::Content,
     heads::{self, request_head},
+    linger,
     link::{About, Link},
     outlet::Outlet,
     pump::Pump,
     refusal::Refusal,
+    room::Held,
     service::Snapshot,
     sigv4::Unsigned,
     socket::Backlog,
@@ -38,10 +37,6 @@ const BODY: Duration = Duration::from_secs(30);
 
 /// Longest time for the caller to take a piece of an answer.
 pub(super) const WRITE_PAUSE: Duration = Duration::from_mins(5);
-
-/// How long, and how many bytes, are taken from a caller that goes on sending what was refused.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1 << 20;
 
 /// Why an exchange ends early.
 pub(super) enum Stop {
@@ -96,38 +91,9 @@ pub(super) async fn serve(route: Route<'_>, session: &mut ServerSession, target:
     if begun || tell(session, &refusal).await.is_err() {
         return false;
     }
-    // Also over HTTP/2: some clients take the reset that says "no need for the rest" for a failure.
-    let rest = async {
-        let mut left = LINGER_BYTES_MAX;
-        while let Ok(Some(piece)) = session.read_request_body().await {
-            left = left.saturating_sub(piece.len());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    if timeout(LINGER, rest).await.is_err() {
-        tracing::debug!("a refused caller went on sending");
-    }
+    linger::body(session).await;
     // Refusals over HTTP/1 end the connection; over HTTP/2 they end their stream.
     session.is_http2()
-}
-
-/// Takes what a refused caller still sends.
-pub(super) async fn linger(stream: &mut (impl AsyncRead + Unpin)) {
-    let mut buffer = vec![0; 4 << 10];
-    let rest = async {
-        let mut left = LINGER_BYTES_MAX;
-        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-            left = left.saturating_sub(count);
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    if timeout(LINGER, rest).await.is_err() {
-        tracing::debug!("a refused caller went on sending");
-    }
 }
 
 /// Answers with a refusal.
@@ -155,12 +121,19 @@ async fn exchange(route: Route<'_>, session: &mut ServerSession, target: &str) -
     let mut ask = Ask::new(link, session.req_header(), target, upstream)?;
     let first = link.shared.snapshot.load_full();
     let grant = route.grant(&first);
+    // Until the exchange is over.
+    let mut held = link.shared.bodies.hold();
     let later;
     let (snapshot, grant) = match grant.as_ref().and_then(|grant| ask.body_needed(grant)) {
         None => (&first, grant),
         Some(limit) => {
             // A body that is larger is not looked at: then it cannot be judged.
-            if let Some(body) = collect(session, limit).await? {
+            let body = collect(session, limit, &mut held).await.inspect_err(|stop| {
+                if let Stop::Refused(refusal) = stop {
+                    link.refused(refusal, about(upstream, session.req_header()));
+                }
+            })?;
+            if let Some(body) = body {
                 ask.with_body(&session.req_header().headers, body);
             }
             // That may have taken a while.
@@ -172,7 +145,7 @@ async fn exchange(route: Route<'_>, session: &mut ServerSession, target: &str) -
     let asked = (&ask, &session.req_header().headers);
     let mut judged = ask::judge(link, upstream, asked, (snapshot, grant))?;
     let policy = Arc::clone(&snapshot.policy);
-    let whole = whole(session, &ask, &mut judged).await;
+    let whole = whole(session, &ask, &mut judged, &mut held).await;
     record(link, about(upstream, session.req_header()), judged.content.as_ref(), &whole);
     let whole = whole?;
     if let (Some(before), Some(sent)) = (ask.body(), &whole)
@@ -206,7 +179,14 @@ async fn exchange(route: Route<'_>, session: &mut ServerSession, target: &str) -
 }
 
 /// All of a body, if it is not larger than `limit`.
-async fn collect(session: &mut ServerSession, limit: usize) -> Result<Option<Bytes>, Stop> {
+///
+/// # Errors
+/// When the sandbox has collected as much as it may.
+async fn collect(
+    session: &mut ServerSession,
+    limit: usize,
+    held: &mut Held,
+) -> Result<Option<Bytes>, Stop> {
     if session.is_body_empty() {
         return Ok(Some(Bytes::new()));
     }
@@ -222,6 +202,10 @@ async fn collect(session: &mut ServerSession, limit: usize) -> Result<Option<Byt
         if body.len().saturating_add(piece.len()) > limit {
             return Ok(None);
         }
+        if !held.grow(piece.len()) {
+            let detail = "this sandbox has as many bytes of bodies under way as it may";
+            return Err(Refusal::new(503, "too_many_bodies", "too_many_bodies", detail).into());
+        }
         body.extend_from_slice(&piece);
     }
 }
@@ -232,6 +216,7 @@ async fn whole(
     session: &mut ServerSession,
     ask: &Ask,
     judged: &mut Judged,
+    held: &mut Held,
 ) -> Result<Option<Bytes>, Stop> {
     let Some(content) = &mut judged.content else { return Ok(None) };
     let length = session.req_header().headers.get(header::CONTENT_LENGTH);
@@ -239,7 +224,7 @@ async fn whole(
     let body = match (ask.body(), content.collects(length)) {
         (Some(body), _) => body,
         (None, None) => return Ok(None),
-        (None, Some(limit)) => collect(session, limit).await?.ok_or_else(|| {
+        (None, Some(limit)) => collect(session, limit, held).await?.ok_or_else(|| {
             let detail = format!("the body has more than {limit} bytes");
             Refusal::new(413, "invalid_request", "body_too_large", detail)
         })?,

@@ -24,6 +24,7 @@ use super::{
     explicit::unread,
     forward::{self, Route},
     head::{self, Head, HeadError},
+    linger,
     link::{About, Link},
     refusal::Refusal,
     service::{Shared, Snapshot},
@@ -198,7 +199,7 @@ impl Course {
         if !matches!(timeout(Duration::from_secs(1), told).await, Ok(Ok(()))) {
             tracing::debug!("a refused caller went away");
         }
-        forward::linger(&mut stream).await;
+        linger::bytes(&mut stream).await;
     }
 }
 

@@ -5,12 +5,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use domain::Host;
 use pingora::tls::load_platform_certs_incl_env_into_store;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme, SupportedCipherSuite,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
     server::ParsedCertificate,
 };
@@ -31,6 +33,25 @@ pub(super) const HTTP1: &[u8] = b"http/1.1";
 
 /// Longest handshake, on either side.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The cryptography of both sides. AES with 128 bits comes first: nobody breaks either, and its SHA-256 has instructions of
+/// its own, which SHA-384 has not.
+pub(super) fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    let is_later = |suite: CipherSuite| {
+        !matches!(
+            suite,
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    };
+    provider.cipher_suites.sort_by_key(|suite| {
+        let is_old = !matches!(suite, SupportedCipherSuite::Tls13(_));
+        (is_old, is_later(suite.suite()))
+    });
+    provider
+}
 
 /// The protocols of HTTP in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +111,7 @@ impl Verifier {
     /// Trusts `roots`, and servers that show a certificate of `given`.
     fn of(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Self, String> {
         let empty = roots.is_empty();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(provider());
         // Without any authority nobody is believed, and connections say so one by one.
         let verifier = if empty { None } else { Some(Given::new(roots, given)?) };
         let connector = |protocols: &[&[u8]]| -> Result<TlsConnector, String> {
@@ -148,7 +169,7 @@ struct Given {
 
 impl Given {
     fn new(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Arc<Self>, String> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(provider());
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
         let webpki = webpki.map_err(|error| error.to_string())?;
         Ok(Arc::new(Self { webpki, given }))

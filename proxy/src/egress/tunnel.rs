@@ -16,14 +16,17 @@ use std::{
 use bytes::BytesMut;
 use policy::{Protocol, Verdict, model::Tls};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{
+        AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf,
+        copy_bidirectional_with_sizes,
+    },
     net::TcpStream,
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
     head::{self, HeadError},
-    inspect,
+    inspect, linger,
     link::{About, Carried, Link},
     refusal::Refusal,
     service::Snapshot,
@@ -42,9 +45,11 @@ const FIRST: Duration = Duration::from_secs(10);
 /// How long a caller that is refused may take to say in which protocol it wants to be told.
 const SPEAK: Duration = Duration::from_millis(500);
 
-/// How long, and how many bytes, are taken from a caller that goes on sending what was refused.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1 << 20;
+/// How long a caller that is refused may take to read why.
+const TELL: Duration = Duration::from_secs(1);
+
+/// Bytes that one direction of a tunnel carries at once.
+const SPLICED_BYTES: usize = 32 << 10;
 
 /// Fatal alerts of TLS (RFC 8446, section 6.2): the name is not the one that was allowed; the policy says no.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -110,24 +115,14 @@ impl Client {
         self.end(&refusal.http1()).await;
     }
 
-    /// Says `last` and takes what the caller still sends: closing on it would reset the connection, and what was said
-    /// might be lost on the way.
+    /// Says `last` and takes what the caller still sends.
     async fn end(mut self, last: &[u8]) {
         let told = async {
             self.stream.write_all(last).await?;
-            self.stream.shutdown().await?;
-            let mut taken = 0_usize;
-            while taken < LINGER_BYTES_MAX {
-                self.seen.clear();
-                match self.stream.read_buf(&mut self.seen).await? {
-                    0 => break,
-                    count => taken = taken.saturating_add(count),
-                }
-            }
-            std::io::Result::Ok(())
+            self.stream.shutdown().await
         };
-        if !matches!(timeout(LINGER, told).await, Ok(Ok(()))) {
-            tracing::debug!("a refused caller went on or away");
+        if matches!(timeout(TELL, told).await, Ok(Ok(()))) {
+            linger::bytes(&mut self.stream).await;
         }
     }
 }
@@ -289,7 +284,8 @@ async fn splice(link: &Link, client: Client, mut server: TcpStream) {
         link.carried.sent(seen.len());
         drop(seen);
         let mut client = Watched { stream, clock: &clock, carried: &link.carried };
-        let copied = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        let size = SPLICED_BYTES;
+        let copied = copy_bidirectional_with_sizes(&mut client, &mut server, size, size).await;
         if let Err(error) = copied {
             tracing::debug!(error = %error, "a tunnel broke off");
         }

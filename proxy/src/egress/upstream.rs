@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use domain::limits::EGRESS_IDLE_CONNECTIONS_MAX;
 use parking_lot::Mutex;
 use pingora::{
     connectors::http::v2::{ConnectionRef, H2HandshakeSettings, handshake},
@@ -29,9 +30,6 @@ use super::{
     socket::{Backlog, Socket, Wire},
     tls::{Offer, Unverified},
 };
-
-/// Idle connections that are kept for one caller.
-const IDLE_MAX: usize = 32;
 
 /// Requests that share one connection of HTTP/2; servers commonly allow 100 (RFC 9113, section 6.5.2).
 const STREAMS_MAX: usize = 100;
@@ -272,7 +270,7 @@ impl Upstream {
             && is_silent(&mut stream)
         {
             let idle = &mut self.open.lock().idle;
-            if idle.len() < IDLE_MAX {
+            if idle.len() < EGRESS_IDLE_CONNECTIONS_MAX {
                 idle.push((stream, backlog));
             }
         }
