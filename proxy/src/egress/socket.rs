@@ -358,3 +358,72 @@ impl<C: AsyncRead + AsyncWrite + Unpin + Send + Sync + fmt::Debug> VirtualSocket
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    use super::*;
+
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let seen = BytesMut::from(&b"seen"[..]);
+        (Socket::tcp(stream, seen), listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_head_waits_for_what_follows_it() {
+        let (mut socket, mut peer) = pair().await;
+        let backlog = socket.backlog();
+        backlog.cork(true);
+        socket.write_all(b"head ").await.unwrap();
+        socket.flush().await.unwrap();
+        assert!(!backlog.is_empty() && backlog.has_room());
+        backlog.cork(false);
+        socket.write_all(b"body").await.unwrap();
+        assert!(!backlog.is_empty(), "small pieces gather until they are flushed");
+        socket.flush().await.unwrap();
+        assert!(backlog.is_empty());
+        let mut together = [0; 9];
+        peer.read_exact(&mut together).await.unwrap();
+        assert_eq!(&together, b"head body");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_still_read_and_gets_everything_later() {
+        let (mut socket, mut peer) = pair().await;
+        let backlog = socket.backlog();
+        let mut written = 0;
+        while backlog.has_room() {
+            socket.write_all(&[7; 64 << 10]).await.unwrap();
+            written += 64 << 10;
+        }
+        assert!(!backlog.is_empty());
+        peer.write_all(b" and heard").await.unwrap();
+        let mut heard = [0; 14];
+        socket.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"seen and heard");
+        // Waiting begins where nothing is kept any more.
+        let more = vec![7; 2 * EGRESS_WAITING_BYTES_MAX];
+        let waits = timeout(Duration::from_millis(50), socket.write_all(&more)).await;
+        assert!(waits.is_err() && backlog.0.lock().waiting.len() <= EGRESS_WAITING_BYTES_MAX);
+        let taken = async {
+            let mut buffer = vec![0; 64 << 10];
+            let mut count = 0;
+            while count < written {
+                count += peer.read(&mut buffer).await.unwrap();
+            }
+        };
+        let sent = std::future::poll_fn(|context| backlog.poll_send(context));
+        let done = timeout(Duration::from_secs(20), async { tokio::join!(taken, sent) });
+        done.await.unwrap().1.unwrap();
+        assert!(backlog.is_empty() && backlog.has_room());
+    }
+}
