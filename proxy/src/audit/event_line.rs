@@ -373,6 +373,7 @@ fn ancestry<S: Serializer>(ancestors: &&[String], serializer: S) -> Result<S::Ok
     list.end()
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn findings<S: Serializer>(
     findings: &&BTreeMap<Label, u32>,
     serializer: S,

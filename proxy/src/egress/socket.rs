@@ -400,10 +400,11 @@ mod tests {
     async fn a_peer_that_takes_nothing_is_still_read_and_gets_everything_later() {
         let (mut socket, mut peer) = pair().await;
         let backlog = socket.backlog();
+        let piece = vec![7; 64 << 10];
         let mut written = 0;
         while backlog.has_room() {
-            socket.write_all(&[7; 64 << 10]).await.unwrap();
-            written += 64 << 10;
+            socket.write_all(&piece).await.unwrap();
+            written += piece.len();
         }
         assert!(!backlog.is_empty());
         peer.write_all(b" and heard").await.unwrap();

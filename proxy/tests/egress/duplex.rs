@@ -73,7 +73,8 @@ async fn exchange(server_reads_first: bool, caller_writes_first: bool) {
             tokio::join!(body, answer);
         }
     };
-    timeout(SOON, done).await.expect("nobody waits for ever");
+    // Nobody waits for ever.
+    timeout(SOON, done).await.unwrap();
 }
 
 #[tokio::test]
