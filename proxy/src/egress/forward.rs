@@ -18,6 +18,7 @@ use super::{
     ask::{self, Ask, Judged},
     content::Content,
     heads::{self, request_head},
+    inspect::FAREWELL,
     linger,
     link::{About, Link},
     outlet::Outlet,
@@ -329,7 +330,7 @@ async fn send(
             Ok(())
         }
         Err(stop) => {
-            taken.session.shutdown().await;
+            drop(timeout(FAREWELL, taken.session.shutdown()).await);
             Err(stop)
         }
     }

@@ -37,6 +37,9 @@ use super::{
 const KEEPALIVE_S: u64 = 75;
 const KEEPALIVE: Duration = Duration::from_secs(KEEPALIVE_S);
 
+/// How long a connection that is broken off may take to say so.
+pub(super) const FAREWELL: Duration = Duration::from_millis(500);
+
 /// Requests that one connection of HTTP/2 carries at once.
 const STREAMS_MAX: u32 = 100;
 
@@ -118,7 +121,8 @@ async fn http1(mut course: Course, wire: Wire) {
         session.set_keepalive(keep.then_some(KEEPALIVE_S));
         let route = Route { link: &link, upstream: &upstream, caller: Some(&backlog) };
         if !Box::pin(forward::serve(route, &mut session, &target)).await {
-            session.shutdown().await;
+            // Saying so may wait for a caller that takes nothing; the end does not.
+            drop(timeout(FAREWELL, session.shutdown()).await);
             return;
         }
         let Ok(Some(reusable)) = session.finish().await else { return };

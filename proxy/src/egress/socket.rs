@@ -312,7 +312,12 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut out = self.backlog.0.lock();
         out.is_corked = false;
-        let _sent = ready!(out.poll_send(context, &[]))?;
+        match out.poll_send(context, &[]) {
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            // An answer that is whole has been sent before. Whoever takes nothing does not keep the connection open.
+            Poll::Pending => out.waiting.clear(),
+        }
         match &mut out.write {
             Some(write) => write.poll_shutdown(context),
             None => Poll::Ready(Ok(())),

@@ -15,7 +15,7 @@ use crate::lab::{Lab, POLICY, Peer, SOON};
 const BYTES: usize = 32 << 20;
 
 /// A server that writes a large answer, and reads a large body after or beside that.
-async fn server(reads_first: bool) -> (SocketAddr, JoinSet<()>) {
+pub(crate) async fn server(reads_first: bool) -> (SocketAddr, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut tasks = JoinSet::new();
