@@ -56,18 +56,32 @@ impl Child {
         Self::start(Command::new(std::env::current_exe()?).arg("serve-secure-model").arg(folder))
     }
 
-    /// An egress proxy in front of a model server and one behind TLS.
+    /// A proxy that does nothing but TLS, in front of a model server behind TLS and a server that gives bytes.
     ///
     /// # Errors
     /// When it does not start.
-    pub(crate) fn egress(
-        (plain, secure): (SocketAddr, SocketAddr),
+    pub(crate) fn bare_tunnel(
+        (secure, bytes): (SocketAddr, SocketAddr),
         folder: &Path,
         threads: u32,
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve-egress", &plain.to_string(), &secure.to_string()]);
+        command.args(["serve-bare-tunnel", &secure.to_string(), &bytes.to_string()]);
         Self::start(command.arg(folder).arg(threads.to_string()))
+    }
+
+    /// An egress proxy in front of a model server, one behind TLS, and a server that gives bytes.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn egress(
+        (plain, secure, bytes): (SocketAddr, SocketAddr, SocketAddr),
+        folder: &Path,
+        threads: u32,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let to = [plain, secure, bytes].map(|address| address.to_string());
+        Self::start(command.arg("serve-egress").args(to).arg(folder).arg(threads.to_string()))
     }
 
     fn start(command: &mut Command) -> anyhow::Result<Self> {

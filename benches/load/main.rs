@@ -91,6 +91,9 @@ enum Serve {
     /// A model server behind TLS.
     #[command(name = "serve-secure-model", hide = true)]
     SecureModel(serve::SecureArgs),
+    /// A proxy that does nothing but TLS.
+    #[command(name = "serve-bare-tunnel", hide = true)]
+    BareTunnel(serve::BareTunnelArgs),
     /// The egress proxy of a sandbox.
     #[command(name = "serve-egress", hide = true)]
     Egress(serve::EgressArgs),
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Some(Serve::Bare(args)) => serve::bare(args),
         Some(Serve::Router(args)) => serve::router(args),
         Some(Serve::SecureModel(args)) => serve::secure_model(args),
+        Some(Serve::BareTunnel(args)) => serve::bare_tunnel(args),
         Some(Serve::Egress(args)) => serve::egress(args),
         None => measure(&cli),
     };

@@ -228,8 +228,9 @@ impl Report {
         }
         if let Some(cost) = &self.egress {
             writeln!(out, "{}", cost.request.line())?;
-            let tunnel = cost.tunnel_median_us();
-            writeln!(out, "new tunnel, TLS on both sides, one request: {tunnel:.0} us")?;
+            let tunnel = cost.tunnel.line();
+            writeln!(out, "new tunnel, TLS on both sides, one request: {tunnel}")?;
+            writeln!(out, "spliced bytes, each MB: {}", cost.spliced.line())?;
         }
         if let Some(reload) = &self.reload {
             let Reload { streams, cut, .. } = reload;

@@ -3,6 +3,7 @@
 //! Each writes its address on standard output when it is ready, and takes orders on standard input: `reload`.
 
 mod bare;
+mod bare_tunnel;
 mod egress;
 mod model;
 
@@ -12,6 +13,7 @@ use std::{
     path::PathBuf,
 };
 
+pub(crate) use bare_tunnel::BareTunnelArgs;
 use clap::Args;
 pub(crate) use egress::EgressArgs;
 use proxy::server::{Environment, ListenAddr, Options, Running};
@@ -51,6 +53,19 @@ pub(crate) struct SecureArgs {
 pub(crate) fn secure_model(args: &SecureArgs) -> anyhow::Result<()> {
     let runtime = runtime(1)?;
     let address = runtime.block_on(egress::secure(&args.folder))?;
+    ready(address)?;
+    orders(|| {});
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Serves as a proxy that does nothing but TLS, or nothing at all.
+///
+/// # Errors
+/// When it cannot listen.
+pub(crate) fn bare_tunnel(args: &BareTunnelArgs) -> anyhow::Result<()> {
+    let runtime = runtime(args.workers)?;
+    let address = runtime.block_on(bare_tunnel::start(args))?;
     ready(address)?;
     orders(|| {});
     runtime.shutdown_background();

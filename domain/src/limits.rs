@@ -60,3 +60,30 @@ pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Most accounts that one call is booked on: sandbox, workspace, backend and gateway, by day and month, twice over.
 pub const BOOKED_ACCOUNTS_MAX: usize = 16;
+
+/// Connections of one sandbox that are served at once; more are refused. Each takes two descriptors.
+pub const EGRESS_CONNECTIONS_MAX: usize = 2_048;
+
+/// Most bytes of request bodies that one sandbox has collected at once, bytes: to be judged, rewritten or signed. What is
+/// made of one by rewriting comes on top, and is about as large.
+pub const EGRESS_BODIES_BYTES_MAX: usize = 64 << 20;
+
+/// Largest body that is collected for being rewritten, so that its new length can be announced, and how far into one that
+/// streams placeholders are replaced, bytes.
+pub const EGRESS_REWRITTEN_BYTES_MAX: usize = 256 << 10;
+
+/// Largest body that is collected for being signed, bytes. Calls of cloud APIs stay far below; uploads are signed in parts.
+pub const EGRESS_SIGNED_BYTES_MAX: usize = 10 << 20;
+
+/// Largest frame of a WebSocket, bytes. It is passed on as it comes: this bounds what one frame may claim.
+pub const EGRESS_FRAME_BYTES_MAX: u64 = 16 << 20;
+
+/// Most bytes that are taken from a caller that goes on sending what was refused, bytes.
+pub const EGRESS_LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// Idle connections to servers that are kept for one caller.
+pub const EGRESS_IDLE_CONNECTIONS_MAX: usize = 32;
+
+/// Most bytes of one direction of a sandbox's connection that were written and not sent, bytes. Pieces of bodies are at
+/// most 64 KiB and the next is taken when the last is gone; a head of 64 KiB goes before them.
+pub const EGRESS_WAITING_BYTES_MAX: usize = 256 << 10;

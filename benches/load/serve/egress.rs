@@ -46,6 +46,8 @@ pub(crate) struct EgressArgs {
     pub(crate) plain: SocketAddr,
     /// The one behind TLS.
     pub(crate) secure: SocketAddr,
+    /// The one that gives bytes.
+    pub(crate) bytes: SocketAddr,
     /// The folder with its certificate, where the proxy's own authority and its audit go too.
     pub(crate) folder: PathBuf,
     /// Threads.
@@ -67,6 +69,7 @@ impl Identify for Harness {
 struct Places {
     plain: SocketAddr,
     secure: SocketAddr,
+    bytes: SocketAddr,
 }
 
 #[async_trait]
@@ -76,7 +79,11 @@ impl Resolve for Places {
     }
 
     fn reach(&self, checked: SocketAddr) -> SocketAddr {
-        if checked.port() == 443 { self.secure } else { self.plain }
+        match checked.port() {
+            443 => self.secure,
+            7000 => self.bytes,
+            _ => self.plain,
+        }
     }
 }
 
@@ -95,7 +102,7 @@ pub(super) async fn start(args: &EgressArgs) -> anyhow::Result<(SocketAddr, Egre
     let identify = Arc::new(Harness(Arc::new(identity)));
     let policy = Arc::new(Policy::new(file));
     let mut settings = Settings::new("bench", policy, identify, authority, Arc::new(audit));
-    let places = Places { plain: args.plain, secure: args.secure };
+    let places = Places { plain: args.plain, secure: args.secure, bytes: args.bytes };
     settings.dial = Dialer::new(Arc::new(places), None);
     settings.extra_ca_pem = Some(fs::read_to_string(args.folder.join("model.pem"))?);
     let any = (Ipv4Addr::LOCALHOST, 0);

@@ -3,7 +3,12 @@
 //! Not here: the shape of its line (`event_line`), calls of models (`record`). Invariant: an event has no field that
 //! could hold content, a header, a query or a credential.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::Label;
 
@@ -77,6 +82,8 @@ pub enum Activity {
         path: String,
         /// Status of the answer, where there is one already.
         status: Option<u16>,
+        /// How many this event stands for: messages of a WebSocket that were decided alike are counted.
+        count: u64,
     },
     /// The address of a name was asked for.
     Name {
@@ -84,11 +91,6 @@ pub enum Activity {
         kind: String,
         /// Names that were refused since the last event of this kind, beyond those with an event of their own.
         unlisted: u64,
-    },
-    /// Something that looks like an attempt to get around the proxy.
-    Around {
-        /// What was seen, as a title: a closed set of texts.
-        title: &'static str,
     },
 }
 
@@ -108,7 +110,7 @@ pub struct Event {
     /// Host and port that were asked for, as `host:443`; a name alone for names. Empty for what could not be read.
     pub to: String,
     /// The address that was dialled, where one was.
-    pub dialled: Option<SocketAddr>,
+    pub dialled: Option<IpAddr>,
     /// What was done.
     pub activity: Activity,
     /// How it ended.
@@ -125,6 +127,8 @@ pub struct Event {
     pub detail: Option<String>,
     /// How many refusals before this one were left out of the record; the sink says so.
     pub unlisted: u64,
+    /// How many events before this one found no room; the sink says so.
+    pub lost: u64,
     /// How often each label was found in a body.
     pub findings: BTreeMap<Label, u32>,
 }
@@ -148,6 +152,7 @@ impl Event {
             reason: None,
             detail: None,
             unlisted: 0,
+            lost: 0,
             findings: BTreeMap::new(),
         }
     }

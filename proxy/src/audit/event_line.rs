@@ -1,14 +1,13 @@
 //! The shape of a line about a sandbox's network.
 //!
 //! Fields are those of OCSF 1.6.0 as its schema site describes them (2026-11), with the profile `security_control`:
-//! classes 4001 (Network Activity), 4002 (HTTP Activity), 4003 (DNS Activity) and 2004 (Detection Finding). What OCSF has
-//! no field for is under `unmapped.openshell`.
+//! classes 4001 (Network Activity), 4002 (HTTP Activity) and 4003 (DNS Activity). What OCSF has no field for is under
+//! `unmapped.openshell`. A line is written from its event without anything in between: there is one for each request.
 
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display, net::IpAddr};
 
 use domain::Label;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 use uuid::Uuid;
 
 use super::event::{Activity, Event, Outcome};
@@ -25,7 +24,7 @@ const VERSION: &str = "1.6.0";
 /// One line, made of its event.
 #[derive(Debug, Serialize)]
 pub(super) struct EventLine<'a> {
-    metadata: Value,
+    metadata: Metadata,
     #[serde(flatten)]
     kind: Kind,
     time: u64,
@@ -44,16 +43,184 @@ pub(super) struct EventLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    actor: Option<Value>,
+    actor: Option<Actor<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    src_endpoint: Option<Value>,
+    src_endpoint: Option<Source>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dst_endpoint: Option<Value>,
-    firewall_rule: Value,
+    dst_endpoint: Option<Target<'a>>,
+    firewall_rule: Rule<'a>,
     /// What only the event's own class has.
     #[serde(flatten)]
-    own: Value,
-    unmapped: Value,
+    own: Own<'a>,
+    unmapped: Unmapped<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Metadata {
+    version: &'static str,
+    product: Product,
+    profiles: [&'static str; 1],
+    log_name: &'static str,
+    #[serde(serialize_with = "shown")]
+    uid: uuid::fmt::Simple,
+}
+
+#[derive(Debug, Serialize)]
+struct Product {
+    name: &'static str,
+    vendor_name: &'static str,
+    version: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Actor<'a> {
+    process: Process<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Process<'a> {
+    pid: i32,
+    name: &'a str,
+    file: File<'a>,
+    #[serde(serialize_with = "ancestry")]
+    ancestry: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+struct File<'a> {
+    name: &'a str,
+    path: &'a str,
+    type_id: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hashes: Option<[Fingerprint; 1]>,
+}
+
+#[derive(Debug, Serialize)]
+struct Fingerprint {
+    algorithm_id: u8,
+    algorithm: &'static str,
+    value: String,
+}
+
+/// A file by its path alone.
+#[derive(Debug, Serialize)]
+struct Ancestor<'a> {
+    path: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Source {
+    ip: IpAddr,
+    port: u16,
+}
+
+/// What was asked for, and the address that it came to.
+#[derive(Debug, Serialize)]
+struct Target<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hostname: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rule<'a> {
+    name: &'a str,
+    r#type: &'static str,
+    #[serde(serialize_with = "shown")]
+    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Own<'a> {
+    Open {
+        connection_info: Connection,
+    },
+    Close {
+        connection_info: Connection,
+        traffic: Traffic,
+    },
+    Request {
+        http_request: HttpRequest<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        http_response: Option<HttpResponse>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
+    },
+    Name {
+        query: Query<'a>,
+        rcode_id: u8,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct Connection {
+    direction_id: u8,
+    direction: &'static str,
+    protocol_name: &'static str,
+}
+
+const OUTBOUND: Connection =
+    Connection { direction_id: 2, direction: "Outbound", protocol_name: "tcp" };
+
+#[derive(Debug, Serialize)]
+struct Traffic {
+    bytes_out: u64,
+    bytes_in: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct HttpRequest<'a> {
+    http_method: &'a str,
+    url: Url<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Url<'a> {
+    scheme: &'static str,
+    path: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct HttpResponse {
+    code: u16,
+}
+
+#[derive(Debug, Serialize)]
+struct Query<'a> {
+    hostname: &'a str,
+    r#type: &'a str,
+    class: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Unmapped<'a> {
+    openshell: Openshell<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Openshell<'a> {
+    sandbox: &'a str,
+    revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inference: Option<bool>,
+    #[serde(skip_serializing_if = "is_zero")]
+    unlisted: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    lost: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "findings")]
+    findings: &'a BTreeMap<Label, u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding<'a> {
+    label: &'a str,
+    count: u32,
 }
 
 /// What kind of event a line is.
@@ -70,8 +237,7 @@ struct Kind {
 
 impl Kind {
     fn new(class_uid: u16, class_name: &'static str, activity: (u16, &'static str)) -> Self {
-        let (category_uid, category_name) =
-            if class_uid < 4_000 { (2, "Findings") } else { (4, "Network Activity") };
+        let (category_uid, category_name) = (4, "Network Activity");
         let (activity_id, activity_name) = activity;
         let type_uid = u32::from(class_uid) * 100 + u32::from(activity_id);
         Self {
@@ -91,7 +257,6 @@ impl Kind {
             Activity::Close { .. } => Self::new(4_001, "Network Activity", (2, "Close")),
             Activity::Request { method, .. } => Self::new(4_002, "HTTP Activity", verb(method)),
             Activity::Name { .. } => Self::new(4_003, "DNS Activity", (1, "Query")),
-            Activity::Around { .. } => Self::new(2_004, "Detection Finding", (1, "Create")),
         }
     }
 }
@@ -145,8 +310,8 @@ impl<'a> EventLine<'a> {
             status,
             status_detail: event.reason,
             message: event.detail.as_deref().map(clipped),
-            actor: event.caller.as_deref().map(|caller| json!({"process": process(caller)})),
-            src_endpoint: event.from.map(|from| json!({"ip": from.ip(), "port": from.port()})),
+            actor: event.caller.as_deref().map(|caller| Actor { process: process(caller) }),
+            src_endpoint: event.from.map(|from| Source { ip: from.ip(), port: from.port() }),
             dst_endpoint: destination(event),
             firewall_rule: rule(event),
             own: own(event),
@@ -155,23 +320,22 @@ impl<'a> EventLine<'a> {
     }
 }
 
-fn metadata() -> Value {
+fn metadata() -> Metadata {
     let version = env!("CARGO_PKG_VERSION");
-    json!({
-        "version": VERSION,
-        "product": {"name": "OpenShell", "vendor_name": "OpenShell", "version": version},
-        "profiles": ["security_control"],
-        "log_name": "egress",
-        "uid": Uuid::now_v7().simple().to_string(),
-    })
+    Metadata {
+        version: VERSION,
+        product: Product { name: "OpenShell", vendor_name: "OpenShell", version },
+        profiles: ["security_control"],
+        log_name: "egress",
+        uid: Uuid::now_v7().simple(),
+    }
 }
 
 fn severity(event: &Event) -> (u8, &'static str) {
-    match (&event.activity, event.outcome) {
-        (Activity::Around { .. }, _) => (4, "High"),
-        (_, Outcome::Denied) => (3, "Medium"),
-        (_, Outcome::Audited | Outcome::Failed) => (2, "Low"),
-        (_, Outcome::Allowed | Outcome::Inference) => (1, "Informational"),
+    match event.outcome {
+        Outcome::Denied => (3, "Medium"),
+        Outcome::Audited | Outcome::Failed => (2, "Low"),
+        Outcome::Allowed | Outcome::Inference => (1, "Informational"),
     }
 }
 
@@ -185,116 +349,107 @@ fn verdict(outcome: Outcome) -> (u8, &'static str, u8, &'static str) {
     }
 }
 
-fn process(caller: &Identity) -> Value {
-    let file = |path: &str| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        json!({"name": clipped(name), "path": clipped(path), "type_id": 1})
-    };
-    let mut own = file(&caller.binary);
-    if let (Some(sha256), Some(own)) = (&caller.sha256, own.as_object_mut()) {
-        let hash = json!({"algorithm_id": 3, "algorithm": "SHA-256", "value": hex(sha256)});
-        own.insert("hashes".to_owned(), json!([hash]));
-    }
-    let ancestors = caller.ancestors.iter().take(ANCESTORS_MAX);
-    json!({
-        "pid": caller.process,
-        "name": own.get("name"),
-        "file": own,
-        "ancestry": ancestors.map(|path| json!({"path": clipped(path)})).collect::<Vec<_>>(),
-    })
+fn process(caller: &Identity) -> Process<'_> {
+    let path = caller.binary.as_str();
+    let name = clipped(path.rsplit('/').next().unwrap_or(path));
+    let hashes = caller.sha256.map(|sha256| {
+        [Fingerprint { algorithm_id: 3, algorithm: "SHA-256", value: hex::encode(sha256) }]
+    });
+    let ancestry = caller.ancestors.get(..ANCESTORS_MAX).unwrap_or(&caller.ancestors);
+    let file = File { name, path: clipped(path), type_id: 1, hashes };
+    Process { pid: caller.process, name, file, ancestry }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a text cannot fail.
-        write!(text, "{byte:02x}").unwrap_or_default();
-        text
-    })
+/// As a text.
+fn shown<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn ancestry<S: Serializer>(ancestors: &&[String], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(ancestors.len()))?;
+    for path in *ancestors {
+        list.serialize_element(&Ancestor { path: clipped(path) })?;
+    }
+    list.end()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn findings<S: Serializer>(
+    findings: &&BTreeMap<Label, u32>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(findings.len()))?;
+    for (label, count) in *findings {
+        list.serialize_element(&Finding { label: label.as_str(), count: *count })?;
+    }
+    list.end()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What was asked for, and the address that it came to.
-fn destination(event: &Event) -> Option<Value> {
+fn destination(event: &Event) -> Option<Target<'_>> {
     let parsed = event.to.parse::<domain::Destination>();
     let (host, port) = match &parsed {
-        Ok(to) => (to.host.to_string(), Some(to.port())),
-        Err(_) => (clipped(&event.to).to_owned(), None),
+        Ok(to) => (to.host.to_string().into(), Some(to.port())),
+        Err(_) => (Cow::Borrowed(clipped(&event.to)), None),
     };
     let literal = parsed.ok().and_then(|to| to.host.address());
-    let ip = event.dialled.map(|dialled: SocketAddr| dialled.ip()).or(literal);
+    let ip = event.dialled.or(literal);
     if host.is_empty() && ip.is_none() {
         return None;
     }
-    let mut endpoint = serde_json::Map::new();
-    if literal.is_none() {
-        endpoint.insert("hostname".to_owned(), json!(host));
-    }
-    if let Some(ip) = ip {
-        endpoint.insert("ip".to_owned(), json!(ip));
-    }
-    if let Some(port) = port {
-        endpoint.insert("port".to_owned(), json!(port));
-    }
-    Some(endpoint.into())
+    Some(Target { hostname: literal.is_none().then_some(host), ip, port })
 }
 
-fn rule(event: &Event) -> Value {
-    let mut rule = json!({
-        "name": event.policy.as_deref().map_or("-", clipped),
-        "type": event.engine.as_str(),
-        "version": event.revision.to_string(),
-    });
-    if let (Some(own), Some(rule)) = (&event.rule, rule.as_object_mut()) {
-        rule.insert("uid".to_owned(), json!(clipped(own)));
+fn rule(event: &Event) -> Rule<'_> {
+    Rule {
+        name: event.policy.as_deref().map_or("-", clipped),
+        r#type: event.engine.as_str(),
+        version: event.revision,
+        uid: event.rule.as_deref().map(clipped),
     }
-    rule
 }
 
-fn own(event: &Event) -> Value {
-    let connection = json!({"direction_id": 2, "direction": "Outbound", "protocol_name": "tcp"});
+fn own(event: &Event) -> Own<'_> {
     match &event.activity {
-        Activity::Open => json!({"connection_info": connection}),
-        Activity::Close { sent, received, .. } => json!({
-            "connection_info": connection,
-            "traffic": {"bytes_out": sent, "bytes_in": received},
-        }),
-        Activity::Request { scheme, method, path, status } => {
-            let url = json!({"scheme": scheme, "path": clipped(path)});
-            let request = json!({"http_method": clipped(method), "url": url});
-            match status {
-                Some(code) => json!({"http_request": request, "http_response": {"code": code}}),
-                None => json!({"http_request": request}),
-            }
-        }
-        Activity::Name { kind, .. } => json!({
-            "query": {"hostname": clipped(&event.to), "type": kind, "class": "IN"},
-            "rcode_id": if event.outcome == Outcome::Denied { 3 } else { 0 },
-        }),
-        Activity::Around { title } => json!({
-            "finding_info": {"title": title, "uid": event.reason, "types": ["egress bypass"]},
-        }),
+        Activity::Open => Own::Open { connection_info: OUTBOUND },
+        Activity::Close { sent, received, .. } => Own::Close {
+            connection_info: OUTBOUND,
+            traffic: Traffic { bytes_out: *sent, bytes_in: *received },
+        },
+        Activity::Request { scheme, method, path, status, count } => Own::Request {
+            http_request: HttpRequest {
+                http_method: clipped(method),
+                url: Url { scheme, path: clipped(path) },
+            },
+            http_response: status.map(|code| HttpResponse { code }),
+            count: (*count > 1).then_some(*count),
+        },
+        Activity::Name { kind, .. } => Own::Name {
+            query: Query { hostname: clipped(&event.to), r#type: kind, class: "IN" },
+            rcode_id: if event.outcome == Outcome::Denied { 3 } else { 0 },
+        },
     }
 }
 
-fn unmapped(event: &Event) -> Value {
-    let mut own = json!({"sandbox": &*event.sandbox, "revision": event.revision});
-    let Some(fields) = own.as_object_mut() else { return own };
-    if event.outcome == Outcome::Inference {
-        fields.insert("inference".to_owned(), json!(true));
-    }
+fn unmapped(event: &Event) -> Unmapped<'_> {
     let names = match &event.activity {
         Activity::Name { unlisted, .. } => *unlisted,
         _ => 0,
     };
-    let unlisted = event.unlisted.saturating_add(names);
-    if unlisted > 0 {
-        fields.insert("unlisted".to_owned(), json!(unlisted));
-    }
-    if !event.findings.is_empty() {
-        let finding =
-            |(label, count): (&Label, &u32)| json!({"label": label.as_str(), "count": count});
-        fields.insert("findings".to_owned(), event.findings.iter().map(finding).collect());
-    }
-    json!({"openshell": own})
+    let openshell = Openshell {
+        sandbox: &event.sandbox,
+        revision: event.revision,
+        inference: (event.outcome == Outcome::Inference).then_some(true),
+        unlisted: event.unlisted.saturating_add(names),
+        lost: event.lost,
+        findings: &event.findings,
+    };
+    Unmapped { openshell }
 }
 
 /// The beginning of a text, as long as an event takes.

@@ -1,6 +1,7 @@
 //! Writes audit lines on a thread of its own: to a file that is moved aside when it is large, and to standard output.
 //!
-//! Invariant: the request path never waits for a disk. What does not fit into the queue is counted, and records about
+//! Invariant: the request path never waits for a disk. What does not fit into the queue is counted, also in the next event
+//! about a sandbox that does, and records about
 //! refusals find room when others no longer do. Nor can a sandbox push out of the files what came before, by being refused over
 //! and over: beyond a rate its refusals are counted, and the next that is written says how many.
 
@@ -92,8 +93,9 @@ pub struct Sink {
     /// Gone after the end.
     queue: Mutex<Option<SyncSender<Entry>>>,
     waiting: Arc<AtomicUsize>,
-    /// Entries that found no room.
+    /// Entries that found no room, and those of them that no event has told yet.
     lost: AtomicU64,
+    untold: AtomicU64,
     refusals: Mutex<Refusals>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -110,6 +112,7 @@ impl Sink {
                 queue: Mutex::default(),
                 waiting: Arc::default(),
                 lost: AtomicU64::new(0),
+                untold: AtomicU64::new(0),
                 refusals: Mutex::new(Refusals::new(Instant::now())),
                 writer: Mutex::default(),
             });
@@ -127,6 +130,7 @@ impl Sink {
             queue: Mutex::new(Some(queue)),
             waiting,
             lost: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
             refusals: Mutex::new(Refusals::new(Instant::now())),
             writer: Mutex::new(Some(writer)),
         })
@@ -152,11 +156,19 @@ impl Sink {
             }
         }
         let room = if entry.matters() { QUEUE_MAX } else { QUEUE_MAX.saturating_sub(RESERVED) };
-        if self.waiting.fetch_add(1, Ordering::AcqRel) < room && queue.try_send(entry).is_ok() {
-            return true;
+        let mut told = 0;
+        if self.waiting.fetch_add(1, Ordering::AcqRel) < room {
+            if let Kind::Event(event) = &mut entry.0 {
+                told = self.untold.swap(0, Ordering::Relaxed);
+                event.lost = told;
+            }
+            if queue.try_send(entry).is_ok() {
+                return true;
+            }
         }
         self.waiting.fetch_sub(1, Ordering::AcqRel);
         self.lost.fetch_add(1, Ordering::Relaxed);
+        self.untold.fetch_add(told.saturating_add(1), Ordering::Relaxed);
         false
     }
 
@@ -378,6 +390,8 @@ mod tests {
             line["class_uid"].as_u64().unwrap()
         };
         assert_eq!(text.lines().map(class).collect::<Vec<_>>(), [6003, 4001, 4001]);
+        let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(last["unmapped"]["openshell"]["lost"], 1, "the record says what is not in it");
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! Invariant: the answer goes on record before the request is sent.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use domain::Destination;
 use http::{HeaderMap, Method, header};
 use pingora::http::RequestHeader;
 use policy::{
     Because, CanonicalPath, EncodedSlash, Grant, PathError, Protocol, Query, Request,
-    RequestVerdict,
+    RequestVerdict, model::Endpoint,
 };
 
 use super::{
@@ -20,8 +22,9 @@ use super::{
     operation::{self, Found, Message},
     refusal::{Asked, Refusal},
     service::Snapshot,
+    tally::Tally,
     upstream::Upstream,
-    websocket,
+    websocket::{self, FrameError},
 };
 use crate::audit::{Activity, Engine, Event, Outcome};
 
@@ -91,16 +94,14 @@ impl Ask {
         let sent = CanonicalPath::new(&self.path, slash).map_err(unfit)?;
         // Placeholders stand for what nobody but the server sees.
         let shown = veiled(sent.as_str());
-        let path = if shown == sent.as_str() {
-            sent.clone()
-        } else {
-            CanonicalPath::new(&shown, slash).map_err(unfit)?
+        let other = match &shown {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(shown) => Some(CanonicalPath::new(shown, slash).map_err(unfit)?),
         };
+        let path = other.as_ref().unwrap_or(&sent);
         let query = veiled(self.query.as_deref().unwrap_or_default());
         let query = Query::new(&query).map_err(|error| bad_target(&error.to_string()))?;
-        let mut places = Vec::new();
-        grant.each(|place| places.push(place));
-        let asked = match (operation::endpoint(&places, path.as_str()), &self.message) {
+        let asked = match (reading(grant, path), &self.message) {
             (None, _) => Found::Nothing,
             (Some(endpoint), Some((headers, body))) => {
                 operation::read(endpoint, &Message { method, query: &query, headers, body })
@@ -110,21 +111,17 @@ impl Ask {
         let asked = asked.view();
         let asked = asked.members();
         let operation = asked.operation();
-        let request = Request { method, path: &path, query: &query, operation };
-        Ok(found([&path, &sent], &grant.request(&request)))
+        let request = Request { method, path, query: &query, operation };
+        Ok(found([path, &sent], &grant.request(&request)))
     }
 
     /// How much of the body must be read before the request can be judged; `None` where that is nothing.
-    pub(super) fn body_needed(&self, link: &Link, upstream: &Upstream) -> Option<usize> {
-        if upstream.is_router() {
+    pub(super) fn body_needed(&self, grant: &Grant<'_>) -> Option<usize> {
+        if !has_operations(grant) {
             return None;
         }
-        let snapshot = link.shared.snapshot.load();
-        let grant = link.grant(&snapshot)?;
         let path = CanonicalPath::new(&self.path, grant.encoded_slash()).ok()?;
-        let mut places = Vec::new();
-        grant.each(|place| places.push(place));
-        let endpoint = operation::endpoint(&places, path.as_str())?;
+        let endpoint = reading(grant, &path)?;
         usize::try_from(endpoint.operation_body_bytes_max()?).ok()
     }
 
@@ -152,6 +149,23 @@ impl Ask {
             None => path.to_string(),
         }
     }
+}
+
+/// Whether some endpoint has what is asked for in bodies.
+fn has_operations(grant: &Grant<'_>) -> bool {
+    let mut any = false;
+    grant.each(|place| any |= place.endpoint.operation_body_bytes_max().is_some());
+    any
+}
+
+/// The endpoint by whose protocol the body is read, if any is.
+fn reading<'p>(grant: &Grant<'p>, path: &CanonicalPath<'_>) -> Option<&'p Endpoint> {
+    if !has_operations(grant) {
+        return None;
+    }
+    let mut places = Vec::new();
+    grant.each(|place| places.push(place));
+    operation::endpoint(&places, path.as_str())
 }
 
 /// What a request wants to make of its connection.
@@ -220,20 +234,18 @@ fn check(
 pub(super) fn judge(
     link: &Link,
     upstream: &Upstream,
-    headers: &HeaderMap,
-    ask: &Ask,
+    (ask, headers): (&Ask, &HeaderMap),
+    (snapshot, grant): (&Snapshot, Option<Grant<'_>>),
 ) -> Result<Judged, Refusal> {
-    let snapshot = link.shared.snapshot.load_full();
-    let method = ask.method.clone();
     if upstream.is_router() {
-        return to_router(link, upstream, ask, &snapshot);
+        return to_router(link, upstream, ask, snapshot);
     }
-    let (scheme, method) = (upstream.scheme(), method.as_str());
+    let (scheme, method) = (upstream.scheme(), ask.method.as_str());
     let about = About::Request { scheme, method, path: "" };
-    let Some(grant) = link.grant(&snapshot) else {
+    let Some(grant) = grant else {
         let path = ask.shown();
         let about = About::Request { scheme, method, path: &path };
-        return Err(match link.admit(&snapshot, about) {
+        return Err(match link.admit(snapshot, about) {
             Err(refusal) => refusal,
             Ok(_) => Refusal::new(403, "policy_denied", "policy_changed", String::new()),
         });
@@ -255,7 +267,7 @@ pub(super) fn judge(
         let target = ask.target(sent);
         if refusal.is_none() {
             let names = (path.as_str(), target.as_str());
-            match Content::new(link, &snapshot, &grant, names, headers) {
+            match Content::new(link, snapshot, &grant, names, headers) {
                 Ok(fit) => content = Some(fit),
                 Err(told) => {
                     event.outcome = Outcome::Denied;
@@ -342,23 +354,38 @@ pub(super) fn stands(link: &Link, upstream: &Upstream, ask: &Ask, snapshot: &Sna
     stands.unwrap_or(false)
 }
 
-/// Decides about a message on the WebSocket that the request opened, and puts the answer on record.
-pub(super) fn message(link: &Link, ask: &Ask) -> bool {
+/// Decides about a message on the WebSocket that the request opened. The answer goes on record, or is counted by `tally`.
+pub(super) fn message(link: &Link, ask: &Ask, tally: &mut Tally) -> bool {
     let snapshot = link.shared.snapshot.load_full();
-    let Some(grant) = link.grant(&snapshot) else { return false };
+    let Some(grant) = link.grant(&snapshot) else {
+        let about = About::Request { scheme: "ws", method: websocket::METHOD, path: &ask.shown() };
+        let detail = format!("{} is no longer permitted by policy", link.to);
+        let refusal = Refusal::new(403, "policy_denied", "policy_changed", detail);
+        link.refused(&refusal, about);
+        return false;
+    };
     let allowed = ask.answer(websocket::METHOD, &grant, |[path, _], verdict| {
         let (method, path) = (websocket::METHOD, path.as_str());
         let about = About::Request { scheme: "ws", method, path };
         let mut event = link.event(snapshot.revision, about);
         event.engine = Engine::Request;
         let refusal = put(&mut event, verdict, &link.asked(about));
-        link.shared.record.record(event);
         if let Some(refusal) = &refusal {
+            link.shared.record.record(event);
             link.denied(refusal.reason, None, What::Request { method, path });
+        } else {
+            tally.add(event);
         }
         refusal.is_none()
     });
     allowed.unwrap_or(false)
+}
+
+/// Puts on record that bytes of a WebSocket are no frames, or too long ones.
+pub(super) fn broken_frame(link: &Link, ask: &Ask, error: &FrameError) {
+    let path = ask.shown();
+    let about = About::Request { scheme: "ws", method: websocket::METHOD, path: &path };
+    link.refused(&Refusal::malformed(error.as_str(), error.to_string()), about);
 }
 
 /// Puts on record that a message holds a placeholder that does not become a value.

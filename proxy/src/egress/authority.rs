@@ -13,16 +13,19 @@ use std::{
 use domain::Host;
 use lru::LruCache;
 use parking_lot::Mutex;
-use pingora::{listeners::tls::Acceptor, tls::ServerConfig};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::{
+    ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::{HTTP1, HTTP2, provider};
 
 /// Names whose leaves are kept.
 const LEAVES_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
@@ -58,7 +61,7 @@ pub struct Authority {
 }
 
 struct Leaf {
-    acceptor: Arc<Acceptor>,
+    acceptor: TlsAcceptor,
     made: Instant,
 }
 
@@ -90,14 +93,14 @@ impl Authority {
     ///
     /// # Errors
     /// When no leaf can be made for it.
-    pub(super) fn acceptor(&self, host: &Host) -> Result<Arc<Acceptor>, AuthorityError> {
+    pub(super) fn acceptor(&self, host: &Host) -> Result<TlsAcceptor, AuthorityError> {
         if let Some(leaf) = self.leaves.lock().get(host)
             && leaf.made.elapsed() < LEAF_USED
         {
-            return Ok(Arc::clone(&leaf.acceptor));
+            return Ok(leaf.acceptor.clone());
         }
-        let acceptor = Arc::new(Acceptor::from_server_config(Arc::new(self.config(host)?)));
-        let leaf = Leaf { acceptor: Arc::clone(&acceptor), made: Instant::now() };
+        let acceptor = TlsAcceptor::from(Arc::new(self.config(host)?));
+        let leaf = Leaf { acceptor: acceptor.clone(), made: Instant::now() };
         self.leaves.lock().put(host.clone(), leaf);
         Ok(acceptor)
     }
@@ -110,12 +113,14 @@ impl Authority {
         let certificate = params.signed_by(&self.leaf_key, &self.issuer)?;
         let chain = vec![CertificateDer::from(certificate.der().to_vec())];
         let leaf = One(Arc::new(CertifiedKey::new(chain, Arc::clone(&self.signing))));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(leaf));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        // Ours, which is the cheapest that both have.
+        config.ignore_client_order = true;
         // A resumed session would be one more thing that outlives a decision.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

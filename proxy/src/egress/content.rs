@@ -7,7 +7,10 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use bytes::Bytes;
-use domain::Label;
+use domain::{
+    Label,
+    limits::{EGRESS_REWRITTEN_BYTES_MAX, EGRESS_SIGNED_BYTES_MAX},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use policy::{Grant, Place};
 
@@ -21,12 +24,6 @@ use super::{
     sigv4::{Plan, SignError, Unsigned},
     websocket::Frames,
 };
-
-/// Bodies of an announced length up to this are rewritten as a whole, so that the new length can be announced.
-pub(super) const COLLECTED_BYTES_MAX: usize = 256 << 10;
-
-/// Largest body that is signed, bytes.
-const SIGNED_BYTES_MAX: usize = 10 << 20;
 
 /// What becomes of one request.
 pub(super) struct Content {
@@ -84,10 +81,10 @@ impl Content {
     /// How many bytes of the body must be there before its head is sent, at most; `None` where none need to.
     pub(super) fn collects(&self, announced: Option<usize>) -> Option<usize> {
         if self.plan.as_ref().is_some_and(|plan| plan.hash().is_some()) {
-            return Some(SIGNED_BYTES_MAX);
+            return Some(EGRESS_SIGNED_BYTES_MAX);
         }
-        let short = announced.is_some_and(|length| length <= COLLECTED_BYTES_MAX);
-        (short && self.may_change_length()).then_some(COLLECTED_BYTES_MAX)
+        let short = announced.is_some_and(|length| length <= EGRESS_REWRITTEN_BYTES_MAX);
+        (short && self.may_change_length()).then_some(EGRESS_REWRITTEN_BYTES_MAX)
     }
 
     /// What of the body may go on.

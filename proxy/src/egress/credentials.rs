@@ -14,7 +14,7 @@ mod head;
 mod secret;
 mod text;
 
-use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 pub use body::{BODY_BYTES_MAX, Rewriter};
 use domain::Destination;
@@ -309,9 +309,9 @@ pub(in crate::egress) fn is_placeholder(bytes: &[u8], span: &Range<usize>) -> bo
 }
 
 /// `text` of a path or query with `[CREDENTIAL]` where placeholders stand: what policies judge and records keep.
-pub fn veiled(text: &str) -> String {
+pub fn veiled(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
-    let mut out = String::with_capacity(text.len());
+    let mut out = String::new();
     let mut from = 0;
     while let Some((at, found)) = text::find(bytes, from, true) {
         let text::Found::Whole { end, .. } = found else { break };
@@ -319,8 +319,11 @@ pub fn veiled(text: &str) -> String {
         out.push_str(VEILED);
         from = end;
     }
+    if from == 0 {
+        return text.into();
+    }
     out.push_str(text.get(from..).unwrap_or_default());
-    out
+    out.into()
 }
 
 #[cfg(test)]

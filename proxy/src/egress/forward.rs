@@ -3,30 +3,33 @@
 //! Bodies flow in both directions a piece at a time, and a side that is slow slows the other. Invariants: the path that
 //! was judged is the path that is sent; an answer that has begun is ended properly or broken off, never both.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora::{
     http::{RequestHeader, ResponseHeader},
-    protocols::http::{ServerSession, client::HttpSession},
+    protocols::http::ServerSession,
 };
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
-    time::timeout,
-};
+use policy::Grant;
+use tokio::time::timeout;
 
 use super::{
     ask::{self, Ask, Judged},
     content::Content,
     heads::{self, request_head},
+    inspect::FAREWELL,
+    linger,
     link::{About, Link},
+    outlet::Outlet,
     pump::Pump,
     refusal::Refusal,
+    room::Held,
     service::Snapshot,
     sigv4::Unsigned,
+    socket::Backlog,
     tls::Unverified,
-    upstream::{TakeError, Taken, Upstream},
+    upstream::{TakeError, Upstream},
 };
 use crate::audit::Outcome;
 
@@ -34,11 +37,7 @@ use crate::audit::Outcome;
 const BODY: Duration = Duration::from_secs(30);
 
 /// Longest time for the caller to take a piece of an answer.
-const WRITE_PAUSE: Duration = Duration::from_mins(5);
-
-/// How long, and how many bytes, are taken from a caller that goes on sending what was refused.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1 << 20;
+pub(super) const WRITE_PAUSE: Duration = Duration::from_mins(5);
 
 /// Why an exchange ends early.
 pub(super) enum Stop {
@@ -61,17 +60,30 @@ impl From<Box<pingora::Error>> for Stop {
     }
 }
 
+/// The way of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Route<'r> {
+    /// The connection it came on.
+    pub(super) link: &'r Link,
+    /// Where it goes.
+    pub(super) upstream: &'r Upstream,
+    /// What its caller was not sent yet, over HTTP/1.
+    pub(super) caller: Option<&'r Backlog>,
+}
+
+impl<'r> Route<'r> {
+    /// What opens the connection under this snapshot; nothing on the way to the router.
+    fn grant(self, snapshot: &'r Snapshot) -> Option<Grant<'r>> {
+        if self.upstream.is_router() { None } else { self.link.grant(snapshot) }
+    }
+}
+
 /// Serves one request whose head was read. `target` is its path with its query. False when the connection must be
 /// broken off.
-pub(super) async fn serve(
-    link: &Link,
-    upstream: &Upstream,
-    session: &mut ServerSession,
-    target: &str,
-) -> bool {
+pub(super) async fn serve(route: Route<'_>, session: &mut ServerSession, target: &str) -> bool {
     session.set_write_timeout(Some(WRITE_PAUSE));
-    link.carried.request();
-    let stop = match exchange(link, upstream, session, target).await {
+    route.link.carried.request();
+    let stop = match exchange(route, session, target).await {
         Ok(()) => return true,
         Err(stop) => stop,
     };
@@ -80,38 +92,9 @@ pub(super) async fn serve(
     if begun || tell(session, &refusal).await.is_err() {
         return false;
     }
-    // Also over HTTP/2: some clients take the reset that says "no need for the rest" for a failure.
-    let rest = async {
-        let mut left = LINGER_BYTES_MAX;
-        while let Ok(Some(piece)) = session.read_request_body().await {
-            left = left.saturating_sub(piece.len());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    if timeout(LINGER, rest).await.is_err() {
-        tracing::debug!("a refused caller went on sending");
-    }
+    linger::body(session).await;
     // Refusals over HTTP/1 end the connection; over HTTP/2 they end their stream.
     session.is_http2()
-}
-
-/// Takes what a refused caller still sends.
-pub(super) async fn linger(stream: &mut (impl AsyncRead + Unpin)) {
-    let mut buffer = vec![0; 4 << 10];
-    let rest = async {
-        let mut left = LINGER_BYTES_MAX;
-        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-            left = left.saturating_sub(count);
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    if timeout(LINGER, rest).await.is_err() {
-        tracing::debug!("a refused caller went on sending");
-    }
 }
 
 /// Answers with a refusal.
@@ -120,6 +103,10 @@ pub(super) async fn tell(session: &mut ServerSession, refusal: &Refusal) -> ping
     let mut head = ResponseHeader::build_no_case(refusal.status, Some(4))?;
     for (name, value) in refusal.headers() {
         head.insert_header(name, value)?;
+    }
+    if refusal.status == 426 && !session.is_http2() {
+        // Which protocol is meant (RFC 9110, section 15.5.22).
+        head.insert_header(header::UPGRADE, "HTTP/1.1")?;
     }
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     session.set_keepalive(None);
@@ -130,21 +117,36 @@ pub(super) async fn tell(session: &mut ServerSession, refusal: &Refusal) -> ping
     session.write_response_body(body, true).await
 }
 
-async fn exchange(
-    link: &Link,
-    upstream: &Upstream,
-    session: &mut ServerSession,
-    target: &str,
-) -> Result<(), Stop> {
+async fn exchange(route: Route<'_>, session: &mut ServerSession, target: &str) -> Result<(), Stop> {
+    let Route { link, upstream, .. } = route;
     let mut ask = Ask::new(link, session.req_header(), target, upstream)?;
-    if let Some(limit) = ask.body_needed(link, upstream) {
-        // A body that is larger is not looked at: then it cannot be judged.
-        if let Some(body) = collect(session, limit).await? {
-            ask.with_body(&session.req_header().headers, body);
+    let first = link.shared.snapshot.load_full();
+    let grant = route.grant(&first);
+    // Until the exchange is over.
+    let mut held = link.shared.bodies.hold();
+    let later;
+    let (snapshot, grant) = match grant.as_ref().and_then(|grant| ask.body_needed(grant)) {
+        None => (&first, grant),
+        Some(limit) => {
+            // A body that is larger is not looked at: then it cannot be judged.
+            let body = collect(session, limit, &mut held).await.inspect_err(|stop| {
+                if let Stop::Refused(refusal) = stop {
+                    link.refused(refusal, about(upstream, session.req_header()));
+                }
+            })?;
+            if let Some(body) = body {
+                ask.with_body(&session.req_header().headers, body);
+            }
+            // That may have taken a while.
+            later = link.shared.snapshot.load_full();
+            let same = Arc::ptr_eq(&first, &later);
+            (&later, if same { grant } else { route.grant(&later) })
         }
-    }
-    let mut judged = ask::judge(link, upstream, &session.req_header().headers, &ask)?;
-    let whole = whole(session, &ask, &mut judged).await;
+    };
+    let asked = (&ask, &session.req_header().headers);
+    let mut judged = ask::judge(link, upstream, asked, (snapshot, grant))?;
+    let policy = Arc::clone(&snapshot.policy);
+    let whole = whole(session, &ask, &mut judged, &mut held).await;
     record(link, about(upstream, session.req_header()), judged.content.as_ref(), &whole);
     let whole = whole?;
     if let (Some(before), Some(sent)) = (ask.body(), &whole)
@@ -169,16 +171,23 @@ async fn exchange(
     let still = |now: &Snapshot| ask::stands(link, upstream, &ask, now);
     tokio::select! {
         biased;
-        () = link.revoked(still) => {
+        () = link.revoked_after(policy, still) => {
             tracing::info!(to = %link.to, "a request was broken off: the policy changed");
             Err(Stop::BrokenOff)
         }
-        done = send((link, upstream), &ask, session, (head, judged, whole)) => done,
+        done = send(route, &ask, session, (head, judged, whole)) => done,
     }
 }
 
 /// All of a body, if it is not larger than `limit`.
-async fn collect(session: &mut ServerSession, limit: usize) -> Result<Option<Bytes>, Stop> {
+///
+/// # Errors
+/// When the sandbox has collected as much as it may.
+async fn collect(
+    session: &mut ServerSession,
+    limit: usize,
+    held: &mut Held,
+) -> Result<Option<Bytes>, Stop> {
     if session.is_body_empty() {
         return Ok(Some(Bytes::new()));
     }
@@ -194,6 +203,10 @@ async fn collect(session: &mut ServerSession, limit: usize) -> Result<Option<Byt
         if body.len().saturating_add(piece.len()) > limit {
             return Ok(None);
         }
+        if !held.grow(piece.len()) {
+            let detail = "this sandbox has as many bytes of bodies under way as it may";
+            return Err(Refusal::new(503, "too_many_bodies", "too_many_bodies", detail).into());
+        }
         body.extend_from_slice(&piece);
     }
 }
@@ -204,6 +217,7 @@ async fn whole(
     session: &mut ServerSession,
     ask: &Ask,
     judged: &mut Judged,
+    held: &mut Held,
 ) -> Result<Option<Bytes>, Stop> {
     let Some(content) = &mut judged.content else { return Ok(None) };
     let length = session.req_header().headers.get(header::CONTENT_LENGTH);
@@ -211,7 +225,7 @@ async fn whole(
     let body = match (ask.body(), content.collects(length)) {
         (Some(body), _) => body,
         (None, None) => return Ok(None),
-        (None, Some(limit)) => collect(session, limit).await?.ok_or_else(|| {
+        (None, Some(limit)) => collect(session, limit, held).await?.ok_or_else(|| {
             let detail = format!("the body has more than {limit} bytes");
             Refusal::new(413, "invalid_request", "body_too_large", detail)
         })?,
@@ -252,26 +266,35 @@ fn head(
 
 /// Sends the request and streams the answer back. `whole` is all of its body, where that was collected.
 async fn send(
-    (link, upstream): (&Link, &Upstream),
+    route: Route<'_>,
     ask: &Ask,
     session: &mut ServerSession,
     (head, judged, whole): (RequestHeader, Judged, Option<Bytes>),
 ) -> Result<(), Stop> {
-    let Judged { websocket, content, .. } = judged;
+    let Route { link, upstream, caller } = route;
     link.carried.sent(whole.as_ref().map_or(0, Bytes::len));
+    let collected = whole.clone();
     let whole = match whole {
-        None if session.is_body_empty() && !websocket => Some(Bytes::new()),
+        None if session.is_body_empty() && !judged.websocket => Some(Bytes::new()),
         whole => whole,
     };
-    let mut server = loop {
-        let Taken { session: mut server, used } = match upstream.take(link).await {
+    let is_empty = whole.as_ref().is_some_and(Bytes::is_empty);
+    let mut made = Some(head);
+    let (mut taken, up) = loop {
+        let mut taken = match upstream.take(link).await {
             Ok(taken) => taken,
             Err(error) => return Err(untaken(link, upstream, error, session).into()),
         };
-        match begin(&mut server, &head, whole.clone()).await {
-            Ok(()) => break server,
+        let head = match made.take() {
+            Some(head) => head,
+            None => self::head(link, upstream, session, &judged, collected.as_deref())?,
+        };
+        match taken.begin(Box::new(head), is_empty).await {
+            Ok(up) => break (taken, up),
             // Its server closed it meanwhile: nothing has been done with the request yet.
-            Err(error) if used => tracing::debug!(error = %error, "a used connection was closed"),
+            Err(error) if taken.used => {
+                tracing::debug!(error = %error, "a used connection was closed");
+            }
             Err(error) => {
                 let refusal = unanswered(link, &error);
                 link.refused(&refusal, about(upstream, session.req_header()));
@@ -279,22 +302,35 @@ async fn send(
             }
         }
     };
+    let Judged { websocket, content, .. } = judged;
     let frames = content.as_ref().filter(|_| websocket).map(Content::messages);
-    let sent = whole.is_some();
-    let mut pump = Pump { sent, answered: false, frames, answers: None, content, kept: None };
-    let done = pump.run(link, ask, session, &mut server).await;
+    let was_collected = whole.is_some();
+    let mut pump = Pump {
+        ahead: whole.filter(|body| !body.is_empty()),
+        sent: was_collected,
+        answered: false,
+        frames,
+        tally: None,
+        answers: None,
+        content,
+        kept: None,
+        up,
+        down: Outlet::Shut,
+        caller: caller.cloned(),
+    };
+    let done = pump.run(link, ask, session, &mut taken.session).await;
     // What was collected is on record already.
-    let streamed = pump.content.as_ref().filter(|_| !sent);
+    let streamed = pump.content.as_ref().filter(|_| !was_collected);
     record(link, about(upstream, session.req_header()), streamed, &done);
     match done {
         Ok(()) => {
-            if pump.sent && pump.frames.is_none() {
-                upstream.give_back(server).await;
+            if pump.is_clean() {
+                upstream.give_back(taken).await;
             }
             Ok(())
         }
         Err(stop) => {
-            server.shutdown().await;
+            drop(timeout(FAREWELL, taken.session.shutdown()).await);
             Err(stop)
         }
     }
@@ -309,20 +345,6 @@ fn record<T>(link: &Link, about: About<'_>, content: Option<&Content>, done: &Re
     if let Some(seen) = content.and_then(Content::seen) {
         link.found(seen, outcome, about);
     }
-}
-
-/// Sends the head, and the body where all of it is there.
-async fn begin(
-    server: &mut HttpSession,
-    head: &RequestHeader,
-    whole: Option<Bytes>,
-) -> Result<(), Box<pingora::Error>> {
-    server.write_request_header(Box::new(head.clone())).await?;
-    let Some(body) = whole else { return Ok(()) };
-    if !body.is_empty() {
-        server.write_request_body(body, false).await?;
-    }
-    server.finish_request_body().await
 }
 
 fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerSession) -> Refusal {

@@ -76,12 +76,11 @@ pub(super) fn request_head(
     let path = content.and_then(Content::target).unwrap_or(&judged.path);
     let room = Some(from.headers.len());
     let mut head = RequestHeader::build(from.method.clone(), path.as_bytes(), room)?;
-    let named = |name: &HeaderName| {
-        let all = from.headers.get_all(header::CONNECTION).iter();
-        let mut names =
-            all.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        names.any(|named| named.trim().eq_ignore_ascii_case(name.as_str()))
-    };
+    let options = from.headers.get_all(header::CONNECTION).iter();
+    let options = options.filter_map(|value| value.to_str().ok());
+    let options: Vec<_> = options.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let named =
+        |name: &HeaderName| options.iter().any(|option| option.eq_ignore_ascii_case(name.as_str()));
     for (name, value) in &from.headers {
         let websocket_extension = websocket && name == header::SEC_WEBSOCKET_EXTENSIONS;
         if HOP_BY_HOP.contains(name) || is_withheld(name) || websocket_extension {
@@ -162,18 +161,25 @@ pub(super) fn response_head(
     from: &ResponseHeader,
     needles: Option<Needles>,
 ) -> pingora::Result<(ResponseHeader, Option<Kept>)> {
-    let mut headers = from.headers.clone();
-    let kept = needles.map(|needles| Kept::new(needles, &mut headers)).transpose();
-    let kept = kept.or_err(ErrorType::InvalidHTTPHeader, "an answer cannot be looked into")?;
-    let mut head = ResponseHeader::build(from.status, Some(headers.len()))?;
-    let mut length = false;
-    for (name, value) in &headers {
-        if HOP_BY_HOP.contains(name) || name == header::TRAILER {
-            continue;
+    let mut head = from.clone();
+    let kept = match needles {
+        Some(needles) => {
+            let mut headers = from.headers.clone();
+            let kept = Kept::new(needles, &mut headers)
+                .or_err(ErrorType::InvalidHTTPHeader, "an answer cannot be looked into")?;
+            head = ResponseHeader::build(from.status, Some(headers.len()))?;
+            for (name, value) in &headers {
+                head.append_header(name.clone(), value.clone())?;
+            }
+            Some(kept)
         }
-        length |= name == header::CONTENT_LENGTH;
-        head.append_header(name.clone(), value.clone())?;
+        None => None,
+    };
+    for name in HOP_BY_HOP.iter().chain([&header::TRAILER]) {
+        head.remove_header(name);
     }
+    let length = head.headers.contains_key(header::CONTENT_LENGTH);
+    head.set_version(Version::HTTP_11);
     let request = session.req_header();
     let bodiless = is_bodiless(request, from.status);
     if !length && !bodiless && !session.is_http2() && request.version == Version::HTTP_11 {

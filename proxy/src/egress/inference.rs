@@ -4,12 +4,15 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use bytes::BytesMut;
 use http::{HeaderName, HeaderValue};
-use pingora::protocols::{Stream, l4};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::socket::{Socket, Wire};
+use crate::sandbox_token::SANDBOX_TOKEN_HEADER;
+
 /// Carries the proof of the sandbox to the router; a caller's own header of this name is dropped.
-pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-openshell-sandbox-token");
+pub(super) const TOKEN: HeaderName = HeaderName::from_static(SANDBOX_TOKEN_HEADER);
 
 /// Gives the proof of a sandbox for one request.
 type Prove = Arc<dyn Fn() -> Option<HeaderValue> + Send + Sync>;
@@ -56,16 +59,16 @@ impl InferenceTarget {
     ///
     /// # Errors
     /// When it does not listen.
-    pub(super) async fn connect(&self) -> std::io::Result<Stream> {
-        let stream = match &self.address {
+    pub(super) async fn connect(&self) -> std::io::Result<Wire> {
+        let socket = match &self.address {
             RouterAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                l4::stream::Stream::from(stream)
+                Socket::tcp(stream, BytesMut::new())
             }
-            RouterAddress::Unix(path) => UnixStream::connect(path).await?.into(),
+            RouterAddress::Unix(path) => Socket::unix(UnixStream::connect(path).await?),
         };
-        Ok(Box::new(stream))
+        Ok(Wire::plain(socket))
     }
 }
 

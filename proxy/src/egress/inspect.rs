@@ -4,13 +4,13 @@
 //! (`ask`), how it is sent (`forward`). Invariant: every request is asked about, also those of a connection that was
 //! allowed.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use domain::{Destination, Host};
 use http::HeaderValue;
 use pingora::protocols::{
-    ALPN, Digest, Stream,
+    Digest, Stream,
     http::{
         ServerSession,
         v2::server::{H2Accept, HttpSession, default_h2_options, handshake},
@@ -22,11 +22,13 @@ use tokio::{io::AsyncWriteExt as _, task::JoinSet, time::timeout};
 use super::{
     caller::Connection,
     explicit::unread,
-    forward,
+    forward::{self, Route},
     head::{self, Head, HeadError},
+    linger,
     link::{About, Link},
     refusal::Refusal,
     service::{Shared, Snapshot},
+    socket::Wire,
     tunnel::Client,
     upstream::Upstream,
 };
@@ -34,6 +36,9 @@ use super::{
 /// How long a connection waits for its next request, seconds.
 const KEEPALIVE_S: u64 = 75;
 const KEEPALIVE: Duration = Duration::from_secs(KEEPALIVE_S);
+
+/// How long a connection that is broken off may take to say so.
+pub(super) const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Requests that one connection of HTTP/2 carries at once.
 const STREAMS_MAX: u32 = 100;
@@ -60,31 +65,29 @@ enum Course {
     },
 }
 
-/// Serves the requests inside a tunnel or captured connection. `seen` was read of `stream` already.
-pub(super) async fn tunnel(
-    link: Arc<Link>,
-    stream: Stream,
-    seen: BytesMut,
-    upstream: Arc<Upstream>,
-) {
-    if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-        return http2(link, stream, upstream).await;
+/// Serves the requests inside a tunnel or captured connection.
+pub(super) async fn tunnel(link: Arc<Link>, wire: Wire, upstream: Arc<Upstream>) {
+    if wire.is_http2 {
+        return http2(link, wire.stream, upstream).await;
     }
-    http1(Course::Tunnel(link, upstream), stream, seen).await;
+    http1(Course::Tunnel(link, upstream), wire).await;
 }
 
 /// Serves requests in absolute form.
 pub(super) async fn forward(shared: Arc<Shared>, connection: Connection, client: Client) {
-    let stream = Box::new(pingora::protocols::l4::stream::Stream::from(client.stream));
     let course = Course::Forward { shared, connection, last: None };
-    http1(course, stream, client.seen).await;
+    http1(course, client.into_wire()).await;
 }
 
-async fn http1(mut course: Course, mut stream: Stream, mut seen: BytesMut) {
+async fn http1(mut course: Course, wire: Wire) {
+    let Wire { mut stream, backlog, .. } = wire;
+    let mut seen = BytesMut::new();
+    // One for all requests: it asks again only when the policy changes.
+    let mut revoked = pin!(course.revoked());
     loop {
         let next = tokio::select! {
             biased;
-            () = course.revoked() => return,
+            () = &mut revoked => return,
             next = timeout(KEEPALIVE, head::read(&mut stream, &mut seen)) => next,
         };
         let length = match next {
@@ -116,8 +119,10 @@ async fn http1(mut course: Course, mut stream: Stream, mut seen: BytesMut) {
             return;
         }
         session.set_keepalive(keep.then_some(KEEPALIVE_S));
-        if !Box::pin(forward::serve(&link, &upstream, &mut session, &target)).await {
-            session.shutdown().await;
+        let route = Route { link: &link, upstream: &upstream, caller: Some(&backlog) };
+        if !Box::pin(forward::serve(route, &mut session, &target)).await {
+            // Saying so may wait for a caller that takes nothing; the end does not.
+            drop(timeout(FAREWELL, session.shutdown()).await);
             return;
         }
         let Ok(Some(reusable)) = session.finish().await else { return };
@@ -165,10 +170,16 @@ impl Course {
     }
 
     /// Returns once the policy no longer opens the tunnel; never where each request is asked about anew.
-    async fn revoked(&self) {
-        match self {
-            Self::Tunnel(link, upstream) => link.revoked(|now| stands(link, upstream, now)).await,
-            Self::Forward { .. } => std::future::pending().await,
+    fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
+        let tunnel = match self {
+            Self::Tunnel(link, upstream) => Some((Arc::clone(link), Arc::clone(upstream))),
+            Self::Forward { .. } => None,
+        };
+        async move {
+            match tunnel {
+                Some((link, upstream)) => link.revoked(|now| stands(&link, &upstream, now)).await,
+                None => std::future::pending().await,
+            }
         }
     }
 
@@ -192,7 +203,7 @@ impl Course {
         if !matches!(timeout(Duration::from_secs(1), told).await, Ok(Ok(()))) {
             tracing::debug!("a refused caller went away");
         }
-        forward::linger(&mut stream).await;
+        linger::bytes(&mut stream).await;
     }
 }
 
@@ -313,7 +324,8 @@ async fn one(link: Arc<Link>, upstream: Arc<Upstream>, session: HttpSession) {
             return;
         }
     }
-    if Box::pin(forward::serve(&link, &upstream, &mut session, &target)).await {
+    let route = Route { link: &link, upstream: &upstream, caller: None };
+    if Box::pin(forward::serve(route, &mut session, &target)).await {
         drop(session.finish().await);
     } else {
         session.shutdown().await;

@@ -13,7 +13,7 @@ use std::{
 
 use domain::Destination;
 use parking_lot::Mutex;
-use policy::{Caller, Connect, DenyCode, Grant, Verdict, address::Blocked, inference};
+use policy::{Caller, Connect, DenyCode, Grant, Policy, Verdict, address::Blocked, inference};
 use tokio::net::TcpStream;
 
 use super::{
@@ -302,6 +302,7 @@ impl Link {
                 method: method.to_owned(),
                 path: path.to_owned(),
                 status: None,
+                count: 1,
             },
         };
         let sandbox = Arc::clone(&self.shared.sandbox);
@@ -309,6 +310,7 @@ impl Link {
         event.caller = self.caller.clone().ok();
         event.from = Some(self.from);
         event.to = self.to.to_string();
+        event.dialled = *self.dialled.lock();
         event
     }
 
@@ -322,6 +324,30 @@ impl Link {
                 About::Open => None,
                 About::Request { method, path, .. } => Some((method, path)),
             },
+        }
+    }
+
+    /// Returns once a policy is in force for which `allowed` is false. Nothing is asked as long as `judged` is in force, by
+    /// which the answer is known.
+    pub(super) async fn revoked_after(
+        &self,
+        mut judged: Arc<Policy>,
+        allowed: impl Fn(&Snapshot) -> bool,
+    ) {
+        let mut changes = self.shared.changes();
+        loop {
+            {
+                let now = self.shared.snapshot.load();
+                if !Arc::ptr_eq(&now.policy, &judged) {
+                    if !allowed(&now) {
+                        return;
+                    }
+                    judged = Arc::clone(&now.policy);
+                }
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
         }
     }
 

@@ -1,6 +1,9 @@
-//! Streams one request to its server and the answer back, a piece at a time.
+//! Streams one request to its server and the answer back, a piece at a time, each way at its own pace.
 //!
-//! Invariant: an answer that has begun is ended properly or broken off, never both.
+//! Neither side is waited for while the other has something to say: a server may answer before it has read, and a caller read
+//! only after it has written. Invariant: an answer that has begun is ended properly or broken off, never both.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -9,26 +12,43 @@ use pingora::protocols::http::{ServerSession, client::HttpSession};
 use super::{
     ask::{self, Ask},
     content::{Content, Kept},
-    forward::{Stop, unanswered},
+    forward::{Stop, WRITE_PAUSE, unanswered},
     heads::{is_bodiless, response_head, switching},
     link::Link,
+    outlet::Outlet,
+    socket::Backlog,
+    tally::Tally,
+    upstream::SERVER_PAUSE,
     websocket::{self, FrameError, Frames},
 };
 
+/// Largest piece of a collected body that is sent at once, bytes.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// How far an exchange is.
 pub(super) struct Pump {
+    /// What is left of a body that was collected; none where it streams, or all of it was sent.
+    pub(super) ahead: Option<Bytes>,
     /// The whole request has been sent.
     pub(super) sent: bool,
     /// The head of the answer has been given to the caller.
     pub(super) answered: bool,
     /// The frames of the caller, where the request opens a WebSocket.
     pub(super) frames: Option<Frames>,
+    /// The messages that were allowed.
+    pub(super) tally: Option<Tally>,
     /// The frames of the server, where it has opened one and they are searched.
     pub(super) answers: Option<Frames>,
     /// What becomes of the body of the request.
     pub(super) content: Option<Content>,
     /// What keeps credentials out of the answer.
     pub(super) kept: Option<Kept>,
+    /// To the server.
+    pub(super) up: Outlet,
+    /// To the caller; shut until the answer has begun.
+    pub(super) down: Outlet,
+    /// The caller's connection, where it speaks HTTP/1.
+    pub(super) caller: Option<Backlog>,
 }
 
 /// What happens next in an exchange.
@@ -36,6 +56,9 @@ enum Turn {
     Request(pingora::Result<Option<Bytes>>),
     Head(pingora::Result<()>),
     Answer(pingora::Result<Option<Bytes>>),
+    /// The server, or the caller, has room again or takes no more.
+    Up(std::io::Result<()>),
+    Down(std::io::Result<()>),
 }
 
 /// What comes next from the server.
@@ -56,12 +79,16 @@ impl Pump {
         session: &mut ServerSession,
         server: &mut HttpSession,
     ) -> Result<(), Stop> {
+        let mut over = false;
         loop {
-            let turn = tokio::select! {
-                piece = session.read_body_or_idle(self.sent) => Turn::Request(piece),
-                turn = next(server, self.answered) => turn,
-            };
-            match turn {
+            if over && self.down.is_empty() {
+                return Ok(());
+            }
+            if self.ahead.is_some() && self.up.has_room() {
+                self.collected(server).await;
+                continue;
+            }
+            match self.turn(session, server, over).await {
                 // The caller is gone.
                 Turn::Request(Err(error)) => return Err(error.into()),
                 Turn::Request(Ok(piece)) => {
@@ -86,8 +113,48 @@ impl Pump {
                     link.carried.received(piece.len());
                     self.answer(session, piece).await?;
                 }
-                Turn::Answer(Ok(None)) => return self.end(session, server).await,
+                Turn::Answer(Ok(None)) => {
+                    self.end(session, server).await?;
+                    over = true;
+                }
+                Turn::Up(Ok(())) | Turn::Down(Ok(())) => {}
+                // It may have answered before it had taken everything.
+                Turn::Up(Err(error)) => self.untaken(&error),
+                Turn::Down(Err(error)) => {
+                    tracing::debug!(error = %error, "a caller took no more of an answer");
+                    return Err(Stop::BrokenOff);
+                }
             }
+        }
+    }
+
+    /// Waits for whatever comes first. Nothing is read for a side that has no room.
+    async fn turn(
+        &mut self,
+        session: &mut ServerSession,
+        server: &mut HttpSession,
+        over: bool,
+    ) -> Turn {
+        // A stream of HTTP/2 that is written to here says here that its caller is gone.
+        let is_told =
+            matches!(self.down, Outlet::Http2(_)) && (self.sent || session.is_body_done());
+        let asks = !is_told && self.ahead.is_none() && self.up.has_room();
+        let hears = !over && self.down.has_room();
+        let (sent, answered) = (self.sent, self.answered);
+        let (up, down) = (self.up.is_busy(), self.down.is_busy());
+        let heard = async {
+            tokio::select! {
+                piece = session.read_body_or_idle(sent), if asks => Turn::Request(piece),
+                turn = next(server, answered), if hears => turn,
+                else => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            turn = heard => turn,
+            // What gathered goes out as soon as nobody says more.
+            done = self.up.settle(SERVER_PAUSE), if up => Turn::Up(done),
+            done = self.down.settle(WRITE_PAUSE), if down => Turn::Down(done),
         }
     }
 
@@ -102,15 +169,32 @@ impl Pump {
         piece: Option<Bytes>,
     ) -> Result<Option<Bytes>, &'static [u8]> {
         let (Some(frames), Some(piece)) = (&mut self.frames, &piece) else { return Ok(piece) };
-        match frames.pass(piece, || ask::message(link, ask)) {
+        let record = || Tally::new(Arc::clone(&link.shared.record));
+        let tally = self.tally.get_or_insert_with(record);
+        match frames.pass(piece, || ask::message(link, ask, tally)) {
             Ok(piece) => Ok(Some(piece)),
-            Err(FrameError::Malformed | FrameError::Large) => Err(&websocket::BROKEN),
+            Err(error @ (FrameError::Malformed | FrameError::Large)) => {
+                ask::broken_frame(link, ask, &error);
+                Err(&websocket::BROKEN)
+            }
+            // On record where it was decided.
             Err(FrameError::Denied) => Err(&websocket::REFUSED),
             Err(FrameError::Credential(error)) => {
                 ask::unfit_message(link, ask, &error);
                 Err(&websocket::REFUSED)
             }
         }
+    }
+
+    /// Sends the next piece of a body that was collected.
+    async fn collected(&mut self, server: &mut HttpSession) {
+        let Some(mut rest) = self.ahead.take() else { return };
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        let last = rest.is_empty();
+        if !last {
+            self.ahead = Some(rest);
+        }
+        self.put(server, piece, last).await;
     }
 
     /// Sends a piece of the request, or its end.
@@ -128,20 +212,39 @@ impl Pump {
             (None, Some(content)) => content.finish()?,
             (piece, None) => piece.unwrap_or_default(),
         };
-        let sent = async {
-            if !piece.is_empty() {
-                server.write_request_body(piece, false).await?;
-            }
-            if last { server.finish_request_body().await } else { Ok(()) }
-        };
-        let sent = sent.await;
-        self.sent |= last;
-        if let Err(error) = sent {
-            // It may have answered before it had taken everything.
-            tracing::debug!(error = %error, "a server took no more of a request");
-            self.sent = true;
-        }
+        self.put(server, piece, last).await;
         Ok(())
+    }
+
+    async fn put(&mut self, server: &mut HttpSession, piece: Bytes, last: bool) {
+        self.sent |= last;
+        let sent = match &mut self.up {
+            Outlet::Shut => Ok(()),
+            Outlet::Http1(_) => write(server, piece, last).await,
+            Outlet::Http2(writer) => {
+                writer.put(piece);
+                if last {
+                    writer.end(None);
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = sent {
+            self.untaken(&error);
+        }
+    }
+
+    /// Gives the rest of a request up that its server does not take. What the caller still sends is read all the same: it
+    /// would be taken for the next request.
+    fn untaken(&mut self, error: &dyn std::error::Error) {
+        tracing::debug!(error = %error, "a server took no more of a request");
+        (self.ahead, self.up) = (None, Outlet::Shut);
+    }
+
+    /// Whether the server has taken all of the request, and may be asked again.
+    pub(super) fn is_clean(&self) -> bool {
+        let is_open = matches!(self.up, Outlet::Http1(_));
+        is_open && self.sent && self.ahead.is_none() && self.frames.is_none()
     }
 
     /// Gives a piece of the answer on.
@@ -151,10 +254,17 @@ impl Pump {
             (None, Some(kept)) => kept.push(piece).map_err(|_| Stop::BrokenOff)?,
             (None, None) => piece,
         };
-        if piece.is_empty() {
-            return Ok(());
+        self.give(session, piece).await
+    }
+
+    async fn give(&mut self, session: &mut ServerSession, piece: Bytes) -> Result<(), Stop> {
+        match &mut self.down {
+            _ if piece.is_empty() => {}
+            Outlet::Http2(writer) => writer.put(piece),
+            Outlet::Http1(_) => session.write_response_body(piece, false).await?,
+            Outlet::Shut => {}
         }
-        Ok(session.write_response_body(piece, false).await?)
+        Ok(())
     }
 
     /// Gives the head of the answer on.
@@ -174,7 +284,7 @@ impl Pump {
                 if let HttpSession::H1(server) = server {
                     server.maybe_upgrade_body_writer();
                 }
-                self.answered = true;
+                self.begin(session);
                 return Ok(());
             }
             // Nobody asked for it.
@@ -194,33 +304,47 @@ impl Pump {
             // A stream that has no body ends with its head.
             ServerSession::H2(stream) if is_bodiless(stream.req_header(), head.status) => {
                 stream.write_response_header(head, true)?;
+                self.answered = true;
             }
-            _ => session.write_response_header(head).await?,
+            _ => {
+                session.write_response_header(head).await?;
+                self.begin(session);
+            }
         }
-        self.answered = true;
         Ok(())
     }
 
-    /// Ends the answer.
+    /// The head of an answer was given on: what follows goes the same way.
+    fn begin(&mut self, session: &mut ServerSession) {
+        self.answered = true;
+        self.down = match (session, self.caller.clone()) {
+            (ServerSession::H2(stream), _) => Outlet::http2(stream.take_response_body_writer()),
+            (_, Some(backlog)) => Outlet::Http1(backlog),
+            (_, None) => Outlet::Shut,
+        };
+    }
+
+    /// Ends the answer; what of it is not sent yet still has to be.
     async fn end(
         &mut self,
         session: &mut ServerSession,
         server: &mut HttpSession,
     ) -> Result<(), Stop> {
-        if let Some(kept) = &mut self.kept {
-            let rest = kept.finish().map_err(|_| Stop::BrokenOff)?;
-            if !rest.is_empty() {
-                session.write_response_body(rest, false).await?;
+        let rest = match &mut self.kept {
+            Some(kept) => kept.finish().map_err(|_| Stop::BrokenOff)?,
+            None => Bytes::new(),
+        };
+        self.give(session, rest).await?;
+        if let Outlet::Http2(writer) = &mut self.down {
+            let mut trailers = match server {
+                HttpSession::H2(server) => server.read_trailers().await.ok().flatten(),
+                HttpSession::H1(_) | HttpSession::Custom(()) => None,
+            };
+            if let (Some(kept), Some(trailers)) = (&self.kept, &mut trailers) {
+                kept.trailers(trailers);
             }
-        }
-        if let HttpSession::H2(server) = server
-            && session.is_http2()
-            && let Ok(Some(mut trailers)) = server.read_trailers().await
-        {
-            if let Some(kept) = &self.kept {
-                kept.trailers(&mut trailers);
-            }
-            return Ok(session.write_response_trailers(trailers).await?);
+            writer.end(trailers);
+            return Ok(());
         }
         if !self.sent {
             // What is still on its way would be taken for the next request.
@@ -228,4 +352,12 @@ impl Pump {
         }
         Ok(session.finish_body().await?)
     }
+}
+
+/// Writes a piece of a request, or its end, to a session of HTTP/1.
+async fn write(server: &mut HttpSession, piece: Bytes, last: bool) -> pingora::Result<()> {
+    if !piece.is_empty() {
+        server.write_request_body(piece, false).await?;
+    }
+    if last { server.finish_request_body().await } else { Ok(()) }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use domain::Host;
+use domain::{Host, limits::EGRESS_CONNECTIONS_MAX};
 use parking_lot::Mutex;
 use policy::{Policy, inference};
 use router::rules::Rules;
@@ -25,6 +25,7 @@ use super::{
     dns::{self, Zone},
     inference::InferenceTarget,
     names::Names,
+    room::Room,
     scrutiny::Detectors,
     tls::Verifier,
 };
@@ -32,9 +33,6 @@ use crate::{
     audit::{Activity, Event, Outcome, Sink},
     tasks::Tasks,
 };
-
-/// Connections of one sandbox that are served at once; more are refused. Each takes two descriptors.
-const CONNECTIONS_MAX: usize = 2_048;
 
 /// The sockets that are a sandbox's only network; whoever holds them is that network.
 #[derive(Debug)]
@@ -172,6 +170,7 @@ pub(super) struct Shared {
     pub(super) original: Original,
     pub(super) tasks: Weak<Tasks>,
     pub(super) places: Arc<Semaphore>,
+    pub(super) bodies: Arc<Room>,
     pub(super) names: Names,
     pub(super) inbox: Inbox,
     changed: watch::Sender<u64>,
@@ -260,7 +259,8 @@ impl Egress {
             record: settings.record,
             original: settings.original,
             tasks: Arc::downgrade(&tasks),
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            places: Arc::new(Semaphore::new(EGRESS_CONNECTIONS_MAX)),
+            bodies: Arc::default(),
             names: Names::default(),
             inbox: Inbox::default(),
             changed: watch::Sender::new(settings.revision),

@@ -16,10 +16,10 @@ use policy::model::{SignedBody, Signing};
 use sha2::{Digest, Sha256};
 
 use super::credentials::{CredentialError, Scope};
-use canonical::{hex, is_word};
+use canonical::is_word;
 
 /// Largest body that is hashed before it is sent, bytes.
-pub const BODY_BYTES_MAX: usize = 10 << 20;
+pub const BODY_BYTES_MAX: usize = domain::limits::EGRESS_SIGNED_BYTES_MAX;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
@@ -203,7 +203,7 @@ impl Plan {
         let payload = match (&self.payload, body) {
             (Payload::Given(value), _) => value.to_str().map_err(|_| SignError::Unfit)?.to_owned(),
             (Payload::Unsigned, _) => UNSIGNED.to_owned(),
-            (Payload::Whole, Some(body)) => hex(&body.hash.finalize()),
+            (Payload::Whole, Some(body)) => hex::encode(body.hash.finalize()),
             (Payload::Whole, None) => return Err(SignError::Unfit),
         };
         let mut headers = vec![(DATE, plain(&time)?)];
@@ -213,13 +213,13 @@ impl Plan {
         headers.extend(token.map(hidden).transpose()?.map(|value| (TOKEN, value)));
         let (names, canonical) = canonical::request(self, request, &headers, &payload);
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
-        let hash = hex(&Sha256::digest(canonical.as_bytes()));
+        let hash = hex::encode(Sha256::digest(canonical.as_bytes()));
         let text = format!("{ALGORITHM}\n{time}\n{scope}\n{hash}");
         let mut key = keyed(format!("AWS4{secret}").as_bytes(), day)?;
         for part in [&*self.region, &*self.service, "aws4_request", &*text] {
             key = keyed(&key, part)?;
         }
-        let signature = hex(&key);
+        let signature = hex::encode(key);
         let value = format!(
             "{ALGORITHM} Credential={access}/{scope}, SignedHeaders={names}, Signature={signature}"
         );

@@ -3,26 +3,55 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use domain::Host;
-use pingora::{
-    protocols::{Stream, l4, tls::client},
-    tls::{ClientConfig, RootCertStore, TlsConnector, load_platform_certs_incl_env_into_store},
-};
+use pingora::tls::load_platform_certs_incl_env_into_store;
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, SignatureScheme,
+    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme, SupportedCipherSuite,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
     server::ParsedCertificate,
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
-use super::{authority::Authority, tunnel::Client};
+use super::{
+    authority::Authority,
+    socket::{Socket, Wire},
+    tunnel::Client,
+};
+
+/// HTTP/2 in the handshake (RFC 9113, section 3.2).
+pub(super) const HTTP2: &[u8] = b"h2";
+
+/// HTTP/1.1 in the handshake.
+pub(super) const HTTP1: &[u8] = b"http/1.1";
 
 /// Longest handshake, on either side.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The cryptography of both sides. AES with 128 bits comes first: nobody breaks either, and its SHA-256 has instructions of
+/// its own, which SHA-384 has not.
+pub(super) fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    let is_later = |suite: CipherSuite| {
+        !matches!(
+            suite,
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    };
+    provider.cipher_suites.sort_by_key(|suite| {
+        let is_old = !matches!(suite, SupportedCipherSuite::Tls13(_));
+        (is_old, is_later(suite.suite()))
+    });
+    provider
+}
 
 /// The protocols of HTTP in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +111,7 @@ impl Verifier {
     /// Trusts `roots`, and servers that show a certificate of `given`.
     fn of(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Self, String> {
         let empty = roots.is_empty();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(provider());
         // Without any authority nobody is believed, and connections say so one by one.
         let verifier = if empty { None } else { Some(Given::new(roots, given)?) };
         let connector = |protocols: &[&[u8]]| -> Result<TlsConnector, String> {
@@ -95,9 +124,9 @@ impl Verifier {
             };
             let mut config = verified.with_no_client_auth();
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-            Ok(Arc::new(config).into())
+            Ok(TlsConnector::from(Arc::new(config)))
         };
-        let (http1, http2) = (connector(&[b"http/1.1"])?, connector(&[b"h2", b"http/1.1"])?);
+        let (http1, http2) = (connector(&[HTTP1])?, connector(&[HTTP2, HTTP1])?);
         Ok(Self { empty, http1, http2 })
     }
 
@@ -107,10 +136,10 @@ impl Verifier {
     /// When it is not, or not in time.
     pub(super) async fn connect(
         &self,
-        server: TcpStream,
+        server: Socket,
         host: &Host,
         offer: Offer,
-    ) -> Result<Stream, Unverified> {
+    ) -> Result<Wire, Unverified> {
         if self.empty {
             return Err(Unverified::NoAuthorities);
         }
@@ -118,12 +147,15 @@ impl Verifier {
             Offer::Http1 => &self.http1,
             Offer::Http2 => &self.http2,
         };
-        let name = host.to_string();
-        let stream = l4::stream::Stream::from(server);
-        let handshake = timeout(HANDSHAKE, client::handshake(connector, &name, stream)).await;
         let broken = |why: String| Unverified::Handshake(why);
-        let done = handshake.map_err(|_| broken("the TLS handshake took too long".to_owned()))?;
-        Ok(Box::new(done.map_err(|error| broken(error.to_string()))?))
+        let name = ServerName::try_from(host.to_string());
+        let name = name.map_err(|error| broken(error.to_string()))?;
+        let backlog = server.backlog();
+        let done = timeout(HANDSHAKE, connector.connect(name, server)).await;
+        let done = done.map_err(|_| broken("the TLS handshake took too long".to_owned()))?;
+        let stream = done.map_err(|error| broken(error.to_string()))?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+        Ok(Wire::of(stream, backlog, is_http2))
     }
 }
 
@@ -137,7 +169,7 @@ struct Given {
 
 impl Given {
     fn new(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Arc<Self>, String> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(provider());
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
         let webpki = webpki.map_err(|error| error.to_string())?;
         Ok(Arc::new(Self { webpki, given }))
@@ -194,7 +226,7 @@ impl fmt::Debug for Verifier {
 }
 
 /// Ends the caller's TLS in the name of `host`; `None` when there is nobody to go on with.
-pub(super) async fn accept(authority: &Authority, host: &Host, client: Client) -> Option<Stream> {
+pub(super) async fn accept(authority: &Authority, host: &Host, client: Client) -> Option<Wire> {
     let acceptor = match authority.acceptor(host) {
         Ok(acceptor) => acceptor,
         Err(error) => {
@@ -202,10 +234,13 @@ pub(super) async fn accept(authority: &Authority, host: &Host, client: Client) -
             return None;
         }
     };
-    let mut stream = l4::stream::Stream::from(client.stream);
-    stream.rewind(&client.seen);
-    match timeout(HANDSHAKE, acceptor.tls_handshake(stream)).await {
-        Ok(Ok(stream)) => Some(Box::new(stream)),
+    let socket = Socket::tcp(client.stream, client.seen);
+    let backlog = socket.backlog();
+    match timeout(HANDSHAKE, acceptor.accept(socket)).await {
+        Ok(Ok(stream)) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+            Some(Wire::of(stream, backlog, is_http2))
+        }
         Ok(Err(error)) => {
             tracing::debug!(host = %host, error = %error, "a caller broke off its handshake");
             None
@@ -221,7 +256,8 @@ mod tests {
     #[tokio::test]
     async fn a_machine_without_authorities_is_told_what_to_install() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let server = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let server = Socket::tcp(server, bytes::BytesMut::new());
         let verifier = Verifier::of(RootCertStore::empty(), Vec::new()).unwrap();
         let host = "a.example".parse().unwrap();
         let Err(error) = verifier.connect(server, &host, Offer::Http1).await else {

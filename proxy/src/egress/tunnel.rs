@@ -16,18 +16,22 @@ use std::{
 use bytes::BytesMut;
 use policy::{Protocol, Verdict, model::Tls};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{
+        AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf,
+        copy_bidirectional_with_sizes,
+    },
     net::TcpStream,
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
     head::{self, HeadError},
-    inspect,
+    inspect, linger,
     link::{About, Carried, Link},
     refusal::Refusal,
     service::Snapshot,
     sniff::{Sniffer, Spoken},
+    socket::{Socket, Wire},
     tls::{self, Offer},
     upstream::Upstream,
 };
@@ -41,9 +45,11 @@ const FIRST: Duration = Duration::from_secs(10);
 /// How long a caller that is refused may take to say in which protocol it wants to be told.
 const SPEAK: Duration = Duration::from_millis(500);
 
-/// How long, and how many bytes, are taken from a caller that goes on sending what was refused.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1 << 20;
+/// How long a caller that is refused may take to read why.
+const TELL: Duration = Duration::from_secs(1);
+
+/// Bytes that one direction of a tunnel carries at once.
+const SPLICED_BYTES: usize = 32 << 10;
 
 /// Fatal alerts of TLS (RFC 8446, section 6.2): the name is not the one that was allowed; the policy says no.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -60,6 +66,11 @@ impl Client {
     /// A connection of which nothing was read.
     pub(super) fn new(stream: TcpStream) -> Self {
         Self { stream, seen: BytesMut::new() }
+    }
+
+    /// The same for whoever reads requests on it.
+    pub(super) fn into_wire(self) -> Wire {
+        Wire::plain(Socket::tcp(self.stream, self.seen))
     }
 
     /// What it speaks; `None` when it ends, or stays silent, or when `server` speaks first.
@@ -104,24 +115,14 @@ impl Client {
         self.end(&refusal.http1()).await;
     }
 
-    /// Says `last` and takes what the caller still sends: closing on it would reset the connection, and what was said
-    /// might be lost on the way.
+    /// Says `last` and takes what the caller still sends.
     async fn end(mut self, last: &[u8]) {
         let told = async {
             self.stream.write_all(last).await?;
-            self.stream.shutdown().await?;
-            let mut taken = 0_usize;
-            while taken < LINGER_BYTES_MAX {
-                self.seen.clear();
-                match self.stream.read_buf(&mut self.seen).await? {
-                    0 => break,
-                    count => taken = taken.saturating_add(count),
-                }
-            }
-            std::io::Result::Ok(())
+            self.stream.shutdown().await
         };
-        if !matches!(timeout(LINGER, told).await, Ok(Ok(()))) {
-            tracing::debug!("a refused caller went on or away");
+        if matches!(timeout(TELL, told).await, Ok(Ok(()))) {
+            linger::bytes(&mut self.stream).await;
         }
     }
 }
@@ -162,20 +163,16 @@ pub(super) async fn to_server(link: Arc<Link>, mut client: Client, server: TcpSt
                 return splice(&link, client, server).await;
             }
             let host = &link.to.host;
-            let Some(stream) = tls::accept(&link.shared.authority, host, client).await else {
+            let Some(wire) = tls::accept(&link.shared.authority, host, client).await else {
                 return;
             };
-            let offer = match stream.selected_alpn_proto() {
-                Some(pingora::protocols::ALPN::H2) => Offer::Http2,
-                _ => Offer::Http1,
-            };
+            let offer = if wire.is_http2 { Offer::Http2 } else { Offer::Http1 };
             let upstream = Upstream::server(Some(server), Some(offer));
-            Box::pin(inspect::tunnel(link, stream, BytesMut::new(), upstream)).await;
+            Box::pin(inspect::tunnel(link, wire, upstream)).await;
         }
         Some(Spoken::Http) => {
-            let stream = Box::new(pingora::protocols::l4::stream::Stream::from(client.stream));
             let upstream = Upstream::server(Some(server), None);
-            Box::pin(inspect::tunnel(link, stream, client.seen, upstream)).await;
+            Box::pin(inspect::tunnel(link, client.into_wire(), upstream)).await;
         }
         Some(Spoken::Other | Spoken::Http2) if !inspected => splice(&link, client, server).await,
         Some(Spoken::Other | Spoken::Http2 | Spoken::BrokenTls) => unsupported(&link, client).await,
@@ -190,14 +187,13 @@ pub(super) async fn to_router(link: Arc<Link>, mut client: Client) {
         Some(Spoken::Tls(name)) => {
             let Some(client) = named(&link, client, name.as_deref()).await else { return };
             let host = &link.to.host;
-            let Some(stream) = tls::accept(&link.shared.authority, host, client).await else {
+            let Some(wire) = tls::accept(&link.shared.authority, host, client).await else {
                 return;
             };
-            Box::pin(inspect::tunnel(link, stream, BytesMut::new(), Upstream::router())).await;
+            Box::pin(inspect::tunnel(link, wire, Upstream::router())).await;
         }
         Some(Spoken::Http) => {
-            let stream = Box::new(pingora::protocols::l4::stream::Stream::from(client.stream));
-            Box::pin(inspect::tunnel(link, stream, client.seen, Upstream::router())).await;
+            Box::pin(inspect::tunnel(link, client.into_wire(), Upstream::router())).await;
         }
         Some(Spoken::BrokenTls | Spoken::Http2 | Spoken::Other) => unsupported(&link, client).await,
         None => {}
@@ -211,10 +207,9 @@ pub(super) async fn to_model_calls(link: Arc<Link>, mut client: Client) {
         Some(Spoken::Tls(name)) => {
             let Some(client) = named(&link, client, name.as_deref()).await else { return };
             let host = &link.to.host;
-            if let Some(stream) = tls::accept(&link.shared.authority, host, client).await {
+            if let Some(wire) = tls::accept(&link.shared.authority, host, client).await {
                 let upstream = Upstream::model_calls();
-                let link = Arc::clone(&link);
-                Box::pin(inspect::tunnel(link, stream, BytesMut::new(), upstream)).await;
+                Box::pin(inspect::tunnel(Arc::clone(&link), wire, upstream)).await;
             }
             None
         }
@@ -289,7 +284,8 @@ async fn splice(link: &Link, client: Client, mut server: TcpStream) {
         link.carried.sent(seen.len());
         drop(seen);
         let mut client = Watched { stream, clock: &clock, carried: &link.carried };
-        let copied = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        let size = SPLICED_BYTES;
+        let copied = copy_bidirectional_with_sizes(&mut client, &mut server, size, size).await;
         if let Err(error) = copied {
             tracing::debug!(error = %error, "a tunnel broke off");
         }

@@ -10,13 +10,15 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
+use domain::limits::EGRESS_IDLE_CONNECTIONS_MAX;
 use parking_lot::Mutex;
 use pingora::{
     connectors::http::v2::{ConnectionRef, H2HandshakeSettings, handshake},
+    http::RequestHeader,
     protocols::{
-        ALPN, Stream,
-        http::{client::HttpSession, v1},
-        l4,
+        Stream,
+        http::{client::HttpSession, v1, v2::client::Http2Session},
     },
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
@@ -24,11 +26,10 @@ use tokio::{io::AsyncReadExt as _, net::TcpStream};
 use super::{
     dial::DialError,
     link::Link,
+    outlet::Outlet,
+    socket::{Backlog, Socket, Wire},
     tls::{Offer, Unverified},
 };
-
-/// Idle connections that are kept for one caller.
-const IDLE_MAX: usize = 32;
 
 /// Requests that share one connection of HTTP/2; servers commonly allow 100 (RFC 9113, section 6.5.2).
 const STREAMS_MAX: usize = 100;
@@ -41,7 +42,7 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// Longest silence between two reads or writes of a server.
-const SERVER_PAUSE: Duration = Duration::from_hours(1);
+pub(super) const SERVER_PAUSE: Duration = Duration::from_hours(1);
 
 /// Why no connection can be had.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +86,7 @@ pub(super) struct Upstream {
 #[derive(Default)]
 struct Open {
     first: Option<TcpStream>,
-    idle: Vec<Stream>,
+    idle: Vec<(Stream, Backlog)>,
     shared: Option<ConnectionRef>,
 }
 
@@ -94,6 +95,53 @@ pub(super) struct Taken {
     pub(super) session: HttpSession,
     /// Whether it has carried others: then its server may have closed it meanwhile.
     pub(super) used: bool,
+    /// What it has not sent yet, where it speaks HTTP/1.
+    backlog: Option<Backlog>,
+}
+
+impl Taken {
+    fn http1(stream: Stream, backlog: Backlog, used: bool) -> Self {
+        let session = HttpSession::H1(v1::client::HttpSession::new(stream));
+        Self { session, used, backlog: Some(backlog) }.patient()
+    }
+
+    fn http2(session: Http2Session, used: bool) -> Self {
+        Self { session: HttpSession::H2(session), used, backlog: None }.patient()
+    }
+
+    fn patient(mut self) -> Self {
+        self.session.set_read_timeout(Some(SERVER_PAUSE));
+        self.session.set_write_timeout(Some(SERVER_PAUSE));
+        self
+    }
+
+    /// Sends the head of a request, or leaves it to go out with what follows; gives what takes the body. `is_whole` says that
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the server takes none.
+    pub(super) async fn begin(
+        &mut self,
+        head: Box<RequestHeader>,
+        is_whole: bool,
+    ) -> pingora::Result<Outlet> {
+        if let Some(backlog) = &self.backlog {
+            backlog.cork(true);
+        }
+        let written = self.session.write_request_header(head).await;
+        if let Some(backlog) = &self.backlog {
+            backlog.cork(false);
+        }
+        written?;
+        if is_whole {
+            self.session.finish_request_body().await?;
+        }
+        Ok(match (&mut self.session, &self.backlog) {
+            (HttpSession::H2(session), _) => Outlet::http2(session.take_request_body_writer()),
+            (_, Some(backlog)) => Outlet::Http1(backlog.clone()),
+            (_, None) => Outlet::Shut,
+        })
+    }
 }
 
 impl Upstream {
@@ -148,8 +196,9 @@ impl Upstream {
             Place::Server(offer) => offer,
             Place::Router | Place::ModelCalls => {
                 let Some(router) = &link.shared.inference else { return Err(TakeError::Revoked) };
-                let stream = router.connect().await.map_err(TakeError::Router)?;
-                return Ok(taken(HttpSession::H1(v1::client::HttpSession::new(stream)), false));
+                let Wire { stream, backlog, .. } =
+                    router.connect().await.map_err(TakeError::Router)?;
+                return Ok(Taken::http1(stream, backlog, false));
             }
         };
         let may_share = offer == Some(Offer::Http2);
@@ -158,14 +207,14 @@ impl Upstream {
             return Ok(taken);
         }
         let server = self.dial(link).await?;
-        let Some(offer) = offer else {
-            let stream = Box::new(l4::stream::Stream::from(server));
-            return Ok(taken(HttpSession::H1(v1::client::HttpSession::new(stream)), false));
+        let socket = Socket::tcp(server, BytesMut::new());
+        let wire = match offer {
+            Some(offer) => link.shared.verifier.connect(socket, &link.to.host, offer).await,
+            None => Ok(Wire::plain(socket)),
         };
-        let stream = link.shared.verifier.connect(server, &link.to.host, offer).await;
-        let stream = stream.map_err(TakeError::Tls)?;
-        if !matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return Ok(taken(HttpSession::H1(v1::client::HttpSession::new(stream)), false));
+        let Wire { stream, backlog, is_http2 } = wire.map_err(TakeError::Tls)?;
+        if !is_http2 {
+            return Ok(Taken::http1(stream, backlog, false));
         }
         let mut settings = H2HandshakeSettings::new();
         settings.max_streams = STREAMS_MAX;
@@ -175,7 +224,7 @@ impl Upstream {
         let connection = handshake(stream, settings).await.map_err(|_| TakeError::Http2)?;
         let session = connection.spawn_stream().await.map_err(|_| TakeError::Http2)?;
         self.open.lock().shared = Some(connection);
-        Ok(taken(HttpSession::H2(session.ok_or(TakeError::Http2)?), false))
+        Ok(Taken::http2(session.ok_or(TakeError::Http2)?, false))
     }
 
     /// A connection that is open already.
@@ -184,14 +233,13 @@ impl Upstream {
         if let Some(shared) = shared {
             let usable = !shared.is_closed() && !shared.is_shutting_down();
             if usable && let Ok(Some(session)) = shared.spawn_stream().await {
-                return Some(taken(HttpSession::H2(session), true));
+                return Some(Taken::http2(session, true));
             }
         }
         loop {
-            let mut stream = self.open.lock().idle.pop()?;
+            let (mut stream, backlog) = self.open.lock().idle.pop()?;
             if is_silent(&mut stream) {
-                let session = v1::client::HttpSession::new(stream);
-                return Some(taken(HttpSession::H1(session), true));
+                return Some(Taken::http1(stream, backlog, true));
             }
         }
     }
@@ -211,16 +259,19 @@ impl Upstream {
     }
 
     /// Takes a connection back whose answer was read to the end.
-    pub(super) async fn give_back(&self, session: HttpSession) {
+    pub(super) async fn give_back(&self, taken: Taken) {
         // A stream of HTTP/2 ends by itself.
-        let HttpSession::H1(mut session) = session else { return };
+        let (HttpSession::H1(mut session), Some(backlog)) = (taken.session, taken.backlog) else {
+            return;
+        };
         session.respect_keepalive();
         if let Some(mut stream) = session.reuse().await
+            && backlog.is_empty()
             && is_silent(&mut stream)
         {
             let idle = &mut self.open.lock().idle;
-            if idle.len() < IDLE_MAX {
-                idle.push(stream);
+            if idle.len() < EGRESS_IDLE_CONNECTIONS_MAX {
+                idle.push((stream, backlog));
             }
         }
     }
@@ -230,12 +281,6 @@ impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream").field("place", &self.place).finish_non_exhaustive()
     }
-}
-
-fn taken(mut session: HttpSession, used: bool) -> Taken {
-    session.set_read_timeout(Some(SERVER_PAUSE));
-    session.set_write_timeout(Some(SERVER_PAUSE));
-    Taken { session, used }
 }
 
 /// Whether the server has neither closed the connection nor said anything.

@@ -6,6 +6,7 @@
 //! same.
 
 use bytes::Bytes;
+use domain::limits::EGRESS_FRAME_BYTES_MAX;
 use http::HeaderMap;
 
 use super::{
@@ -19,9 +20,6 @@ pub(super) const METHOD: &str = "WEBSOCKET_TEXT";
 /// The last frame of the server's side when bytes are no frames (1002), and when the policy says no (1008).
 pub(super) const BROKEN: [u8; 4] = [0x88, 2, 3, 0xea];
 pub(super) const REFUSED: [u8; 4] = [0x88, 2, 3, 0xf0];
-
-/// Largest frame, bytes.
-const FRAME_BYTES_MAX: u64 = 16 << 20;
 
 /// Longest head of a frame, bytes.
 const HEAD_BYTES_MAX: usize = 14;
@@ -40,8 +38,8 @@ pub(super) enum FrameError {
     /// round, or out of turn.
     #[error("a frame is malformed")]
     Malformed,
-    /// Longer than [`FRAME_BYTES_MAX`].
-    #[error("a frame has more than {FRAME_BYTES_MAX} bytes")]
+    /// Longer than [`EGRESS_FRAME_BYTES_MAX`].
+    #[error("a frame has more than {EGRESS_FRAME_BYTES_MAX} bytes")]
     Large,
     /// The policy does not allow a message.
     #[error("a message is not permitted by policy")]
@@ -49,6 +47,18 @@ pub(super) enum FrameError {
     /// A message holds a placeholder that does not become a value.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+}
+
+impl FrameError {
+    /// The word in records; stable.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed_frame",
+            Self::Large => "frame_too_large",
+            Self::Denied => "message_not_permitted",
+            Self::Credential(error) => error.code(),
+        }
+    }
 }
 
 /// Whose frames they are.
@@ -299,7 +309,7 @@ impl Frame {
         };
         let long = bytes.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
         let left = if extended == 0 { u64::from(short) } else { long };
-        if left > FRAME_BYTES_MAX {
+        if left > EGRESS_FRAME_BYTES_MAX {
             return Err(FrameError::Large);
         }
         Ok(Some(Self { last, kind, left, mask }))

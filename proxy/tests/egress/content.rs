@@ -2,7 +2,9 @@
 
 use proxy::audit::Outcome;
 
-use crate::lab::{Lab, credentials};
+use tokio::{io::AsyncWriteExt as _, time::timeout};
+
+use crate::lab::{Lab, SOON, credentials};
 
 const SECRET: &str = "sk-live-0123456789abcdef";
 const PLACEHOLDER: &str = "openshell:resolve:env:KEY";
@@ -93,4 +95,42 @@ async fn operations_in_bodies_are_judged_and_the_body_arrives() {
         assert_eq!(lab.journal.last().outcome, Outcome::Denied);
     }
     assert!(lab.plain.lock().is_empty());
+}
+
+#[tokio::test]
+async fn bodies_that_are_collected_have_room_together() {
+    let lab = Lab::new().await;
+    let (length, most) = (256 << 10, domain::limits::EGRESS_BODIES_BYTES_MAX);
+    let head = format!(
+        "POST /a HTTP/1.1\r\nHost: keys.example.com\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
+    );
+    // Each lacks its last byte, so all are held.
+    let part = [head.as_bytes(), &vec![b'a'; length - 1]].concat();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..=most / length + 8 {
+        let mut peer = lab.tunnel("keys.example.com:80").await;
+        let part = part.clone();
+        waiting.spawn(async move {
+            // It may be refused before all of it is taken.
+            drop(peer.0.write_all(&part).await);
+            peer.head().await
+        });
+    }
+    let refused = timeout(SOON, waiting.join_next()).await.unwrap().unwrap().unwrap();
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    let events = lab.journal.all();
+    assert!(events.iter().any(|event| event.reason == Some("too_many_bodies")));
+    // Room comes back with what held it.
+    waiting.shutdown().await;
+    let whole = [&part[..], b"a"].concat();
+    let taken = async {
+        loop {
+            let mut peer = lab.tunnel("keys.example.com:80").await;
+            peer.send(&whole).await;
+            if peer.head().await.starts_with("HTTP/1.1 200 ") {
+                return;
+            }
+        }
+    };
+    timeout(SOON, taken).await.unwrap();
 }

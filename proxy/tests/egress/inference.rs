@@ -143,3 +143,19 @@ async fn a_path_is_canonical_for_the_router_too() {
     assert!(text.contains("ok GET /v1/models/a%2Fb 0"), "{text}");
     assert_eq!(log.lock().len(), 1);
 }
+
+#[tokio::test]
+async fn a_websocket_to_the_router_is_told_what_is_spoken() {
+    let (lab, log, _router) = lab().await;
+    let mut peer = lab.tunnel("inference.local:80").await;
+    peer.send(
+        "GET /v1/responses HTTP/1.1\r\nHost: inference.local\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    )
+    .await;
+    let head = peer.head().await.to_lowercase();
+    assert!(
+        head.starts_with("http/1.1 426 ") && head.contains("\r\nupgrade: http/1.1\r\n"),
+        "{head}"
+    );
+    assert!(log.lock().is_empty());
+}

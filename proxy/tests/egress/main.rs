@@ -9,6 +9,7 @@ mod server;
 
 mod captured;
 mod content;
+mod duplex;
 mod explicit;
 mod inference;
 mod revision;

@@ -1,8 +1,13 @@
 //! A policy that changes under what is open.
 
+use std::time::Duration;
+
 use tokio::time::timeout;
 
-use crate::lab::{Lab, POLICY, SOON, path, policy};
+use crate::{
+    duplex::server,
+    lab::{Lab, POLICY, SOON, path, policy},
+};
 
 /// The policy without any block.
 const NOTHING: &str = "version: 1\nnetwork_policies: {}\n";
@@ -89,6 +94,19 @@ async fn an_idle_connection_and_a_request_under_way_end_with_their_policy() {
     lab.egress.replace_policy(policy(NOTHING), 3);
     assert_eq!(timeout(SOON, idle.rest()).await.unwrap(), "");
     assert_eq!(lab.plain.lock().len(), 1, "only what was whole");
+}
+
+#[tokio::test]
+async fn a_caller_that_takes_nothing_does_not_keep_its_tunnel() {
+    let (address, _server) = server(false).await;
+    let lab = Lab::at(POLICY, None, (7000, address)).await;
+    let mut peer = lab.tunnel("raw.example.com:7000").await;
+    peer.send("GET /a HTTP/1.1\r\nHost: raw.example.com:7000\r\n\r\n").await;
+    // The answer has begun, and is larger than what all sockets hold.
+    let _head = peer.head().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    lab.egress.replace_policy(policy(NOTHING), 2);
+    assert!(lab.journal.close().await.revision == 2, "it has ended");
 }
 
 #[tokio::test]

@@ -1,10 +1,19 @@
 //! Servers that stand in for the Internet.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use http_body_util::{BodyExt as _, Either, Full};
+use hyper::{
+    Request, Response,
+    body::{Body, Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use tokio::{
@@ -63,9 +72,19 @@ async fn serve(
     }
 }
 
-/// `/echo…` tells everything, `/reflect` tells the authorization, `/public/large` answers with a mebibyte, `/public/empty` with 204, the rest with `ok METHOD TARGET LENGTH`.
-async fn answer(request: Request<Incoming>, log: Log) -> hyper::Result<Response<Full<Bytes>>> {
+/// `/echo…` tells everything, `/reflect` tells the authorization, `/public/large` answers with a mebibyte, `/public/empty` with 204, `/public/first` before it reads anything, the rest with `ok METHOD TARGET LENGTH`.
+async fn answer(
+    request: Request<Incoming>,
+    log: Log,
+) -> hyper::Result<Response<Either<Full<Bytes>, First>>> {
     let (head, body) = request.into_parts();
+    if head.uri.path() == "/public/first" {
+        return Ok(Response::new(Either::Right(First {
+            left: 16 << 20,
+            read: 0,
+            body: Some(body),
+        })));
+    }
     let body = body.collect().await?.to_bytes();
     let target = head.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let reflected = head.headers.get(http::header::AUTHORIZATION).cloned();
@@ -87,7 +106,7 @@ async fn answer(request: Request<Incoming>, log: Log) -> hyper::Result<Response<
         }
         _ => format!("ok {} {target} {}\n", head.method, body.len()),
     };
-    let mut response = Response::new(Full::new(text.into()));
+    let mut response = Response::new(Either::Left(Full::new(text.into())));
     if target.starts_with("/echo")
         && let Some(value) = reflected
     {
@@ -95,9 +114,44 @@ async fn answer(request: Request<Incoming>, log: Log) -> hyper::Result<Response<
     }
     if target == "/public/empty" {
         *response.status_mut() = http::StatusCode::NO_CONTENT;
-        *response.body_mut() = Full::default();
+        *response.body_mut() = Either::Left(Full::default());
     }
     Ok(response)
+}
+
+/// A large answer, and only then the body of the request: its length is told at the end.
+struct First {
+    left: usize,
+    read: usize,
+    body: Option<Incoming>,
+}
+
+impl Body for First {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if self.left > 0 {
+            let piece = self.left.min(64 << 10);
+            self.left -= piece;
+            return Poll::Ready(Some(Ok(Frame::data(vec![b'a'; piece].into()))));
+        }
+        while let Some(body) = &mut self.body {
+            match ready!(Pin::new(body).poll_frame(context)) {
+                Some(Ok(frame)) => self.read += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    self.body = None;
+                    let told = format!(" read {}", self.read);
+                    return Poll::Ready(Some(Ok(Frame::data(told.into()))));
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
 }
 
 /// A server that sends back what it gets.

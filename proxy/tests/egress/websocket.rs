@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use proxy::audit::Outcome;
+use proxy::audit::{Activity, Event, Outcome};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -43,6 +43,14 @@ async fn server() -> (std::net::SocketAddr, JoinSet<()>) {
     (address, tasks)
 }
 
+/// How many messages an event stands for.
+fn count(event: &Event) -> u64 {
+    match event.activity {
+        Activity::Request { count, .. } => count,
+        _ => 0,
+    }
+}
+
 fn get(host: &str, path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{UPGRADE}\r\n")
 }
@@ -77,12 +85,18 @@ async fn frames_flow_in_both_directions_until_one_is_none() {
     let messages = |outcome| {
         let all = lab.journal.all();
         let text = all.iter().filter(|event| method(event) == Some("WEBSOCKET_TEXT"));
-        text.filter(|event| event.outcome == outcome && path(event) == Some("/chat")).count()
+        let alike = text.filter(|event| event.outcome == outcome && path(event) == Some("/chat"));
+        alike.map(count).collect::<Vec<_>>()
     };
-    assert_eq!(messages(Outcome::Allowed), 3);
+    assert_eq!(messages(Outcome::Allowed).first(), Some(&1), "the first is on record at once");
     peer.send("GET /secret HTTP/1.1\r\n\r\n").await;
     let closed = [0x88, 2, 3, 0xea];
     assert_eq!(peer.rest().await.as_bytes(), String::from_utf8_lossy(&closed).as_bytes());
+    let counted = messages(Outcome::Allowed);
+    assert_eq!(counted.iter().sum::<u64>(), 3, "each is counted: {counted:?}");
+    let broken = lab.journal.all();
+    let broken = broken.iter().find(|event| event.reason == Some("malformed_frame")).unwrap();
+    assert_eq!((broken.outcome, path(broken)), (Outcome::Denied, Some("/chat")));
     // A socket that may be opened is none that may be spoken on.
     lab.egress.replace_policy(policy(&POLICY.replace("WEBSOCKET_TEXT", "PUT")), 2);
     let mut peer = lab.tunnel("ws.example.com:7000").await;
@@ -90,7 +104,8 @@ async fn frames_flow_in_both_directions_until_one_is_none() {
     assert!(peer.head().await.starts_with("HTTP/1.1 101 "));
     peer.send(frame).await;
     assert!(!peer.rest().await.contains("abc"), "it did not come back");
-    assert_eq!(messages(Outcome::Denied), 1);
+    let denied = lab.journal.all().into_iter().filter(|event| event.reason == Some("no_rule"));
+    assert_eq!(denied.filter(|event| method(event) == Some("WEBSOCKET_TEXT")).count(), 1);
 }
 
 #[tokio::test]

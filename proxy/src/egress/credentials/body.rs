@@ -5,6 +5,7 @@
 //! Invariant: for every way of cutting a body the result is the same, and at most one placeholder is held back.
 
 use bytes::{Bytes, BytesMut};
+use domain::limits::EGRESS_REWRITTEN_BYTES_MAX;
 use http::{HeaderMap, header};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 
 /// How far into a body placeholders are replaced, bytes.
-pub const BODY_BYTES_MAX: usize = 256 << 10;
+pub const BODY_BYTES_MAX: usize = EGRESS_REWRITTEN_BYTES_MAX;
 
 /// Rewrites one body or message. What it gives differs in length from what it takes when
 /// [`Rewriter::may_change_length`] says so: the sender then drops `content-length` and sends chunks, or, for a body that was

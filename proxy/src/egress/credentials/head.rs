@@ -122,6 +122,9 @@ impl Scope {
                 edits.headers.push((name.clone(), Vec::new()));
                 continue;
             }
+            if !headers.get_all(name).iter().any(may_hold_placeholder) {
+                continue;
+            }
             let before = edits.injected;
             let mut values = Vec::new();
             for value in headers.get_all(name) {
@@ -248,6 +251,18 @@ impl Scope {
             Found::Malformed | Found::Short => Err(CredentialError::Unknown),
         }
     }
+}
+
+/// Whether a value is worth a closer look: it holds a placeholder, or hides what may be one.
+fn may_hold_placeholder(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    text::find(bytes, 0, true).is_some() || is_basic(bytes)
+}
+
+/// Whether a value is of the scheme `Basic`.
+fn is_basic(value: &[u8]) -> bool {
+    let scheme = value.trim_ascii_start().split_at_checked(5);
+    scheme.is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic"))
 }
 
 /// Whether a header belongs to the caller's own signature, made with placeholders.

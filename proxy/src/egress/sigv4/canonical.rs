@@ -115,7 +115,7 @@ fn escape(bytes: &[u8], out: &mut String) {
             out.push(char::from(*byte));
         } else {
             out.push('%');
-            out.push_str(&hex(&[*byte]).to_ascii_uppercase());
+            out.push_str(&hex::encode_upper([*byte]));
         }
     }
 }
@@ -137,12 +137,6 @@ fn decoded(text: &str) -> Vec<u8> {
         }
     }
     out
-}
-
-/// Hexadecimal digits of bytes, in lower case.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Whether a text can be the name of a service or region.
