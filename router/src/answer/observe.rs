@@ -27,10 +27,7 @@ impl Observed {
 
     /// Adds text of the model.
     pub(super) fn text(&mut self, text: Value<'_>) {
-        let length = match text.text() {
-            Some(text) => text.len(),
-            None => return,
-        };
+        let Some(length) = text.text_length() else { return };
         self.content |= length > 0;
         self.output_text_bytes =
             self.output_text_bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
