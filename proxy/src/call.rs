@@ -154,7 +154,7 @@ impl Call {
         };
         put(REQUEST_ID, &record.request_id);
         if !record.backend.is_empty() {
-            put(ROUTE, &format!("{}/{}", record.backend, record.model));
+            put(ROUTE, &[record.backend.as_str(), "/", &record.model].concat());
         }
         if let Some(sensitivity) = record.sensitivity {
             put(SENSITIVITY, sensitivity.as_str());

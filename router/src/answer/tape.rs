@@ -17,8 +17,6 @@ const NODES_MAX: usize = 1 << 18;
 /// Bytes of an answer per node, and most nodes for which there is room before they are read.
 const BYTES_PER_NODE: usize = 16;
 const NODES_AHEAD_MAX: usize = 64;
-/// So much of a string is read byte by byte before it is searched: most names are shorter.
-const SHORT: usize = 16;
 
 /// Why a text is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,12 +172,7 @@ impl Reader<'_> {
         let mut escaped = false;
         loop {
             let rest = self.bytes.get(at..).ok_or(Unread::Malformed)?;
-            let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
-            let offset = rest.iter().take(SHORT).position(ends).or_else(|| {
-                let rest = rest.get(SHORT..)?;
-                memchr2(b'"', b'\\', rest).map(|offset| SHORT + offset)
-            });
-            let offset = offset.ok_or(Unread::Malformed)?;
+            let offset = memchr2(b'"', b'\\', rest).ok_or(Unread::Malformed)?;
             let found = at.saturating_add(offset);
             if self.bytes.get(found) == Some(&b'"') {
                 self.at = found.saturating_add(1);
