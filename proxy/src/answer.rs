@@ -4,7 +4,10 @@
 //! Invariants: a stream that the backend did not end properly is never ended properly here; no credential of a backend
 //! passes; a placeholder never reaches the caller unrestored.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Version, header};
@@ -77,10 +80,11 @@ async fn whole(
     (status, mut headers): (u16, Vec<(HeaderName, HeaderValue)>),
     body: Bytes,
 ) -> Result<(), Stop> {
-    call.first_byte();
+    let now = Instant::now();
+    call.first_byte(now);
     call.record.status = status;
     call.record.ended = "done";
-    call.settle();
+    call.settle(now);
     headers.extend(call.headers());
     let written = answer(session, status, headers, body).await;
     if written.is_err() {
@@ -128,7 +132,7 @@ impl Stream<'_, '_> {
         mut text: Vec<u8>,
         rest: Rest,
     ) -> Result<(), Stop> {
-        self.call.first_byte();
+        self.call.first_byte(Instant::now());
         let mut ended = rest == Rest::Nothing;
         let mut lost = (rest == Rest::Broken).then_some(Failure::Answer);
         loop {

@@ -183,7 +183,7 @@ fn head(target: &Target, request: &Outgoing, length: usize) -> Bytes {
         put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
     if request.method == Method::POST {
-        put(&[b"content-length: ", length.to_string().as_bytes(), b"\r\n"]);
+        put(&[b"content-length: ", HeaderValue::from(length).as_bytes(), b"\r\n"]);
     }
     put(&[b"\r\n"]);
     head.into()

@@ -100,14 +100,20 @@ impl Call {
         }
     }
 
-    /// Settles what the call costs, once; the record then holds it.
-    pub(crate) fn settle(&mut self) {
+    /// Unix time in milliseconds at a moment of this call.
+    pub(crate) fn ms_at(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.started);
+        self.record.time_ms.saturating_add(millis(since))
+    }
+
+    /// Settles what the call costs, once; the record then holds it. `now` is the moment that this happens.
+    pub(crate) fn settle(&mut self, now: Instant) {
         let Some(plan) = self.plan.take() else { return };
         let spent = Spent {
             candidate: self.bill.candidate,
             usage: self.bill.usage.as_ref(),
             output_bytes: self.bill.output_bytes,
-            now_ms: now_ms(),
+            now_ms: self.ms_at(now),
         };
         let settled = self.snapshot.engine.settle(&self.router.memory, plan, &spent);
         if self.bill.candidate.is_some() {
@@ -131,11 +137,10 @@ impl Call {
         }
     }
 
-    /// Takes note that the first content byte goes to the caller.
-    pub(crate) fn first_byte(&mut self) {
-        if self.record.first_byte_ms.is_none() {
-            self.record.first_byte_ms = Some(millis(self.started.elapsed()));
-        }
+    /// Takes note that the first content byte goes to the caller now.
+    pub(crate) fn first_byte(&mut self, now: Instant) {
+        let since = now.saturating_duration_since(self.started);
+        self.record.first_byte_ms.get_or_insert(millis(since));
     }
 
     /// The headers that tell the caller what was decided.
@@ -149,7 +154,7 @@ impl Call {
         };
         put(REQUEST_ID, &record.request_id);
         if !record.backend.is_empty() {
-            put(ROUTE, &format!("{}/{}", record.backend, record.model));
+            put(ROUTE, &[record.backend.as_str(), "/", &record.model].concat());
         }
         if let Some(sensitivity) = record.sensitivity {
             put(SENSITIVITY, sensitivity.as_str());
@@ -169,8 +174,9 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.settle();
-        let duration = self.started.elapsed();
+        let now = Instant::now();
+        self.settle(now);
+        let duration = now.saturating_duration_since(self.started);
         let mut record = std::mem::take(&mut self.record);
         record.duration_ms = millis(duration);
         if std::thread::panicking() {

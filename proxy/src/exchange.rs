@@ -76,7 +76,7 @@ pub(crate) async fn run(
     let tenant = tenant(&call.router, session)?;
     tenant.as_str().clone_into(&mut call.record.tenant);
     let timeouts = call.snapshot.configuration.timeouts;
-    let deadline = Instant::now() + timeouts.total;
+    let deadline = Instant::from_std(call.started) + timeouts.total;
     let cut = call.router.flights.until_cut();
     let limit = pin!(async move {
         tokio::select! {
@@ -119,7 +119,8 @@ async fn decide(
     let router = Arc::clone(&call.router);
     let started = std::time::Instant::now();
     let asked = if body.len() <= INLINE_BYTES_MAX {
-        unharmed(|| plan::ask(&router, &call.snapshot, question, body, now_ms()))
+        let now_ms = call.ms_at(started);
+        unharmed(|| plan::ask(&router, &call.snapshot, question, body, now_ms))
     } else {
         let place = Arc::clone(&router.deciding).acquire_owned();
         let place = watched(session, limit, place).await;

@@ -49,8 +49,11 @@ impl Naming {
             Caller::Local => return Tenant::new("local"),
         };
         let digest = mac.finalize().into_bytes();
-        let name = digest.get(..16).map(hex::encode).unwrap_or_default();
-        Tenant::new(&format!("{kind}-{name}"))
+        let mut digits = [0; 32];
+        // Sixteen bytes fill their digits: this cannot fail.
+        let half = digest.get(..16).unwrap_or_default();
+        hex::encode_to_slice(half, &mut digits).unwrap_or_default();
+        Tenant::new(&[kind, "-", std::str::from_utf8(&digits).unwrap_or_default()].concat())
     }
 }
 

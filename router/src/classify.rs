@@ -88,7 +88,7 @@ impl Classifier {
         let reading = self.scan_plain(text, &mut found);
         let read = |view: &str, found: &mut Vec<Finding>| self.scan_plain(view, found);
         decode::scan((text, &reading.candidates), &read, &mut found);
-        reading.recycle();
+        reading.recycle(text);
         settle(text, found)
     }
 
@@ -108,6 +108,9 @@ impl Classifier {
 
 /// Drops what is unsure or badly placed, lets the better of two overlapping findings win, and sorts by place.
 fn settle(text: &str, mut found: Vec<Finding>) -> Vec<Finding> {
+    if found.is_empty() {
+        return found;
+    }
     found.retain(|one| {
         one.confidence >= CONFIDENCE_MIN
             && text.get(one.span.clone()).is_some_and(|value| !value.is_empty())

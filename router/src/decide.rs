@@ -83,7 +83,7 @@ pub struct Plan {
     /// What is applied instead of `edits` by an attempt that is [`foreign`](Attempt::foreign): opaque reasoning,
     /// which only the backend that made it can read, is taken out as well.
     pub foreign_edits: Option<Vec<Edit>>,
-    /// The candidate that answered the last turn of this conversation.
+    /// The candidate that answered the last turn of this conversation, where something in the request is bound to it.
     pub home: Option<usize>,
     /// Who asks.
     pub tenant: Tenant,

@@ -3,6 +3,8 @@
 //! Invariant: of the caller's headers only those leave that `backends::headers` lets pass; in the caller's own dialect the
 //! body is the caller's bytes but for the edits.
 
+use std::borrow::Cow;
+
 use backends::{
     spoken,
     translate::{self, AnswerContext, Omitted},
@@ -99,13 +101,19 @@ fn headers(asked: &Asked, route: &Route) -> Vec<(HeaderName, HeaderValue)> {
     headers.extend(own);
     headers.extend(route.strong.iter().cloned());
     for (name, value) in &asked.headers {
+        if set(name, &headers) {
+            continue;
+        }
         let text = value.to_str().ok();
         let passed =
             text.and_then(|text| backends::headers::forward(name.as_str(), text, route.dialect));
-        let value = passed.and_then(|text| HeaderValue::from_str(&text).ok());
-        if let Some(value) = value
-            && !set(name, &headers)
-        {
+        let value = match passed {
+            // As the caller wrote it: shared, and not checked again.
+            Some(Cow::Borrowed(text)) if text.len() == value.len() => Some(value.clone()),
+            Some(text) => HeaderValue::from_str(&text).ok(),
+            None => None,
+        };
+        if let Some(value) = value {
             headers.push((name.clone(), value));
         }
     }

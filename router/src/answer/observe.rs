@@ -27,10 +27,7 @@ impl Observed {
 
     /// Adds text of the model.
     pub(super) fn text(&mut self, text: Value<'_>) {
-        let length = match text.text() {
-            Some(text) => text.len(),
-            None => return,
-        };
+        let Some(length) = text.text_length() else { return };
         self.content |= length > 0;
         self.output_text_bytes =
             self.output_text_bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
@@ -40,21 +37,39 @@ impl Observed {
     /// (`OpenAI` API reference, "usage"; `DeepSeek` names its cache hits otherwise.)
     pub(super) fn openai_usage(&mut self, usage: Option<Value<'_>>) {
         let Some(usage) = usage.filter(|usage| usage.is_object()) else { return };
-        let count = |names: [&str; 2]| names.iter().find_map(|name| usage.get(name)?.number());
-        let part = |names: [&str; 2], part: &str| {
-            names.iter().find_map(|name| usage.get(name)?.get(part)?.number())
+        let (mut input, mut output, mut inputs, mut outputs) =
+            ([None; 2], [None; 2], [None; 2], [None; 2]);
+        let mut hits = None;
+        for member in usage.children() {
+            let slot = match (member.key(), &mut input, &mut output, &mut inputs, &mut outputs) {
+                ("prompt_tokens", [slot, _], ..) | ("input_tokens", [_, slot], ..) => slot,
+                ("completion_tokens", _, [slot, _], ..) | ("output_tokens", _, [_, slot], ..) => {
+                    slot
+                }
+                ("prompt_tokens_details", _, _, [slot, _], _) => slot,
+                ("input_tokens_details", _, _, [_, slot], _) => slot,
+                ("completion_tokens_details", .., [slot, _]) => slot,
+                ("output_tokens_details", .., [_, slot]) => slot,
+                ("prompt_cache_hit_tokens", ..) => &mut hits,
+                _ => continue,
+            };
+            // Of members of one name the first counts.
+            slot.get_or_insert(member);
+        }
+        let count =
+            |names: [Option<Value<'_>>; 2]| names.into_iter().flatten().find_map(Value::number);
+        let part = |names: [Option<Value<'_>>; 2], part: &str| {
+            names.into_iter().flatten().find_map(|details| details.get(part)?.number())
         };
-        let inputs = ["prompt_tokens_details", "input_tokens_details"];
-        let outputs = ["completion_tokens_details", "output_tokens_details"];
-        let input = Tokens(count(["prompt_tokens", "input_tokens"]).unwrap_or_default());
-        let hits = || usage.get("prompt_cache_hit_tokens").and_then(Value::number);
+        let input = Tokens(count(input).unwrap_or_default());
+        let hits = || hits.and_then(Value::number);
         let cache_read = Tokens(part(inputs, "cached_tokens").or_else(hits).unwrap_or_default());
         let cache_write = Tokens(part(inputs, "cache_write_tokens").unwrap_or_default());
         self.usage = Some(Usage {
             input_uncached: input.less(cache_read).less(cache_write),
             cache_read,
             cache_write,
-            output: Tokens(count(["completion_tokens", "output_tokens"]).unwrap_or_default()),
+            output: Tokens(count(output).unwrap_or_default()),
             reasoning: Tokens(part(outputs, "reasoning_tokens").unwrap_or_default()),
         });
     }

@@ -9,10 +9,14 @@
 use std::{borrow::Cow, ops::Range};
 
 use domain::limits::JSON_DEPTH_MAX;
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// Most nodes of one document: about 16 MB of memory.
 const NODES_MAX: usize = 1 << 18;
+
+/// Bytes of an answer per node, and most nodes for which there is room before they are read.
+const BYTES_PER_NODE: usize = 16;
+const NODES_AHEAD_MAX: usize = 64;
 
 /// Why a text is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,8 @@ impl Tape {
     pub(super) fn read<'t>(&'t mut self, text: &'t str) -> Result<Value<'t>, Unread> {
         self.nodes.clear();
         self.open.clear();
+        // A guess that holds for most: growing step by step would copy the nodes each time.
+        self.nodes.reserve((text.len() / BYTES_PER_NODE).min(NODES_AHEAD_MAX));
         Reader { bytes: text.as_bytes(), at: 0, tape: self }.document()?;
         Ok(Value { text, nodes: &self.nodes, at: 0 })
     }
@@ -281,6 +287,15 @@ impl<'t> Value<'t> {
         }
     }
 
+    /// The bytes of [`text`](Self::text), without making it.
+    pub(super) fn text_length(self) -> Option<usize> {
+        match self.node()?.kind {
+            Kind::Text { escaped: false } => Some(self.raw().len()),
+            Kind::Text { escaped: true } => Some(unescaped_length(self.raw())),
+            Kind::Object | Kind::Array | Kind::Scalar => None,
+        }
+    }
+
     /// A whole number that is not negative.
     pub(super) fn number(self) -> Option<u64> {
         self.raw().parse().ok().filter(|_| !self.is_text())
@@ -313,6 +328,25 @@ pub(super) fn unescape(raw: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// The bytes of [`unescape`].
+fn unescaped_length(raw: &str) -> usize {
+    let mut length = 0_usize;
+    let mut rest = raw;
+    while let Some(at) = memchr(b'\\', rest.as_bytes()) {
+        let mut letters = rest.get(at.saturating_add(1)..).unwrap_or_default().chars();
+        length = length.saturating_add(at);
+        let (letter, after) = match letters.next() {
+            Some('u') => unicode(letters.as_str()),
+            // Letters of escapes stand for one byte; what is none stays as it is.
+            Some(letter) => (letter, letters.as_str()),
+            None => ('\\', ""),
+        };
+        length = length.saturating_add(letter.len_utf8());
+        rest = after;
+    }
+    length.saturating_add(rest.len())
 }
 
 /// The character of the digits after `\u`, and what follows it.

@@ -24,9 +24,10 @@ use super::{
 /// How far a street line is read from its number.
 pub(crate) const REACH: usize = 64;
 
-/// Adds the addresses and places of `text`.
-pub(crate) fn scan(text: &str, lexed: &Lexed, known: &[Finding], out: &mut Vec<Finding>) {
+/// Adds the addresses and places of `text`. What was found from number `known` on is no number of a house.
+pub(crate) fn scan(text: &str, lexed: &Lexed, known: usize, out: &mut Vec<Finding>) {
     let first = out.len();
+    let known = out.get(known..).unwrap_or_default();
     let mut taken: Vec<_> = known.iter().map(|one| (one.span.start, one.span.end)).collect();
     taken.sort_unstable();
     let free = |at: usize| {

@@ -11,7 +11,7 @@
 
 mod assign;
 mod blocks;
-mod cues;
+pub(super) mod cues;
 mod hidden;
 mod telling;
 
@@ -157,6 +157,16 @@ impl Candidates {
             + self.lines.capacity()
             + self.digits.capacity()
             + self.begins_word.capacity()
+    }
+
+    /// Whether anything may hide a value.
+    pub(super) fn may_hide(&self) -> bool {
+        !(self.tokens.is_empty()
+            && self.foreign.is_empty()
+            && self.spaced.is_empty()
+            && self.halves.is_empty()
+            && self.escapes.is_empty()
+            && self.joints.is_empty())
     }
 
     /// The assignments but those whose value holds [`NESTED_MAX`] others and ends with them: a row of operators would be read again

@@ -56,7 +56,7 @@ fn scan_deep(
     read: &dyn Fn(&str, &mut Vec<Finding>) -> Box<Reading>,
     out: &mut Vec<Finding>,
 ) {
-    if depth == 0 {
+    if depth == 0 || !candidates.may_hide() {
         return;
     }
     views(text, candidates, &mut |view: View| {
@@ -68,7 +68,7 @@ fn scan_deep(
         let inner = read(view.text(), &mut found);
         let marked = (view.text(), &inner.candidates);
         scan_deep(marked, (depth - 1, &mut *budget), read, &mut found);
-        inner.recycle();
+        inner.recycle(view.text());
         for one in found {
             if let Some(span) = view.source(&one.span) {
                 out.push(Finding {

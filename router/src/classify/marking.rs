@@ -289,7 +289,7 @@ fn keyed(head: &str, lower: &str) -> Option<(usize, &'static str, u8)> {
         "klassifizierung",
         "sensitivity level",
     ];
-    let colon = lower.find([':', '='])?;
+    let colon = memchr::memchr2(b':', b'=', lower.as_bytes())?;
     let key = lower.get(..colon)?.trim_matches(is_frame);
     if !KEYS.contains(&key) {
         return None;

@@ -10,8 +10,14 @@
 
 use fearless_simd::{prelude::*, u8x64};
 
+use super::candidates::cues;
+
 /// Bytes per block: one bit of a `u64` each.
 pub(super) const BLOCK: usize = 64;
+/// A block and the two bytes behind it.
+type Window = [u8; BLOCK + 2];
+/// Blocks whose masks are made at once.
+const GROUP: usize = 8;
 
 /// The classes of 64 bytes, the lowest bit for the first byte. Where a class asks for the byte before or behind, the first and the
 /// last byte of a block count as if it were right.
@@ -48,13 +54,21 @@ pub(super) struct Masks {
     pub(super) title: u64,
     /// `*` behind a digit, `|` behind a capital.
     pub(super) field: u64,
+    /// Where three letters begin that may belong to a cue; see [`triples`].
+    pub(super) cue: u64,
+    /// `:`, `=`, `>`, `@`, `,` and line ends: what stands in no key.
+    pub(super) stop: u64,
 }
 
 impl Masks {
-    /// Classifies 64 bytes.
+    /// Classifies the 64 bytes that a window begins with.
     #[inline(always)]
-    pub(super) fn of<S: Simd>(simd: S, block: &[u8; BLOCK]) -> Self {
-        let bytes = u8x64::from_slice(simd, block);
+    pub(super) fn of<S: Simd>(simd: S, window: &Window) -> Self {
+        let at = |from: usize| {
+            let block = window.get(from..).and_then(|rest| rest.first_chunk::<BLOCK>());
+            u8x64::from_slice(simd, block.unwrap_or(&[0; BLOCK]))
+        };
+        let bytes = at(0);
         let folded = bytes | 0x20;
         let is = |byte: u8| bytes.simd_eq(byte);
         let letter_is = |byte: u8| folded.simd_eq(byte).to_bitmask();
@@ -79,7 +93,10 @@ impl Masks {
             | s & (s << 1 | 1) & before(space)
             | letter_is(b'i') & behind_space & before(s)
             | letter_is(b'b') & behind_space & before(letter_is(b'y'));
-        let events = equals | is(b':') | is(b'>') | is(b'@');
+        let events = (equals | is(b':') | is(b'>') | is(b'@')).to_bitmask();
+        let commas = comma.to_bitmask();
+        let newline = line_ends.to_bitmask();
+        let cues = triples(simd, bytes, 0) & triples(simd, at(1), 1) & triples(simd, at(2), 2);
         // `!` to `#`, `'` to `+`, `;` to `>`, and `{` to `~`.
         let frames = joints
             | blanks
@@ -99,21 +116,34 @@ impl Masks {
             upper,
             digit,
             token: letter | digit | (joints | is(b'~')).to_bitmask(),
-            event: events.to_bitmask() | comma.to_bitmask() & (quote << 1 | 1),
+            event: events | commas & (quote << 1 | 1),
             space,
             escape: (equals | slashes | is(b'%') | is(b'&')).to_bitmask(),
             joint: slashes.to_bitmask()
                 | quote & before((blanks | plus).to_bitmask())
                 | letter_is(b'd') & (openings.to_bitmask() << 1 | behind_space),
             foreign: bytes.simd_ge(0x80).to_bitmask(),
-            newline: line_ends.to_bitmask(),
+            newline,
             frame: frames.to_bitmask(),
             phrase,
             opener: (openers | is(b'\t') | is(b'#') | is(b'>')).to_bitmask(),
             title: upper & (dash << 1 | 1),
             field: star.to_bitmask() & (digit << 1 | 1) | pipe.to_bitmask() & (upper << 1 | 1),
+            cue: cues.simd_ge(1).to_bitmask() & letter & before(letter) & before(before(letter)),
+            stop: events | commas | newline,
         }
     }
+}
+
+/// The groups of cues that have the letter of each byte at a place of their three telling letters, as bits. What is no letter counts
+/// as the letter with the same lower five bits.
+#[inline(always)]
+fn triples<S: Simd>(simd: S, bytes: u8x64<S>, place: usize) -> u8x64<S> {
+    let [first, second] = cues::LETTERS.get(place).unwrap_or(&[[0; BLOCK]; 2]);
+    let low = bytes & 0x0F;
+    let is_first = (bytes & 0x10).simd_eq(0);
+    let of = |table: &[u8; BLOCK]| u8x64::from_slice(simd, table).swizzle_dyn_within_blocks(low);
+    is_first.select(of(first), of(second))
 }
 
 /// The bytes before those of a class.
@@ -144,18 +174,35 @@ pub(super) const fn is_frame(byte: u8) -> bool {
 /// Calls `read` with the offset and the masks of each block of `text`; the last is filled up with bytes of no class.
 #[inline(always)]
 pub(super) fn each<S: Simd>(simd: S, text: &[u8], mut read: impl FnMut(usize, &Masks)) {
-    let (blocks, rest) = text.as_chunks::<BLOCK>();
-    for (at, block) in blocks.iter().enumerate() {
-        read(at * BLOCK, &Masks::of(simd, block));
+    let mut base = 0;
+    if text.len() >= BLOCK + 2 {
+        // The masks of several blocks are made before any is read: between calls the compiler would take the vectors apart.
+        let mut group = [Masks::default(); GROUP];
+        while let Some(rest) = text.get(base..).filter(|rest| rest.len() >= BLOCK + 2) {
+            let mut count = 0;
+            for masks in &mut group {
+                let Some(window) = rest.get(count * BLOCK..).and_then(|rest| rest.first_chunk())
+                else {
+                    break;
+                };
+                *masks = Masks::of(simd, window);
+                count += 1;
+            }
+            for masks in group.iter().take(count) {
+                read(base, masks);
+                base += BLOCK;
+            }
+        }
     }
-    if let (false, Some(from)) = (rest.is_empty(), text.len().checked_sub(rest.len())) {
-        let mut last = [0; BLOCK];
+    while let Some(rest) = text.get(base..).filter(|rest| !rest.is_empty()) {
+        let mut last = [0; BLOCK + 2];
         for (to, byte) in last.iter_mut().zip(rest) {
             *to = *byte;
         }
         let mut masks = Masks::of(simd, &last);
         masks.frame |= from_bit(rest.len());
-        read(from, &masks);
+        read(base, &masks);
+        base += BLOCK;
     }
 }
 
@@ -190,8 +237,8 @@ mod tests {
     /// Whether the byte beside is one of those.
     type Beside<'a> = &'a dyn Fn(&[u8]) -> bool;
 
-    /// The same byte by byte.
-    fn naive(text: &[u8]) -> Masks {
+    /// The same byte by byte, with what stands behind the block.
+    fn naive(text: &[u8], behind: &[u8]) -> Masks {
         let at = |at: Option<usize>| at.and_then(|at| text.get(at)).copied();
         // What stands beyond the block counts as right.
         let bits = |test: &dyn Fn(u8, Beside<'_>, Beside<'_>) -> bool| {
@@ -206,6 +253,15 @@ mod tests {
             (0..text.len()).map(|place| u64::from(holds(place)) << place).sum::<u64>()
         };
         let capitals: Vec<u8> = (b'A'..=b'Z').collect();
+        let longer = [text, behind].concat();
+        let tells = |place: usize| {
+            let letter = |at: usize| longer.get(at).map_or(0, |byte| byte & 31);
+            // A letter right behind the block counts as one.
+            let letters = (0..3).all(|more| {
+                place + more >= BLOCK || text.get(place + more).is_some_and(u8::is_ascii_alphabetic)
+            });
+            letters && cues::may_tell([0, 1, 2].map(|more| letter(place + more)))
+        };
         Masks {
             letter: bits(&|b, _, _| b.is_ascii_alphabetic()),
             upper: bits(&|b, _, _| b.is_ascii_uppercase()),
@@ -236,6 +292,8 @@ mod tests {
             field: bits(&|b, behind, _| {
                 b == b'*' && behind(b"0123456789") || b == b'|' && behind(&capitals)
             }),
+            cue: (0..text.len()).map(|place| u64::from(tells(place)) << place).sum::<u64>(),
+            stop: bits(&|b, _, _| b":=>@,\n".contains(&b)),
         }
     }
 
@@ -244,8 +302,9 @@ mod tests {
         for byte in 0..=u8::MAX {
             let block = [byte; BLOCK];
             let level = fearless_simd::Level::new();
-            let masks = fearless_simd::dispatch!(level, simd => Masks::of(simd, &block));
-            assert_eq!(masks, naive(&block), "{byte:#x}");
+            let window = [byte; BLOCK + 2];
+            let masks = fearless_simd::dispatch!(level, simd => Masks::of(simd, &window));
+            assert_eq!(masks, naive(&block, &[byte; 2]), "{byte:#x}");
         }
     }
 
@@ -258,7 +317,12 @@ mod tests {
             let level = fearless_simd::Level::new();
             fearless_simd::dispatch!(level, simd => each(simd, &text, |base, masks| read.push((base, *masks))));
             let blocks = text.chunks(BLOCK).enumerate();
-            let expected: Vec<_> = blocks.map(|(at, block)| (at * BLOCK, naive(block))).collect();
+            let behind = |at: usize| {
+                let rest = text.get((at + 1) * BLOCK..).unwrap_or_default();
+                &rest[..rest.len().min(2)]
+            };
+            let expected: Vec<_> =
+                blocks.map(|(at, block)| (at * BLOCK, naive(block, behind(at)))).collect();
             prop_assert_eq!(read, expected);
         }
     }

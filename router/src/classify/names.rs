@@ -22,14 +22,23 @@ use run::{Run, Stretch, Word};
 /// Most words of one run.
 pub(crate) const RUN_MAX: usize = 8;
 
-/// Adds the names in `text`. `known` is what was found already: mail addresses and identifiers support a name beside them.
+/// Adds the names in `text`. What was found from number `known` on, mail addresses and identifiers, supports a name beside it.
 pub(crate) fn scan(
     text: &str,
     (candidates, lexed): (&Candidates, &Lexed),
-    known: &[Finding],
+    known: usize,
     out: &mut Vec<Finding>,
 ) {
-    let surroundings = Surroundings::new(text, lexed, known);
+    if !lexed.caps.is_empty() {
+        scan_words(text, lexed, known, out);
+    }
+    context::scan_claims(text, candidates, out);
+    context::scan_claimed(text, lexed, out);
+}
+
+/// Adds the names among the capitalised words.
+fn scan_words(text: &str, lexed: &Lexed, known: usize, out: &mut Vec<Finding>) {
+    let surroundings = Surroundings::new(text, lexed, out.get(known..).unwrap_or_default());
     let mut columns = Columns::default();
     let mut at = 0;
     let mut keyed = None;
@@ -55,8 +64,6 @@ pub(crate) fn scan(
             out.extend(found);
         }
     }
-    context::scan_claims(text, candidates, out);
-    context::scan_claimed(text, lexed, out);
 }
 
 fn finding(name: &[Word], confidence: u8, evidence: &'static str) -> Option<Finding> {

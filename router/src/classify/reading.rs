@@ -22,6 +22,8 @@ pub(super) struct Reading {
 const SPARE_MAX: usize = 4;
 /// Largest room that is kept, in marks and words; a megabyte of text needs more.
 const ROOM_MAX: usize = 64 * 1024;
+/// Bytes of a text that takes little room.
+const SMALL: usize = 1024;
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "a reading is hundreds of bytes and goes in and out with each text")]
@@ -54,9 +56,9 @@ impl Reading {
         lexer.end();
     }
 
-    /// Leaves the room to the next text.
-    pub(super) fn recycle(self: Box<Self>) {
-        if self.candidates.room() + self.lexed.room() > ROOM_MAX {
+    /// Leaves the room to the next text, after `text`.
+    pub(super) fn recycle(self: Box<Self>, text: &str) {
+        if text.len() > SMALL && self.candidates.room() + self.lexed.room() > ROOM_MAX {
             return;
         }
         SPARE.with(|spare| {
@@ -85,7 +87,7 @@ mod tests {
         for text in [long.as_str(), "key: value1", "", "Maria"] {
             let reading = Reading::of(text);
             assert_eq!(format!("{reading:?}"), fresh(text));
-            reading.recycle();
+            reading.recycle(text);
         }
     }
 
@@ -94,7 +96,7 @@ mod tests {
         let kept = |text: &str| {
             std::thread::scope(|scope| {
                 let kept = || {
-                    Reading::of(text).recycle();
+                    Reading::of(text).recycle(text);
                     SPARE.with(|spare| spare.borrow().len())
                 };
                 scope.spawn(kept).join().unwrap()

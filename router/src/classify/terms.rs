@@ -204,6 +204,9 @@ impl Terms {
 
     /// Adds a finding for each place where a term stands; of overlapping places of one term the longest.
     pub fn scan(&self, text: &str, out: &mut Vec<Finding>) {
+        if self.automaton.is_none() && self.expressions.is_empty() {
+            return;
+        }
         let first = out.len();
         match &self.automaton {
             Some(Machine::Fast(machine)) => self.scan_words(machine, text, out),

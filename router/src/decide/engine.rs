@@ -109,7 +109,7 @@ impl Engine {
         let (mut choice, first, reservation) =
             self.choose_and_reserve(memory, question, &examined, (wanted, level))?;
         let found = examined.found();
-        let home = self.home(memory, &examined);
+        let home = foreign_edits.as_ref().and_then(|_| self.home(memory, &examined));
         self.mark_foreign(&mut choice, home);
         Ok(Plan {
             sensitivity: level,

@@ -51,7 +51,7 @@ pub(super) struct Examined {
     pub(super) unread: bool,
     /// The conversation so far.
     pub(super) conversation: Conversation,
-    /// One hash per message, each over all before it.
+    /// One hash per message, each over all before it; of no meaning where nothing is wanted of the texts.
     pub(super) chain: Vec<u128>,
 }
 
@@ -101,11 +101,12 @@ impl Examiner<'_> {
                 continue;
             }
             left -= segment.text.len();
-            let hash = hashes.add(segment);
             if self.look == Look::Nothing {
+                hashes.note(segment, view);
                 examined.facts.push(None);
                 continue;
             }
+            let hash = hashes.add(segment);
             let facts = self.facts(segment, hash, &salts);
             for finding in &facts.findings {
                 examined.located.push(self.locate(finding, index, segment));
@@ -281,36 +282,58 @@ struct Hashes<'a> {
     memory: &'a Memory,
     system: u128,
     turns: Vec<u128>,
+    /// Texts of the system of which nobody wants to know more than whose conversation it is.
+    noted: Vec<&'a str>,
 }
 
 impl<'a> Hashes<'a> {
     fn new(tenant: &'a [u8], memory: &'a Memory) -> Self {
-        Self { tenant, memory, system: 0, turns: Vec::new() }
+        Self { tenant, memory, system: 0, turns: Vec::new(), noted: Vec::new() }
     }
 
     fn add(&mut self, segment: &Segment<'_>) -> u128 {
-        let hash = self.memory.keys.hash.of(&[self.tenant, segment.text.as_bytes()]);
-        match segment.turn.and_then(|turn| usize::try_from(turn).ok()) {
-            Some(turn) => {
-                if self.turns.len() <= turn {
-                    self.turns.resize(turn + 1, 0);
-                }
-                if let Some(slot) = self.turns.get_mut(turn) {
-                    // Multiplying keeps the order of texts; the hashes themselves are keyed.
-                    *slot = slot.wrapping_mul(MIX) ^ hash;
-                }
-            }
-            None if segment.role == Role::System => {
-                self.system = self.system.wrapping_mul(MIX) ^ hash;
-            }
+        let hash = self.of(&segment.text);
+        match self.turn(segment) {
+            // Multiplying keeps the order of texts; the hashes themselves are keyed.
+            Some(slot) => *slot = slot.wrapping_mul(MIX) ^ hash,
+            None if is_system(segment) => self.system = self.system.wrapping_mul(MIX) ^ hash,
             None => {}
         }
         hash
     }
 
-    fn finish(self, view: &View<'_>) -> (Conversation, Vec<u128>) {
-        let anchor = view.anchor.unwrap_or(0);
-        let first = self.turns.get(anchor).copied().unwrap_or(self.system);
+    /// As [`Hashes::add`] where the name of the conversation is all that is wanted: one message gives it, or the system if that
+    /// message has no text.
+    fn note(&mut self, segment: &'a Segment<'_>, view: &View<'_>) {
+        let named = segment.turn.and_then(|turn| usize::try_from(turn).ok()) == Some(anchor(view));
+        if named {
+            self.add(segment);
+        } else if self.turn(segment).is_none() && is_system(segment) {
+            self.noted.push(&segment.text);
+        }
+    }
+
+    fn of(&self, text: &str) -> u128 {
+        self.memory.keys.hash.of(&[self.tenant, text.as_bytes()])
+    }
+
+    /// The hash of the message that a text belongs to.
+    fn turn(&mut self, segment: &Segment<'_>) -> Option<&mut u128> {
+        let turn = usize::try_from(segment.turn?).ok()?;
+        if self.turns.len() <= turn {
+            self.turns.resize(turn + 1, 0);
+        }
+        self.turns.get_mut(turn)
+    }
+
+    fn finish(mut self, view: &View<'_>) -> (Conversation, Vec<u128>) {
+        let first = self.turns.get(anchor(view)).copied();
+        let first = first.unwrap_or_else(|| {
+            for text in std::mem::take(&mut self.noted) {
+                self.system = self.system.wrapping_mul(MIX) ^ self.of(text);
+            }
+            self.system
+        });
         let root = self.memory.keys.hash.of(&[b"root", self.tenant, &first.to_le_bytes()]);
         let mut chain = Vec::with_capacity(self.turns.len());
         let mut head = self.memory.keys.hash.of(&[b"system", &self.system.to_le_bytes()]);
@@ -321,6 +344,15 @@ impl<'a> Hashes<'a> {
         let turns = u32::try_from(chain.len()).unwrap_or(u32::MAX);
         (Conversation { root, head, turns }, chain)
     }
+}
+
+/// The number of the message that names the conversation.
+fn anchor(view: &View<'_>) -> usize {
+    view.anchor.unwrap_or(0)
+}
+
+fn is_system(segment: &Segment<'_>) -> bool {
+    segment.turn.is_none() && segment.role == Role::System
 }
 
 /// An odd number with well-spread bits (the golden ratio in 128 bits).

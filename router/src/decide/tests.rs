@@ -72,7 +72,11 @@ impl World {
     }
 
     fn ask_noted(&self, body: &str, noted: bool) -> Result<Plan, Refusal> {
-        let Ok(view) = read(Dialect::OpenAiChat, body.as_bytes()) else {
+        self.ask_in(Dialect::OpenAiChat, body, noted)
+    }
+
+    fn ask_in(&self, dialect: Dialect, body: &str, noted: bool) -> Result<Plan, Refusal> {
+        let Ok(view) = read(dialect, body.as_bytes()) else {
             panic!("the test's own request does not read: {body}")
         };
         self.engine.decide(
@@ -232,7 +236,6 @@ fn a_warm_cache_lowers_the_expected_cost_of_the_next_turn() {
     let spent = Spent { candidate: Some(1), usage: None, output_bytes: 400, now_ms: 0 };
     world.engine.settle(&world.memory, plan, &spent);
     let two = world.ask(&chat("auto", &[&long, "Indeed.", "Go on."])).unwrap();
-    assert_eq!(two.home, Some(1));
     assert!(two.attempts[0].expected < cold, "{:?} {cold:?}", two.attempts[0].expected);
 }
 
@@ -314,22 +317,75 @@ fn nothing_is_looked_for_only_where_it_changes_nothing_and_is_not_noted() {
 
 #[test]
 fn what_is_not_noted_is_decided_in_the_same_way() {
-    let mut free = indifferent();
-    for candidate in &mut free.candidates {
-        candidate.prices = Some(Prices::default());
-    }
-    let mut small = free.clone();
+    let mut small = free();
     small.candidates[1].context = Some(Tokens(620));
     let long = "write to jo.berg@northwind-orders.net, ".repeat(20);
-    for settings in [indifferent(), free, small] {
+    for settings in [indifferent(), free(), small] {
         for texts in [&["hello"][..], &[&long], &["hello", "yes", &long, &long]] {
             let body = chat("auto", texts);
             let decide = |noted| {
                 let plan = world(settings.clone()).ask_noted(&body, noted).unwrap();
-                (plan.attempts, plan.dropped, plan.sensitivity, plan.edits, plan.reason)
+                let conversation = (plan.conversation.root, plan.conversation.turns);
+                (
+                    plan.attempts,
+                    plan.dropped,
+                    plan.sensitivity,
+                    plan.edits,
+                    plan.reason,
+                    conversation,
+                )
             };
             assert_eq!(decide(true), decide(false), "{body}");
         }
+    }
+}
+
+/// Nothing costs anything and nothing that could be found counts.
+fn free() -> Settings {
+    let mut free = indifferent();
+    for candidate in &mut free.candidates {
+        candidate.prices = Some(Prices::default());
+    }
+    free
+}
+
+#[test]
+fn a_conversation_has_one_name_whatever_is_wanted_of_its_texts() {
+    let name = |settings: Settings, noted, system: &str, messages: &str| {
+        let body = format!(
+            r#"{{"model":"auto","max_tokens":9,"system":"{system}","messages":[{messages}]}}"#
+        );
+        let plan = world(settings).ask_in(Dialect::AnthropicMessages, &body, noted).unwrap();
+        plan.conversation.root
+    };
+    let hello = r#"{"role":"user","content":"hello"}"#;
+    // Without a message the system names the conversation.
+    for messages in [hello, ""] {
+        let bare = name(free(), false, "be brief", messages);
+        assert_eq!(bare, name(indifferent(), true, "be brief", messages), "{messages}");
+        let other = name(free(), false, "be long", messages);
+        assert_eq!(bare == other, messages == hello, "{messages}");
+        let more = format!("{hello},{hello}");
+        assert_eq!(bare == name(free(), false, "be brief", &more), messages == hello);
+    }
+}
+
+#[test]
+fn what_is_bound_to_the_backend_of_the_last_turn_goes_to_no_other() {
+    let world = world(free());
+    let one = r#"{"model":"auto","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}"#;
+    let plan = world.ask_in(Dialect::AnthropicMessages, one, false).unwrap();
+    let spent = Spent { candidate: Some(1), usage: None, output_bytes: 400, now_ms: 0 };
+    world.engine.settle(&world.memory, plan, &spent);
+    let sealed = "AAAA".repeat(40);
+    let two = format!(
+        r#"{{"model":"auto","max_tokens":9,"messages":[{{"role":"user","content":"hello"}},{{"role":"assistant","content":[{{"type":"thinking","thinking":"hm","signature":"{sealed}"}},{{"type":"text","text":"hi"}}]}},{{"role":"user","content":"go on"}}]}}"#
+    );
+    let plan = world.ask_in(Dialect::AnthropicMessages, &two, false).unwrap();
+    assert_eq!(plan.home, Some(1));
+    let backend = |at: usize| world.engine.settings().candidates[at].backend.clone();
+    for attempt in &plan.attempts {
+        assert_eq!(attempt.foreign, backend(attempt.candidate) != backend(1));
     }
 }
 
@@ -350,10 +406,7 @@ fn prompts_are_counted_where_something_depends_on_it() {
     let input = |settings: Settings| world(settings).ask_noted(&body, false).unwrap().input;
     let counted = input(indifferent());
     assert!(counted.exact);
-    let mut free = indifferent();
-    for candidate in &mut free.candidates {
-        candidate.prices = Some(Prices::default());
-    }
+    let mut free = free();
     assert!(!input(free.clone()).exact);
     free.candidates[0].context = Some(Tokens(10_000));
     free.candidates[1].context = Some(Tokens(10_000));

@@ -86,7 +86,9 @@ fn escapes_are_undone_and_broken_ones_do_no_harm() {
         (r"\u12", "\u{fffd}12"),
         (r"\u+123", "\u{fffd}+123"),
         (r"\uäöü", "\u{fffd}äöü"),
+        (r"a\ä\", "aä\\"),
     ] {
         assert_eq!(unescape(raw), expected, "{raw}");
+        assert_eq!(unescaped_length(raw), expected.len(), "{raw}");
     }
 }

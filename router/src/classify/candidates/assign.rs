@@ -89,24 +89,7 @@ fn key_before(text: &[u8], op: usize) -> Option<Range<usize>> {
     let end = op - gap;
     let from = end.saturating_sub(KEY_MAX);
     let head = text.get(from..end)?;
-    let (mut rest, mut may) = (head, false);
-    // Two bytes at a time: whatever its place, a cue has a telling pair among those.
-    while let [more @ .., first, second] = rest {
-        if !is(*second, KEY) || !is(*first, KEY) {
-            break;
-        }
-        may |= cues::may_hold(*first, *second);
-        rest = more;
-    }
-    if !may {
-        return None;
-    }
-    if let [more @ .., last] = rest
-        && is(*last, KEY)
-    {
-        rest = more;
-    }
-    let length = head.len() - rest.len();
+    let length = head.iter().rev().take_while(|byte| is(**byte, KEY)).count();
     if length < 3 {
         return None;
     }

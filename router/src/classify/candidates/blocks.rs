@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::{Candidates, TOKEN_MIN, assign, hidden, telling};
+use super::{Candidates, TOKEN_MIN, assign, cues, hidden, telling};
 use crate::classify::{
     marking,
     masks::{Bits, Masks, from_bit},
@@ -33,6 +33,8 @@ pub(super) struct Carry {
     word: u64,
     /// The last value without quotes that was read.
     solid: assign::Solid,
+    /// Whether a cue may stand in the key that is open.
+    cue: cues::Last,
     line: Line,
 }
 
@@ -62,8 +64,15 @@ pub(super) fn step(
     out.begins_word.push(!(word << 1 | carry.word));
     carry.word = word >> 63;
     for at in Bits(masks.event) {
-        event(text, base + at, &mut carry.solid, out);
+        let operator = event(text, base + at, out);
+        if operator
+            && carry.cue.may_be_before(at, masks)
+            && let Some(found) = assign::at(text, base + at, &mut carry.solid)
+        {
+            out.assigns.push(found);
+        }
     }
+    carry.cue.step(masks);
     if masks.phrase | masks.title | masks.field != 0 {
         telling::step(text, base, masks, out);
     }
@@ -202,9 +211,9 @@ fn spaced_runs(text: &[u8], base: usize, masks: &Masks, out: &mut Candidates) {
     }
 }
 
-/// Looks at one of `: = > , @`.
-#[inline]
-fn event(text: &[u8], at: usize, solid: &mut assign::Solid, out: &mut Candidates) {
+/// Looks at one of `: = > , @`, and says whether it may be the operator of an assignment.
+#[inline(always)]
+fn event(text: &[u8], at: usize, out: &mut Candidates) -> bool {
     let before = at.checked_sub(1).and_then(|at| text.get(at)).copied().unwrap_or(b' ');
     match text[at] {
         b'@' => {
@@ -212,16 +221,18 @@ fn event(text: &[u8], at: usize, solid: &mut assign::Solid, out: &mut Candidates
             if in_address(before) && in_address(after) {
                 out.ats.push(at);
             }
+            false
         }
-        b',' if !matches!(before, b'"' | b'\'' | b'`') => {}
-        b':' if matches!(text[at..], [_, b'/', b'/', ..]) => out.schemes.push(at),
+        b',' if !matches!(before, b'"' | b'\'' | b'`') => false,
+        b':' if matches!(text[at..], [_, b'/', b'/', ..]) => {
+            out.schemes.push(at);
+            false
+        }
         _ => {
             if matches!(before, b'f' | b't' | b'2' | b'o') && announces_half(&text[..at]) {
                 out.halves.push(at);
             }
-            if let Some(found) = assign::at(text, at, solid) {
-                out.assigns.push(found);
-            }
+            true
         }
     }
 }

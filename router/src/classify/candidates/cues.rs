@@ -1,5 +1,7 @@
 //! Words in a key that make its value worth a look, and a filter that finds them without looking twice.
 
+use crate::classify::masks::{BLOCK, Masks, from_bit};
+
 /// Cue words, lower-case, at least three letters, sorted; a key is worth a look when one occurs anywhere in it.
 const CUES: [&str; 40] = [
     "access",
@@ -65,33 +67,83 @@ const fn filter() -> [u64; 512] {
     bits
 }
 
-/// Pairs of letters, as rare as can be, so that each cue holds one at an even place and one at an odd place.
-const PAIRS: [&[u8; 2]; 49] = [
-    b"al", b"as", b"au", b"be", b"bh", b"cc", b"ce", b"cr", b"di", b"ds", b"ee", b"ey", b"fi",
-    b"ha", b"hm", b"id", b"ie", b"ig", b"in", b"io", b"iv", b"jw", b"ke", b"ki", b"li", b"ma",
-    b"mb", b"mi", b"mn", b"mo", b"nc", b"nn", b"ok", b"ot", b"pa", b"pi", b"ps", b"pw", b"re",
-    b"sa", b"se", b"si", b"sn", b"sw", b"tp", b"ut", b"va", b"wd", b"wt",
+/// Three letters of each cue, as rare as can be, in eight groups. A text may hold a cue where three letters stand that a group has at
+/// their places.
+const TRIPLES: [&[&[u8; 3]]; 8] = [
+    &[b"aut", b"hma", b"alt"],
+    &[b"ces", b"cre", b"pas", b"sas", b"see", b"ses"],
+    &[b"jwt", b"pin", b"pwd"],
+    &[b"ien", b"key", b"cen", b"iva", b"ken"],
+    &[b"dig", b"ifi", b"sid", b"sig"],
+    &[b"onn", b"ntr", b"dsn", b"onc", b"otp"],
+    &[b"adm", b"rum", b"ash", b"psw"],
+    &[b"bea", b"oki", b"nem", b"nha", b"bho"],
 ];
 
-/// Whether two bytes are one of [`PAIRS`], case folded.
-static HOLDS: [bool; 1024] = holds();
+/// For each place of three letters the groups that have a letter there, as bits, by the lower four bits of the letter: those up to `o`,
+/// then the others. Each table stands four times in a row, as vectors read it.
+pub(in crate::classify) static LETTERS: [[[u8; BLOCK]; 2]; 3] = letters();
 
 #[expect(clippy::indexing_slicing, reason = "runs in the compiler; a wrong index fails the build")]
-const fn holds() -> [bool; 1024] {
-    let mut table = [false; 1024];
-    let mut at = 0;
-    while at < PAIRS.len() {
-        table[(PAIRS[at][0] as usize & 31) << 5 | PAIRS[at][1] as usize & 31] = true;
-        at += 1;
+const fn letters() -> [[[u8; BLOCK]; 2]; 3] {
+    let mut tables = [[[0; BLOCK]; 2]; 3];
+    let mut group = 0;
+    while group < TRIPLES.len() {
+        let mut triple = 0;
+        while triple < TRIPLES[group].len() {
+            let mut place = 0;
+            while place < 3 {
+                let letter = TRIPLES[group][triple][place];
+                let mut spot = (letter & 15) as usize;
+                while spot < BLOCK {
+                    tables[place][(letter >> 4 & 1) as usize][spot] |= 1 << group;
+                    spot += 16;
+                }
+                place += 1;
+            }
+            triple += 1;
+        }
+        group += 1;
     }
-    table
+    tables
 }
 
-/// Whether a key may hold a cue when every second pair of its bytes is asked for.
-#[inline]
-#[expect(clippy::indexing_slicing, reason = "ten bits number all pairs")]
-pub(super) fn may_hold(first: u8, second: u8) -> bool {
-    HOLDS[usize::from(first & 31) << 5 | usize::from(second & 31)]
+/// Whether a cue may stand in the key that goes on, while a text is read from block to block.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Last {
+    /// Whether nothing that stands in no key came behind the last place where one may.
+    open: bool,
+}
+
+impl Last {
+    /// Whether the key before the operator at bit `at` of a block may hold a cue.
+    #[inline]
+    pub(super) fn may_be_before(self, at: usize, masks: &Masks) -> bool {
+        let before = !from_bit(at);
+        let stop = before & masks.stop;
+        match (before & masks.cue).checked_ilog2() {
+            Some(cue) => stop >> cue == 0,
+            None => stop == 0 && self.open,
+        }
+    }
+
+    /// Goes on to the next block.
+    #[inline]
+    pub(super) fn step(&mut self, masks: &Masks) {
+        match masks.cue.checked_ilog2() {
+            Some(cue) => self.open = masks.stop >> cue == 0,
+            None => self.open &= masks.stop == 0,
+        }
+    }
+}
+
+/// Whether a group has three letters, given by their lower five bits, at their places.
+#[cfg(test)]
+pub(in crate::classify) fn may_tell(letters: [u8; 3]) -> bool {
+    TRIPLES.iter().any(|group| {
+        let holds = |place: usize| group.iter().any(|triple| triple[place] & 31 == letters[place]);
+        (0..3).all(holds)
+    })
 }
 
 /// Whether a cue may begin with the three letters of an index.
@@ -133,12 +185,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cue_holds_a_telling_pair_at_places_of_both_kinds() {
+    fn every_cue_holds_three_telling_letters() {
         for cue in CUES {
-            for from in [0, 1] {
-                let pairs = cue.as_bytes()[from..].as_chunks::<2>().0;
-                assert!(pairs.iter().any(|[first, second]| may_hold(*first, *second)), "{cue}");
-            }
+            let tells = |three: &[u8; 3]| may_tell(three.map(|letter| letter & 31));
+            assert!(cue.as_bytes().array_windows().any(tells), "{cue}");
         }
     }
 

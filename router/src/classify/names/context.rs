@@ -85,11 +85,14 @@ impl<'a> Surroundings<'a> {
         let bytes = self.text.as_bytes();
         let before = byte_before(bytes, start);
         let spaced = before == b' ' && byte_before(bytes, start.saturating_sub(1)) == b'|';
-        let cell = spaced
-            || matches!(before, b',' | b';' | b'\t' | b'|')
-            || before == b'"' && byte_before(bytes, start.saturating_sub(1)) == b','
-            || before == b'\n' && self.is_cell(start);
-        if cell {
+        let cell = || {
+            spaced
+                || matches!(before, b',' | b';' | b'\t' | b'|')
+                || before == b'"' && byte_before(bytes, start.saturating_sub(1)) == b','
+                || before == b'\n' && self.is_cell(start)
+        };
+        // Without a cue no header names the columns.
+        if !self.lexed.hits.is_empty() && cell() {
             let near = columns.cues(self.lexed, bytes, start);
             if near.cues().any(|(cue, _)| is_person(cue)) {
                 return Context::Key;

@@ -449,6 +449,14 @@ impl Lexed {
         last.set(0);
     }
 
+    /// Whether nothing was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hits.is_empty()
+            && self.numbers.is_empty()
+            && self.houses.is_empty()
+            && self.caps.is_empty()
+    }
+
     /// How many words and numbers there is room for.
     pub(crate) fn room(&self) -> usize {
         self.hits.capacity()

@@ -17,6 +17,9 @@ use walk::Walk;
 
 /// Adds what numbers in `text` are.
 pub(crate) fn scan(text: &str, lexed: &Lexed, out: &mut Vec<Finding>) {
+    if lexed.numbers.is_empty() {
+        return;
+    }
     let (mut columns, mut group) = (Columns::default(), Group::default());
     let mut done = 0;
     let bytes = text.as_bytes();
