@@ -1,6 +1,7 @@
 //! What was typed: the commands and their flags.
 
 pub(crate) mod change;
+mod limits;
 pub(crate) mod provider;
 pub(crate) mod sandbox;
 

@@ -48,6 +48,7 @@ mod supervisor;
 mod sys;
 mod wire;
 
+pub use cgroup::not_granted;
 pub use error::{StartError, Step};
 pub use etc::{CA, CA_BUNDLE};
 pub use files::{FilesError, Filter, Packed, Place, begins_with_folder, pack, unpack};

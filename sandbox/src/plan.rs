@@ -52,6 +52,17 @@ pub(crate) struct Plan {
 pub(crate) struct Grouped {
     pub(crate) processes: bool,
     pub(crate) memory: bool,
+    pub(crate) cpu: bool,
+}
+
+impl Grouped {
+    pub(crate) fn add(&mut self, controller: &str) {
+        match controller {
+            "pids" => self.processes = true,
+            "memory" => self.memory = true,
+            _ => self.cpu = true,
+        }
+    }
 }
 
 /// Something in the file tree of the sandbox.

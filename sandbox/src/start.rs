@@ -25,7 +25,7 @@ use crate::{
     identity::ConnectWatch,
     init,
     isolate::sockets::Sockets,
-    plan::Plan,
+    plan::{Grouped, Plan},
     spec::Spec,
     sys::{self, Alone, Side},
     wire::{self, Ask, Ending, Program, Size, Tell, Transfer, Version},
@@ -48,6 +48,7 @@ pub struct Sandbox {
     environment: Vec<(String, String)>,
     folder: PathBuf,
     identity: Identity,
+    grouped: Grouped,
     last: u32,
     /// Removed after everything in it has ended.
     cgroup: Option<Cgroup>,
@@ -108,6 +109,7 @@ impl Sandbox {
             environment: environment::of(spec, &plan),
             folder: plan.workdir,
             identity: plan.identity,
+            grouped: plan.grouped,
             last: 0,
             cgroup,
         };
@@ -135,6 +137,16 @@ impl Sandbox {
     /// What was asked for and this host lacks, one sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The folders of its control groups, which are removed with it.
+    pub(crate) fn groups(&self) -> &[PathBuf] {
+        self.cgroup.as_ref().map_or(&[], Cgroup::folders)
+    }
+
+    /// What is held by control groups.
+    pub(crate) fn grouped(&self) -> Grouped {
+        self.grouped
     }
 
     /// The program with the environment and the folder of this sandbox.

@@ -25,7 +25,10 @@ use std::{
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::spec::CallerCheck;
+use crate::{
+    cgroup,
+    spec::{CallerCheck, Grant, Limits},
+};
 
 const TOKEN: &str = "router.token";
 /// The largest file of these that is read, bytes.
@@ -57,6 +60,8 @@ pub struct Record {
     pub learning: bool,
     /// Whether programs that run code from where the sandbox can write open no connection.
     pub strict_callers: bool,
+    /// What it may use up as a whole, as far as somebody asked.
+    pub limits: Whole,
     /// When it was made, in seconds since 1970.
     pub created: u64,
 }
@@ -65,6 +70,30 @@ impl Record {
     /// How its callers are known: as they were at `connect()`.
     pub(crate) fn callers(&self) -> CallerCheck {
         if self.strict_callers { CallerCheck::Code } else { CallerCheck::Executable }
+    }
+}
+
+/// What a sandbox may use up as a whole. What is asked for holds, or there is no sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Whole {
+    /// Processor time, in percent of one core.
+    pub cpu_percent: Option<u32>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub processes: Option<u32>,
+}
+
+impl From<Whole> for Limits {
+    fn from(whole: Whole) -> Self {
+        Self {
+            cpu_percent: whole.cpu_percent,
+            memory_bytes: whole.memory_bytes,
+            processes: whole.processes,
+            cgroup: Grant::Required,
+            ..Self::default()
+        }
     }
 }
 
@@ -129,6 +158,10 @@ pub struct State {
     pub exit_code: Option<u8>,
     /// What this host lacks of what was asked for.
     pub notes: Vec<String>,
+    /// What holds each limit: a control group, or the limit of its user on processes.
+    pub limited_by: BTreeMap<String, String>,
+    /// Its control groups, to be removed by whoever finds the supervisor gone.
+    pub groups: Vec<PathBuf>,
     /// What went wrong.
     pub error: Option<String>,
     /// The process of the supervisor.
@@ -255,6 +288,7 @@ impl Folder {
     pub fn state(&self) -> io::Result<State> {
         let mut state: State = self.read("state.json")?;
         if matches!(state.phase, Phase::Ready) && !self.is_attended() {
+            cgroup::remove_left(&std::mem::take(&mut state.groups));
             state.phase = Phase::Error;
             state.running = false;
             state.error = Some("its supervisor was killed; start it again".to_owned());
@@ -309,6 +343,9 @@ impl Folder {
     /// # Errors
     /// What cannot be removed.
     pub fn remove(&self) -> io::Result<()> {
+        if let Ok(state) = self.read::<State>("state.json") {
+            cgroup::remove_left(&state.groups);
+        }
         if fs::remove_dir_all(&self.0).is_ok() {
             return Ok(());
         }

@@ -15,6 +15,7 @@ mod serve;
 mod session;
 
 use std::{
+    collections::BTreeMap,
     error::Error as _,
     fs::{File, OpenOptions},
     io::{self, Write as _},
@@ -45,6 +46,7 @@ use crate::{
     Sandbox, Setting, Spec, StartError,
     accounts::{self, Rights},
     control::{Failed, Reply},
+    plan::Grouped,
     policies::Policies,
     state::{Folder, Phase, Record, State, now},
 };
@@ -93,6 +95,7 @@ pub fn supervise(folder: &Path, main: Main) -> Result<(), Failed> {
     let mut state: State = folder.read("state.json").unwrap_or_default();
     state.running = false;
     state.supervisor = None;
+    state.groups.clear();
     match &ended {
         Ok(_) => state.phase = Phase::Stopped,
         Err(failed) => {
@@ -141,6 +144,7 @@ fn make(folder: &Folder) -> Result<Made, Failed> {
         ca_pem: Some(authority.certificate_pem().to_owned()),
         environment: record.environment.clone(),
         callers: record.callers(),
+        limits: record.limits.into(),
     };
     let spec = Spec::of_policy(&policy, setting);
     give_files(folder, &spec)?;
@@ -189,6 +193,8 @@ impl Made {
         let state = State {
             phase: Phase::Ready,
             notes: self.sandbox.notes().to_vec(),
+            limited_by: limited_by(self.sandbox.grouped()),
+            groups: self.sandbox.groups().to_vec(),
             supervisor: Some(std::process::id()),
             started: Some(now()),
             ..State::default()
@@ -227,6 +233,17 @@ impl Made {
         }
         ended
     }
+}
+
+/// What holds each limit, in words.
+fn limited_by(grouped: Grouped) -> BTreeMap<String, String> {
+    let group = |holds: bool| holds.then_some("a control group");
+    let all = [
+        ("cpu", group(grouped.cpu)),
+        ("memory", group(grouped.memory)),
+        ("processes", group(grouped.processes).or(Some("the limit of its user"))),
+    ];
+    all.into_iter().filter_map(|(what, by)| Some((what.to_owned(), by?.to_owned()))).collect()
 }
 
 /// Listens where only the owner of the folder can reach.

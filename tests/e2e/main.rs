@@ -41,6 +41,7 @@ mod policy;
 mod providers;
 mod reload;
 mod rules;
+mod sandbox_limits;
 mod sandbox_tokens;
 mod sandboxes;
 mod spans;

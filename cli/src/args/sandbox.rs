@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::limits;
 use crate::output::Format;
 
 /// `openshell sandbox …`
@@ -124,6 +125,8 @@ pub(crate) struct CreateArgs {
     pub(crate) sandbox_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) upstream: UpstreamArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Let no program open connections that runs code from where the sandbox can write, as preloaded libraries are
     #[arg(long)]
     pub(crate) strict_callers: bool,
@@ -162,6 +165,20 @@ pub(crate) struct UpstreamArgs {
         help = "What is reached without it, as NO_PROXY writes it"
     )]
     pub(crate) no_proxy: String,
+}
+
+/// What a sandbox may use up as a whole.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct LimitArgs {
+    /// Processor time, in cores (0.5, 2, 500m); needs a control group
+    #[arg(long, value_name = "N", value_parser = limits::percent, visible_alias = "cpu")]
+    pub(crate) cpus: Option<u32>,
+    /// Memory (512Mi, 2G), beyond which its largest program is ended; needs a control group
+    #[arg(long, value_name = "SIZE", value_parser = limits::bytes)]
+    pub(crate) memory: Option<u64>,
+    /// Processes and threads; 1024 when nobody says
+    #[arg(long, value_name = "N")]
+    pub(crate) pids: Option<u32>,
 }
 
 /// Whether a program gets a terminal.

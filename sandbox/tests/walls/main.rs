@@ -25,6 +25,7 @@ use std::{
 mod callers;
 mod calls;
 mod files;
+mod groups;
 mod kernel;
 mod life;
 mod network;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
         ["mounts-in-etc"] => with_mounts_in_etc(),
         ["unserved", address] => callers::leave_unserved(address),
         ["under-a-listener"] => callers::start_under_a_listener(),
-        ["without", call, errno, landlock] => life::start_without(call, errno, landlock),
+        ["without", call, errno, kind] => life::start_without(call, errno, kind),
         _ => run_checks(&words),
     }
 }
@@ -69,7 +70,8 @@ fn run_checks(words: &[&str]) -> ExitCode {
 }
 
 fn all_checks() -> Vec<Check> {
-    [files::CHECKS, kernel::CHECKS, life::CHECKS, network::CHECKS, callers::CHECKS].concat()
+    [files::CHECKS, groups::CHECKS, kernel::CHECKS, life::CHECKS, network::CHECKS, callers::CHECKS]
+        .concat()
 }
 
 /// Which checks to run, as the usual harness has it.

@@ -8,7 +8,7 @@ use std::{
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr as UnixAddress, UnixStream},
     },
-    process::ExitCode,
+    process::{Command, ExitCode, Stdio},
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -52,6 +52,9 @@ pub(crate) fn run(name: &str, words: &[&str]) -> ExitCode {
             Ok(std::env::vars().map(|(name, value)| name + "=" + &value + "\n").collect())
         }
         ("fork-bomb", []) => fork_bomb(),
+        ("hold", [megabytes]) => hold(megabytes),
+        ("hog", [megabytes]) => hog(megabytes),
+        ("spin", []) => spin(),
         ("unanswered", addresses) => fails(addresses, io::ErrorKind::Unsupported),
         _ => callers::run(name, words),
     };
@@ -384,7 +387,7 @@ fn landlocked() -> Outcome {
 fn fork_bomb() -> Outcome {
     let mut children = Vec::new();
     for count in 0..4096 {
-        let sleeper = std::process::Command::new("/bin/sleep").arg("60").spawn();
+        let sleeper = Command::new("/bin/sleep").arg("60").spawn();
         match sleeper {
             Ok(child) => children.push(child),
             Err(error) => {
@@ -396,4 +399,40 @@ fn fork_bomb() -> Outcome {
         }
     }
     Err("4096 processes".to_owned())
+}
+
+/// Fills so much memory, says so, and keeps it until its input ends.
+fn hold(megabytes: &str) -> Outcome {
+    let bytes = megabytes.parse::<usize>().map_err(|error| error.to_string())? << 20;
+    let held = vec![1_u8; bytes];
+    super::say("held");
+    io::stdin().read_to_end(&mut Vec::new()).map_err(|error| error.to_string())?;
+    Ok(std::hint::black_box(held).len().to_string())
+}
+
+/// Starts eight such programs, one after the other. Gives how many still hold theirs then: each may be the one that is ended.
+fn hog(megabytes: &str) -> Outcome {
+    let mut running = Vec::new();
+    for _ in 0..8 {
+        let mut next = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
+        next.args(["probe", "hold", megabytes]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut next = next.spawn().map_err(|error| error.to_string())?;
+        // It says that it holds, or ends.
+        let mut output = next.stdout.take().ok_or("no output")?;
+        output.read(&mut [0; 8]).map_err(|error| error.to_string())?;
+        running.push(next);
+    }
+    let mut held = 0;
+    for mut one in running {
+        drop(one.stdin.take());
+        held += usize::from(one.wait().map_err(|error| error.to_string())?.success());
+    }
+    Ok(held.to_string())
+}
+
+/// Uses a processor for as long as a few periods of its account take.
+fn spin() -> Outcome {
+    let began = std::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_millis(500) {}
+    Ok(String::new())
 }

@@ -14,7 +14,7 @@ use sandbox::{
     control::{Request, client::Supervisor},
     policies::Policies,
     providers::Provider,
-    state::{Folder, ProxyUrl, Record, Upstream, is_name, now},
+    state::{Folder, ProxyUrl, Record, Upstream, Whole, is_name, now},
 };
 
 use super::{attached, block_on, files, heard, home, life, names, programs, spawn, terminal};
@@ -54,6 +54,11 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
         upstream: upstream(&args.upstream)?,
         learning: args.learning,
         strict_callers: args.strict_callers,
+        limits: Whole {
+            cpu_percent: args.limits.cpus,
+            memory_bytes: args.limits.memory,
+            processes: args.limits.pids,
+        },
         created: now(),
     };
     let (name, folder) = make(args.name.as_deref(), &record)?;
