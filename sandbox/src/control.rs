@@ -10,7 +10,7 @@
 pub mod client;
 pub(crate) mod frame;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,6 +91,12 @@ pub enum Request {
     ForgetDenials {
         /// Which.
         ids: Vec<String>,
+    },
+    /// Become the sandbox whose folder this one's has become; asked of a prepared one. It stays what it was built as, or
+    /// refuses.
+    Adopt {
+        /// The folder, which holds the record and the policy by now.
+        folder: PathBuf,
     },
     /// End the main command, then everything else, then the supervisor.
     Stop {

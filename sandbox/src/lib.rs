@@ -8,6 +8,7 @@
 //! | `init` | the first process: puts the walls up around itself, starts programs, reaps |
 //! | `isolate` | the walls: network, file tree, limits, identity, Landlock, seccomp |
 //! | `wire` | the line between the two |
+//! | `pool` | sandboxes that were prepared and wait to be taken |
 //! | `identity` | who opened a connection: asked at `connect()`, checked when it is accepted |
 //! | `island` | a network without a way out for a whole process, for demonstrations |
 //! | `sys` | the only unsafe code |
@@ -38,6 +39,7 @@ mod isolate;
 mod plan;
 pub mod policies;
 mod policy_spec;
+pub mod pool;
 pub mod providers;
 pub mod rules;
 mod spawn;
@@ -59,5 +61,5 @@ pub use isolate::sockets::{CAPTURED_PORT, DNS_PORT, PROXY_PORT, Sockets};
 pub use policy_spec::{Setting, WORKSPACE};
 pub use spec::{CallerCheck, Compatibility, Grant, Limits, Spec, Tcp, Workspace};
 pub use start::{ProgramId, Sandbox, Started, Stdio};
-pub use supervisor::{Main, supervise};
+pub use supervisor::{Main, prepare, supervise};
 pub use wire::{Ending, Program, Size, Transfer, Version};

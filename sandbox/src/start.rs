@@ -84,6 +84,11 @@ impl Sandbox {
     /// # Errors
     /// The step that failed; nothing is left behind then.
     pub fn start(spec: &Spec) -> Result<Self, StartError> {
+        Self::planned(spec).map(|(sandbox, _)| sandbox)
+    }
+
+    /// The same, and what it was built by.
+    pub(crate) fn planned(spec: &Spec) -> Result<(Self, Plan), StartError> {
         let alone = Alone::prove().at(Step::SingleThread)?;
         let mut plan = Plan::make(spec)?;
         let cgroup = Cgroup::make(&mut plan)?;
@@ -107,8 +112,8 @@ impl Sandbox {
             notes: plan.notes.clone(),
             endings: VecDeque::new(),
             environment: environment::of(spec, &plan),
-            folder: plan.workdir,
-            identity: plan.identity,
+            folder: plan.workdir.clone(),
+            identity: plan.identity.clone(),
             grouped: plan.grouped,
             last: 0,
             cgroup,
@@ -120,7 +125,12 @@ impl Sandbox {
             wire::send(&sandbox.line, &[], &[]).ok();
         }
         sandbox.await_ready()?;
-        Ok(sandbox)
+        Ok((sandbox, plan))
+    }
+
+    /// Gives programs the environment of this spec from now on.
+    pub(crate) fn change_environment(&mut self, spec: &Spec, plan: &Plan) {
+        self.environment = environment::of(spec, plan);
     }
 
     /// The network of the sandbox. Given once; closing them refuses every connection.

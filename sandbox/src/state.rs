@@ -6,6 +6,7 @@
 //! | `state.json` | the [`State`] as the supervisor last wrote it |
 //! | `policies/` | every revision of the policy, and `index.json`, which says what became of each |
 //! | `router.token` | what proves to the router which sandbox it is; the supervisor reads it once the walls stand |
+//! | `prepared.yaml` | the policy that a prepared sandbox was built by, until it is taken |
 //! | `lock` | held by the supervisor as long as it lives, however that ends |
 //! | `control.sock` | where it can be spoken to, by its owner alone |
 //! | `log`, `audit.jsonl` | what it tells, and its decisions |
@@ -188,6 +189,11 @@ impl Home {
     /// The folder of a sandbox. The name must be one that [`is_name`] takes.
     pub fn sandbox(&self, name: &str) -> Folder {
         Folder(self.0.join("sandboxes").join(name))
+    }
+
+    /// Where prepared sandboxes wait.
+    pub(crate) fn pool(&self) -> PathBuf {
+        self.0.join("pool")
     }
 
     /// The names of all sandboxes, sorted.

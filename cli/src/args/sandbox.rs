@@ -32,6 +32,8 @@ pub(crate) enum SandboxCommand {
     Start(NameArg),
     /// Delete sandboxes with their files
     Delete(DeleteArgs),
+    /// Keep sandboxes prepared, so that creating one takes no longer than starting a program
+    Pool(PoolArgs),
     /// The providers whose credentials a sandbox may use
     #[command(subcommand)]
     Provider(AttachedCommand),
@@ -303,6 +305,17 @@ pub(crate) struct DeleteArgs {
     pub(crate) names: Vec<String>,
 }
 
+/// `openshell sandbox pool`
+#[derive(Debug, Args)]
+pub(crate) struct PoolArgs {
+    /// How many are kept prepared, at most 16; without it those that are there are counted
+    #[arg(value_name = "SIZE")]
+    pub(crate) size: Option<usize>,
+    /// The policy that they are built by: a sandbox is taken from them if paths, Landlock and user of its own are the same
+    #[arg(long, value_name = "FILE", env = "OPENSHELL_SANDBOX_POLICY")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
 /// `openshell forward …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum ForwardCommand {
@@ -364,8 +377,11 @@ pub(crate) struct SuperviseArgs {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
     /// Start the main command at once
-    #[arg(long)]
+    #[arg(long, conflicts_with = "prepared")]
     pub(crate) launch: bool,
+    /// Make it and wait to be taken; the folder was made by a pool
+    #[arg(long)]
+    pub(crate) prepared: bool,
 }
 
 /// A name and a value.

@@ -8,6 +8,7 @@ pub(crate) mod create;
 mod files;
 pub(crate) mod life;
 mod names;
+mod pool;
 mod programs;
 mod show;
 pub(crate) mod terminal;
@@ -70,6 +71,7 @@ pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
         SandboxCommand::Stop(args) => life::stop(&args),
         SandboxCommand::Start(args) => life::start(args.name.as_deref()),
         SandboxCommand::Delete(args) => life::delete(args),
+        SandboxCommand::Pool(args) => pool::run(&args),
         SandboxCommand::Provider(command) => attached::run(command),
     }
 }
@@ -77,7 +79,12 @@ pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
 /// Supervises a sandbox. Runs before any thread.
 pub(crate) fn supervise(args: &SuperviseArgs) -> ExitCode {
     let main = if args.launch { Main::AtOnce } else { Main::WhenAsked };
-    match sandbox::supervise(&args.folder, main) {
+    let ended = if args.prepared {
+        sandbox::prepare(&args.folder)
+    } else {
+        sandbox::supervise(&args.folder, main)
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => ExitCode::from(failed.code),
     }
@@ -175,16 +182,11 @@ fn start_router(router: Option<&str>) -> Result<(), Failure> {
 
 /// Starts the supervisor of a sandbox and waits until the sandbox stands.
 fn spawn(folder: &Folder, main: Main) -> Result<(), Failure> {
-    // Itself, even when the file was replaced meanwhile.
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
-    if main == Main::AtOnce {
-        command.arg("--launch");
-    }
-    // It outlives this shell, and its first process is a copy of it: nothing of the caller's secrets goes along.
-    let kept = std::env::vars_os().filter(|(name, _)| ENVIRONMENT.iter().any(|one| name == one));
-    command.env_clear().envs(kept);
-    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    spawn_with(folder, (main == Main::AtOnce).then_some("--launch"))
+}
+
+fn spawn_with(folder: &Folder, flag: Option<&str>) -> Result<(), Failure> {
+    let mut command = supervisor_of(folder, flag);
     let mut child = command.spawn().context("cannot start the supervisor")?;
     let mut line = Vec::new();
     if let Some(out) = child.stdout.take() {
@@ -203,4 +205,17 @@ fn spawn(folder: &Folder, main: Main) -> Result<(), Failure> {
                 .hint(format!("see {}", folder.log().display())))
         }
     }
+}
+
+/// The supervisor of a sandbox, to be started.
+fn supervisor_of(folder: &Folder, flag: Option<&str>) -> Command {
+    // Itself, even when the file was replaced meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
+    command.args(flag);
+    // It outlives this shell, and its first process is a copy of it: nothing of the caller's secrets goes along.
+    let kept = std::env::vars_os().filter(|(name, _)| ENVIRONMENT.iter().any(|one| name == one));
+    command.env_clear().envs(kept);
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command
 }

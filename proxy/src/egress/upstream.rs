@@ -162,7 +162,8 @@ impl Upstream {
             let stream = Box::new(l4::stream::Stream::from(server));
             return Ok(taken(HttpSession::H1(v1::client::HttpSession::new(stream)), false));
         };
-        let stream = link.shared.verifier.connect(server, &link.to.host, offer).await;
+        let verifier = link.shared.verifier().await.map_err(TakeError::Tls)?;
+        let stream = verifier.connect(server, &link.to.host, offer).await;
         let stream = stream.map_err(TakeError::Tls)?;
         if !matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return Ok(taken(HttpSession::H1(v1::client::HttpSession::new(stream)), false));

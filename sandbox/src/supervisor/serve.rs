@@ -315,6 +315,9 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
             }
             Reply::Done
         }
+        Request::Adopt { .. } => {
+            return Err(Failed::new("it is in use already", "create another sandbox"));
+        }
         Request::Denials => Reply::Denials { denials: shared.network.denials() },
         Request::Stop { grace_ms } => return Ok(Answer::Stop(Duration::from_millis(grace_ms))),
     };
