@@ -58,6 +58,13 @@ pub struct Sandbox {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProgramId(u32);
 
+impl ProgramId {
+    /// The number itself.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// What a program reads and writes.
 #[derive(Clone, Copy, Debug)]
 pub enum Stdio<'a> {

@@ -20,16 +20,23 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, flock},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     cgroup,
     spec::{CallerCheck, Grant, Limits},
 };
+
+/// How often a lock that is held is tried, and how long in between.
+const LOOKS_MAX: u32 = 100;
+const LOOK: Duration = Duration::from_millis(2);
 
 const TOKEN: &str = "router.token";
 /// The largest file of these that is read, bytes.
@@ -332,7 +339,15 @@ impl Folder {
         let path = self.0.join("lock");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let mut looks = 0;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // Somebody who only looks whether it is held holds it for that moment.
+                Err(Errno::WOULDBLOCK) if looks < LOOKS_MAX => std::thread::sleep(LOOK),
+                other => break other?,
+            }
+            looks += 1;
+        }
         file.set_len(0)?;
         file.write_all(std::process::id().to_string().as_bytes())?;
         Ok(file)
@@ -448,6 +463,27 @@ mod tests {
         assert_eq!(folder.attendant(), Some(std::process::id()));
         drop(lock);
         assert_eq!(folder.state().unwrap().phase, Phase::Error);
+    }
+
+    #[test]
+    fn who_only_looks_keeps_nobody_from_taking_it() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = folder(home.path());
+        folder.create(&Record::default()).unwrap();
+        drop(folder.lock().unwrap());
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        folder.is_attended();
+                    }
+                });
+            }
+            let taken: Vec<_> = (0..50).map(|_| folder.lock().map(drop)).collect();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(taken.iter().all(Result::is_ok), "{taken:?}");
+        });
     }
 
     #[test]

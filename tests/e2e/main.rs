@@ -42,6 +42,7 @@ mod providers;
 mod reload;
 mod rules;
 mod sandbox_limits;
+mod sandbox_pool;
 mod sandbox_tokens;
 mod sandboxes;
 mod spans;

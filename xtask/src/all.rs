@@ -114,11 +114,17 @@ fn lints(repo: &Repo) -> anyhow::Result<Ended> {
 }
 
 fn units(repo: &Repo) -> anyhow::Result<Ended> {
+    let notes = e2e::notes(repo, "units")?;
+    let mut tests = cargo(repo);
+    tests.env("OPENSHELL_SKIPPED", &notes);
     if answers("cargo-nextest", &["nextest", "--version"]) {
-        let nextest = ["nextest", "run", "--workspace", "--exclude", E2E, "--no-tests", "pass"];
-        return passes(cargo(repo).args(nextest).args(profile()));
+        tests.args(["nextest", "run", "--workspace", "--exclude", E2E, "--no-tests", "pass"]);
+        tests.args(profile());
+    } else {
+        tests.args(["test", "--quiet", "--workspace", "--exclude", E2E, "--all-targets"]);
     }
-    passes(cargo(repo).args(["test", "--quiet", "--workspace", "--exclude", E2E, "--all-targets"]))
+    cargo::run(&mut tests)?;
+    e2e::skipped(&notes)
 }
 
 /// The nextest profile: on CI every failure is shown, on a desk the first is enough.

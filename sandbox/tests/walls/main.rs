@@ -18,7 +18,7 @@ use std::{
     env, fs,
     io::{self, Write as _},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -107,15 +107,19 @@ fn checks_as(who: &str, filter: &Filter<'_>) -> bool {
         all_checks().into_iter().filter(|(name, _)| filter.fits(name)).collect();
     let world = World::new(who);
     if let Some(reason) = world.cannot_isolate() {
-        say(&format!("skipped: {} checks as {who}: {reason}", checks.len()));
-        return false;
+        return skip(who, &format!("{} checks: {reason}", checks.len()));
     }
     let mut failures = Vec::new();
     for (name, check) in &checks {
         let outcome = std::panic::catch_unwind(|| check(&world));
         let word = match outcome {
             Ok(Ok(())) => "ok".to_owned(),
-            Ok(Err(reason)) => format!("skipped: {reason}"),
+            Ok(Err(reason)) => {
+                if skip(&format!("{who}::{name}"), &reason) {
+                    failures.push(*name);
+                }
+                "skipped".to_owned()
+            }
             Err(_) => {
                 failures.push(*name);
                 "FAILED".to_owned()
@@ -153,7 +157,23 @@ fn as_user(program: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.arg(AS_USER).args(words);
     command.uid(NOBODY).gid(NOBODY).current_dir("/").env("TMPDIR", "/tmp");
+    if let Some(notes) = env::var_os("OPENSHELL_SKIPPED").map(PathBuf::from) {
+        let made = fs::create_dir_all(&notes);
+        made.and_then(|()| std::os::unix::fs::chown(&notes, Some(NOBODY), None)).unwrap();
+    }
     command
+}
+
+/// Notes what cannot be checked here where somebody collects such notes; test runners show nothing of a check that passes.
+/// True on CI, where nothing may be skipped.
+fn skip(what: &str, why: &str) -> bool {
+    say(&format!("skipped: {what}: {why}"));
+    // Root starts this program again as somebody who may write there.
+    if let Some(notes) = env::var_os("OPENSHELL_SKIPPED").map(PathBuf::from) {
+        fs::create_dir_all(&notes).unwrap();
+        fs::write(notes.join(format!("walls.{}", what.replace("::", "."))), why).unwrap();
+    }
+    env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
 }
 
 fn say(line: &str) {
