@@ -7,6 +7,7 @@
 //! | `start` | the supervisor's side: [`Sandbox::start`], programs, endings |
 //! | `init` | the first process: puts the walls up around itself, starts programs, reaps |
 //! | `isolate` | the walls: network, file tree, limits, identity, Landlock, seccomp |
+//! | `resolve` | names, for a binary without the C library's resolver |
 //! | `wire` | the line between the two |
 //! | `pool` | sandboxes that were prepared and wait to be taken |
 //! | `identity` | who opened a connection: asked at `connect()`, checked when it is accepted |
@@ -41,6 +42,7 @@ pub mod policies;
 mod policy_spec;
 pub mod pool;
 pub mod providers;
+mod resolve;
 pub mod rules;
 mod spawn;
 mod spec;
@@ -59,6 +61,7 @@ pub use identity::{Callers, ConnectWatch};
 pub use island::enter_island;
 pub use isolate::sockets::{CAPTURED_PORT, DNS_PORT, PROXY_PORT, Sockets};
 pub use policy_spec::{Setting, WORKSPACE};
+pub use resolve::Resolver;
 pub use spec::{CallerCheck, Compatibility, Grant, Limits, Spec, Tcp, Workspace};
 pub use start::{ProgramId, Sandbox, Started, Stdio};
 pub use supervisor::{Main, prepare, supervise};

@@ -12,8 +12,11 @@ use std::{
 };
 
 use clap::Parser;
-use sandbox::{Main, Sandbox, Spec, StartError, Step, attend, prepare, supervise};
+use sandbox::{Main, Resolver, Sandbox, Spec, StartError, Step, attend, prepare, supervise};
 
+/// A static binary must load no libraries of the image that it is put into, as the C library's resolver does.
+const RESOLVER: Resolver =
+    if cfg!(target_feature = "crt-static") { Resolver::Own } else { Resolver::System };
 /// The sandbox could not be made, or was lost.
 const NO_SANDBOX: u8 = 125;
 /// The program is there but cannot be executed.
@@ -53,7 +56,11 @@ fn main() -> ExitCode {
         Arguments::Run { spec, command } => (spec, command),
         Arguments::Supervise { folder, launch, prepared } => {
             let main = if launch { Main::AtOnce } else { Main::WhenAsked };
-            let ended = if prepared { prepare(&folder) } else { supervise(&folder, main) };
+            let ended = if prepared {
+                prepare(&folder, RESOLVER)
+            } else {
+                supervise(&folder, main, RESOLVER)
+            };
             return ended.map_or_else(|failed| ExitCode::from(failed.code), |()| ExitCode::SUCCESS);
         }
     };

@@ -50,6 +50,7 @@ use crate::{
     control::{Failed, Reply, frame},
     plan::Grouped,
     policies::Policies,
+    resolve::Resolver,
     state::{Folder, Phase, Record, State, now},
 };
 
@@ -76,9 +77,9 @@ pub enum Main {
 ///
 /// # Errors
 /// Why there is no sandbox, or no longer; it is in the folder's state too.
-pub fn supervise(folder: &Path, main: Main) -> Result<(), Failed> {
+pub fn supervise(folder: &Path, main: Main, resolver: Resolver) -> Result<(), Failed> {
     hold(folder, |folder| {
-        let made = make(folder)?;
+        let made = make(folder, resolver)?;
         log_to(folder, &made.record)?;
         let runtime = runtime()?;
         runtime.block_on(made.attend(folder, main, None))?;
@@ -90,8 +91,8 @@ pub fn supervise(folder: &Path, main: Main) -> Result<(), Failed> {
 ///
 /// # Errors
 /// Why there is no sandbox, or no longer.
-pub fn prepare(folder: &Path) -> Result<(), Failed> {
-    hold(folder, prepared::wait)
+pub fn prepare(folder: &Path, resolver: Resolver) -> Result<(), Failed> {
+    hold(folder, |folder| prepared::wait(folder, resolver))
 }
 
 /// Holds the folder while `work` is done, and notes what came of it.
@@ -143,10 +144,11 @@ struct Made {
     policy: PolicyFile,
     version: u64,
     authority: Arc<Authority>,
+    resolver: Resolver,
 }
 
 /// Everything that is done with one thread.
-fn make(folder: &Folder) -> Result<Made, Failed> {
+fn make(folder: &Folder, resolver: Resolver) -> Result<Made, Failed> {
     // It fails for the leader of a group, which a terminal does not reach either.
     setsid().ok();
     let damaged = |error: io::Error| {
@@ -159,7 +161,8 @@ fn make(folder: &Folder) -> Result<Made, Failed> {
     let spec = spec(folder, &policy, &record, &authority);
     give_files(folder, &spec)?;
     let sandbox = Sandbox::start(&spec).map_err(|error| failed(&error))?;
-    Ok(Made { sandbox, record, policies, policy, version, authority: Arc::new(authority) })
+    let authority = Arc::new(authority);
+    Ok(Made { sandbox, record, policies, policy, version, authority, resolver })
 }
 
 fn authority(name: &str) -> Result<Authority, Failed> {
@@ -230,6 +233,7 @@ impl Made {
             folder,
             authority: self.authority,
             policy: (self.policy, self.version),
+            resolver: self.resolver,
         };
         let network = Network::start(&mut self.sandbox, means).await?;
         let state = State {

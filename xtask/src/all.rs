@@ -5,6 +5,7 @@ use std::{env, path::PathBuf, process::Command};
 use anyhow::ensure;
 
 use crate::{
+    alone,
     cargo::{self, answers, cargo},
     clients, e2e, fuzz, layers,
     repo::Repo,
@@ -46,6 +47,9 @@ pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
     })?;
     steps.step("end-to-end tests", "run one alone: `cargo xtask e2e NAME`", || {
         e2e::check(repo, None)
+    })?;
+    steps.step("static supervisor", "run it alone: `cargo xtask static`", || {
+        alone::check_debug(repo).map(|()| Ended::Passed)
     })?;
     steps.step(
         "fuzz smoke",

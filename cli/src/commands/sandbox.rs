@@ -22,7 +22,7 @@ use std::{
 
 use anyhow::Context as _;
 use sandbox::{
-    Main,
+    Main, Resolver,
     control::{
         Reply,
         client::{ControlError, Supervisor},
@@ -80,9 +80,9 @@ pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
 pub(crate) fn supervise(args: &SuperviseArgs) -> ExitCode {
     let main = if args.launch { Main::AtOnce } else { Main::WhenAsked };
     let ended = if args.prepared {
-        sandbox::prepare(&args.folder)
+        sandbox::prepare(&args.folder, Resolver::System)
     } else {
-        sandbox::supervise(&args.folder, main)
+        sandbox::supervise(&args.folder, main, Resolver::System)
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,6 +25,7 @@ use crate::{
     plan::Plan,
     policies::Policies,
     pool,
+    resolve::Resolver,
     state::{Folder, Record},
 };
 
@@ -45,8 +46,8 @@ struct Prepared {
 }
 
 /// Makes it, waits, and serves whoever has taken it. Ends when it is told to before.
-pub(super) fn wait(folder: &mut Folder) -> Result<Runtime, Failed> {
-    let mut prepared = make(folder)?;
+pub(super) fn wait(folder: &mut Folder, resolver: Resolver) -> Result<Runtime, Failed> {
+    let mut prepared = make(folder, resolver)?;
     let runtime = runtime()?;
     let taken = runtime.block_on(async {
         let listener = listen(folder).map_err(|error| broken(&error))?;
@@ -62,7 +63,7 @@ pub(super) fn wait(folder: &mut Folder) -> Result<Runtime, Failed> {
 }
 
 /// Everything that is done with one thread.
-fn make(folder: &Folder) -> Result<Prepared, Failed> {
+fn make(folder: &Folder, resolver: Resolver) -> Result<Prepared, Failed> {
     rustix::process::setsid().ok();
     let record = folder.record().map_err(|error| broken(&error))?;
     let policy = pool::policy_of(folder)?;
@@ -72,7 +73,8 @@ fn make(folder: &Folder) -> Result<Prepared, Failed> {
     let (sandbox, plan) = Sandbox::planned(&spec).map_err(|error| failed(&error))?;
     let policies = Policies::open(folder).map_err(|error| broken(&error))?;
     let authority = Arc::new(authority);
-    Ok(Prepared { made: Made { sandbox, record, policies, policy, version: 0, authority }, plan })
+    let made = Made { sandbox, record, policies, policy, version: 0, authority, resolver };
+    Ok(Prepared { made, plan })
 }
 
 impl Prepared {

@@ -22,6 +22,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
+mod bare;
 mod callers;
 mod calls;
 mod files;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         ["mounts-in-etc"] => with_mounts_in_etc(),
         ["unserved", address] => callers::leave_unserved(address),
         ["under-a-listener"] => callers::start_under_a_listener(),
+        ["in-empty-image", folder, rest @ ..] => bare::enter_image(folder, rest),
         ["without", call, errno, kind] => life::start_without(call, errno, kind),
         _ => run_checks(&words),
     }
@@ -70,8 +72,17 @@ fn run_checks(words: &[&str]) -> ExitCode {
 }
 
 fn all_checks() -> Vec<Check> {
-    [files::CHECKS, groups::CHECKS, kernel::CHECKS, life::CHECKS, network::CHECKS, callers::CHECKS]
-        .concat()
+    let of_static = if bare::binary().is_some() { bare::CHECKS } else { &[] };
+    [
+        of_static,
+        files::CHECKS,
+        groups::CHECKS,
+        kernel::CHECKS,
+        life::CHECKS,
+        network::CHECKS,
+        callers::CHECKS,
+    ]
+    .concat()
 }
 
 /// Which checks to run, as the usual harness has it.
