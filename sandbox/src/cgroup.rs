@@ -10,8 +10,7 @@ use std::{
 };
 
 use rustix::{
-    event::{PollFd, poll},
-    fs::{Access, Timespec, access},
+    fs::{Access, access},
     process::Pid,
 };
 
@@ -19,6 +18,7 @@ use crate::{
     error::{At, StartError, Step},
     plan::Plan,
     spec::{Grant, Limits},
+    state,
 };
 
 /// The folders of one sandbox; removed when it ends.
@@ -121,8 +121,7 @@ impl Drop for Cgroup {
             for _ in 0..REMOVALS_MAX {
                 match fs::remove_dir(folder) {
                     Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                        let pause = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-                        poll(&mut [] as &mut [PollFd<'_>], Some(&pause)).ok();
+                        state::pause();
                     }
                     _ => break,
                 }
@@ -181,7 +180,7 @@ struct Value {
     may_lack: bool,
 }
 
-fn value(file: &'static str, text: impl ToString) -> Value {
+fn value(file: &'static str, text: &impl ToString) -> Value {
     Value { file, text: text.to_string(), may_lack: false }
 }
 
@@ -191,26 +190,26 @@ fn asked(limits: &Limits) -> Vec<Asked> {
     let mut all = Vec::new();
     if let Some(bytes) = limits.memory_bytes {
         // What is swapped out would be beyond the limit.
-        let swap = |file, text: u64| Value { may_lack: true, ..value(file, text) };
+        let swap = |file, text: u64| Value { may_lack: true, ..value(file, &text) };
         all.push(Asked {
             controller: MEMORY,
             first: vec![
-                value("memory.limit_in_bytes", bytes),
+                value("memory.limit_in_bytes", &bytes),
                 swap("memory.memsw.limit_in_bytes", bytes),
             ],
-            second: vec![value("memory.max", bytes), swap("memory.swap.max", 0)],
+            second: vec![value("memory.max", &bytes), swap("memory.swap.max", 0)],
         });
     }
     if let Some(percent) = limits.cpu_percent {
         let quota = u64::from(percent) * PERIOD_US / 100;
         all.push(Asked {
             controller: CPU,
-            first: vec![value("cpu.cfs_period_us", PERIOD_US), value("cpu.cfs_quota_us", quota)],
-            second: vec![value("cpu.max", format!("{quota} {PERIOD_US}"))],
+            first: vec![value("cpu.cfs_period_us", &PERIOD_US), value("cpu.cfs_quota_us", &quota)],
+            second: vec![value("cpu.max", &format!("{quota} {PERIOD_US}"))],
         });
     }
     if !all.is_empty() || limits.processes.is_some() {
-        let most = || vec![value("pids.max", limits.processes_max())];
+        let most = || vec![value("pids.max", &limits.processes_max())];
         all.push(Asked { controller: PIDS, first: most(), second: most() });
     }
     all

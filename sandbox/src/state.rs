@@ -20,11 +20,12 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use rustix::{
-    fs::{FlockOperation, Mode, OFlags, flock},
+    event::{PollFd, poll},
+    fs::{FlockOperation, Mode, OFlags, Timespec, flock},
     io::Errno,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -34,9 +35,8 @@ use crate::{
     spec::{CallerCheck, Grant, Limits},
 };
 
-/// How often a lock that is held is tried, and how long in between.
-const LOOKS_MAX: u32 = 100;
-const LOOK: Duration = Duration::from_millis(2);
+/// How often a lock that is held is tried.
+const LOOKS_MAX: u32 = 200;
 
 const TOKEN: &str = "router.token";
 /// The largest file of these that is read, bytes.
@@ -343,7 +343,7 @@ impl Folder {
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 // Somebody who only looks whether it is held holds it for that moment.
-                Err(Errno::WOULDBLOCK) if looks < LOOKS_MAX => std::thread::sleep(LOOK),
+                Err(Errno::WOULDBLOCK) if looks < LOOKS_MAX => pause(),
                 other => break other?,
             }
             looks += 1;
@@ -421,6 +421,12 @@ fn open_up(folder: &Path) {
             }
         }
     }
+}
+
+/// Waits a millisecond, for what another process is about to do. Never on a thread that serves others.
+pub(crate) fn pause() {
+    let pause = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    poll(&mut [] as &mut [PollFd<'_>], Some(&pause)).ok();
 }
 
 /// Seconds since 1970.
