@@ -464,8 +464,9 @@ async fn stream_of(
         () = left(&line) => Ok(()),
     };
     if session.is_running() && leave == Leave::HangUp {
-        session.give(None).await;
         session.signal(Signal::HUP).await;
+        // One that goes on all the same finds the end of its input, when it has read what came before.
+        session.give(None).await;
     }
     // What was sent to a program that is gone must not break the connection before its last words are read.
     drop(to);
