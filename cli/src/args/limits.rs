@@ -9,7 +9,7 @@ pub(super) fn percent(text: &str) -> Result<u32, String> {
     let hundredths = match text.strip_suffix('m') {
         Some(thousandths) => {
             let thousandths: u32 = thousandths.parse().map_err(|_| wrong())?;
-            if thousandths % 10 == 0 { Some(thousandths / 10) } else { None }
+            thousandths.is_multiple_of(10).then_some(thousandths / 10)
         }
         None => decimal(text),
     };
