@@ -15,24 +15,15 @@ use crate::{
 /// The tests that know the binary.
 const CHECKS: &str = "a_static_binary";
 
-/// Builds it for release, proves it, and says where it is.
+/// Builds it in that profile of cargo, for release if none is named, proves it, and says where it is.
 ///
 /// # Errors
 /// When it cannot be built, or needs something.
-pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
-    let binary = build(repo, "release")?;
+pub(crate) fn run(repo: &Repo, profile: Option<&str>) -> anyhow::Result<()> {
+    let binary = build(repo, profile.unwrap_or("release"))?;
     check(repo, &binary)?;
     say::line(&format!("{}", binary.display()));
     Ok(())
-}
-
-/// The same as the other tests are built, as a check.
-///
-/// # Errors
-/// As [`run`].
-pub(crate) fn check_debug(repo: &Repo) -> anyhow::Result<()> {
-    let binary = build(repo, "dev")?;
-    check(repo, &binary)
 }
 
 fn build(repo: &Repo, profile: &str) -> anyhow::Result<PathBuf> {
