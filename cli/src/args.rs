@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod gateway;
+mod limits;
 pub(crate) mod provider;
 pub(crate) mod sandbox;
 

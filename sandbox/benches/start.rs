@@ -12,7 +12,7 @@ use std::{
     io::{self, BufRead as _, Read as _, Write as _},
     os::fd::AsFd as _,
     path::Path,
-    process::{Command, ExitCode},
+    process::{Child, Command, ExitCode},
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,8 @@ use sandbox::{
         client::{Said, Supervisor},
     },
     policies::Policies,
-    state::{Home, Record},
+    pool::Pool,
+    state::{Folder, Home, Record},
 };
 
 const SAMPLES: usize = 200;
@@ -99,6 +100,7 @@ fn measure(samples: usize) -> Result<(), Box<dyn Error>> {
         ("supervisor: create to first byte", supervised.create),
         ("supervisor: exec to first byte", supervised.exec),
         ("supervisor: delete", supervised.delete),
+        ("supervisor: taken from the pool to first byte", supervised.taken),
     ] {
         taken.sort_unstable();
         let at = |percent: usize| {
@@ -117,12 +119,14 @@ struct Supervised {
     create: Vec<Duration>,
     exec: Vec<Duration>,
     delete: Vec<Duration>,
+    taken: Vec<Duration>,
 }
 
 /// As `openshell sandbox create`, `exec` and `delete` do it, with a policy, a proxy and an authority: the folder, a process of
 /// its own, the socket.
 fn supervised(agent: &Path, samples: usize) -> Result<Supervised, Box<dyn Error>> {
     let home = tempfile::tempdir()?;
+    let pool = Pool::of(&Home::new(home.path()));
     let folder = Home::new(home.path()).sandbox("measured");
     let name = agent.display().to_string();
     let command = vec![name.clone(), FIRST.to_owned()];
@@ -135,10 +139,7 @@ fn supervised(agent: &Path, samples: usize) -> Result<Supervised, Box<dyn Error>
             Record { name: "measured".to_owned(), command: command.clone(), ..Record::default() };
         folder.create(&record)?;
         Policies::open(&folder)?.set(&policy)?;
-        let mut start = Command::new(env!("CARGO_BIN_EXE_openshell-sandbox"));
-        start.arg("supervise").arg("--folder").arg(folder.path());
-        let mut child = start.stdout(std::process::Stdio::piped()).spawn()?;
-        io::BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut String::new())?;
+        let mut child = stands(&folder, "")?;
         let supervisor = Supervisor::of(&folder);
         let launch = Request::Launch { attach: true, terminal: None };
         runtime.block_on(first_said(&supervisor, &launch))?;
@@ -159,8 +160,30 @@ fn supervised(agent: &Path, samples: usize) -> Result<Supervised, Box<dyn Error>
         folder.remove()?;
         taken.delete.push(began.elapsed());
         child.wait()?;
+
+        let prepared = pool.add("prepared", &policy)?;
+        let mut child = stands(&prepared, "--prepared")?;
+        let began = Instant::now();
+        pool.take(&record, &policy, &folder)?.ok_or("none was taken")?;
+        let adopt = Request::Adopt { folder: folder.path().to_owned() };
+        runtime.block_on(supervisor.ask(&adopt))?;
+        runtime.block_on(first_said(&supervisor, &launch))?;
+        taken.taken.push(began.elapsed());
+        runtime.block_on(supervisor.stop(0))?;
+        folder.remove()?;
+        child.wait()?;
     }
     Ok(taken)
+}
+
+/// Starts a supervisor and waits until its sandbox stands.
+fn stands(folder: &Folder, flag: &str) -> Result<Child, Box<dyn Error>> {
+    let mut start = Command::new(env!("CARGO_BIN_EXE_openshell-sandbox"));
+    start.arg("supervise").arg("--folder").arg(folder.path());
+    start.args(Some(flag).filter(|flag| !flag.is_empty()));
+    let mut child = start.stdout(std::process::Stdio::piped()).spawn()?;
+    io::BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut String::new())?;
+    Ok(child)
 }
 
 async fn first_said(supervisor: &Supervisor, request: &Request) -> Result<(), Box<dyn Error>> {

@@ -10,8 +10,7 @@ use std::{
 };
 
 use rustix::{
-    event::{PollFd, poll},
-    fs::Timespec,
+    fs::{Access, access},
     process::Pid,
 };
 
@@ -19,6 +18,7 @@ use crate::{
     error::{At, StartError, Step},
     plan::Plan,
     spec::{Grant, Limits},
+    state,
 };
 
 /// The folders of one sandbox; removed when it ends.
@@ -34,7 +34,7 @@ const REMOVALS_MAX: u32 = 50;
 
 impl Cgroup {
     /// Makes one where limits ask for it. Entering one takes the kernel up to some ten milliseconds, so nothing else does:
-    /// processes alone are held by a limit of the user.
+    /// the usual number of processes is held by a limit of the user.
     ///
     /// # Errors
     /// [`Step::Cgroup`] when it is required and not granted.
@@ -42,22 +42,33 @@ impl Cgroup {
         // A supervisor has one sandbox; whoever makes several at once gets a name of its own for each.
         static MADE: AtomicU32 = AtomicU32::new(0);
         let limits = plan.limits;
-        if limits.memory_bytes.is_none() && limits.cpu_percent.is_none() {
+        let asked = asked(&limits);
+        if asked.is_empty() {
             return Ok(None);
         }
+        let system = System::read().on(Step::Cgroup, "/proc/self")?;
+        let parent = system.parent(&asked);
         let serial = MADE.fetch_add(1, Ordering::Relaxed);
         let mut cgroup = Self { folders: Vec::new(), serial };
-        for (controller, settings) in settings(&limits) {
-            match cgroup.limit(controller, &settings) {
-                Ok(()) if controller == "pids" => plan.grouped.processes = true,
-                Ok(()) if controller == "memory" => plan.grouped.memory = true,
-                Ok(()) => {}
+        for one in &asked {
+            let made = match system.hierarchy(one.controller) {
+                Some((folder, Version::One)) => cgroup.limit(&folder, &one.first),
+                Some((_, Version::Two)) => match &parent {
+                    Ok(parent) => enable(parent, one.controller)
+                        .and_then(|()| cgroup.limit(parent, &one.second)),
+                    Err(error) => Err(again(error)),
+                },
+                None => Err(io::ErrorKind::Unsupported.into()),
+            };
+            match made {
+                Ok(()) => plan.grouped.add(one.controller),
                 // The limit of the user on processes remains.
-                Err(_) if controller == "pids" => {}
+                Err(_) if one.controller == PIDS => {}
                 Err(error) if limits.cgroup == Grant::Required => {
-                    return Err(error).on(Step::Cgroup, controller);
+                    return Err(error).on(Step::Cgroup, one.controller);
                 }
                 Err(error) => {
+                    let controller = one.controller;
                     plan.notes.push(format!("no control group limits {controller}: {error}"));
                 }
             }
@@ -80,22 +91,27 @@ impl Cgroup {
         Ok(())
     }
 
-    fn limit(&mut self, controller: &str, settings: &Settings) -> io::Result<()> {
-        let (parent, version) = hierarchy(controller)?;
-        sweep(&parent);
+    /// Where it is; what is left there when the supervisor was killed is for [`remove_left`].
+    pub(crate) fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    fn limit(&mut self, parent: &Path, values: &[Value]) -> io::Result<()> {
+        sweep(parent);
         let folder = parent.join(name(self.serial));
         if !self.folders.contains(&folder) {
             fs::create_dir(&folder)?;
             self.folders.push(folder.clone());
         }
-        let values = match version {
-            Version::One => &settings.one,
-            Version::Two => &settings.two,
-        };
-        values.iter().try_for_each(|(file, value)| {
-            let mut file = OpenOptions::new().write(true).open(folder.join(file))?;
-            file.write_all(value.as_bytes())
-        })
+        for value in values {
+            match OpenOptions::new().write(true).open(folder.join(value.file)) {
+                Ok(mut file) => file.write_all(value.text.as_bytes())?,
+                // A kernel that keeps no account of swap has no file for it.
+                Err(error) if value.may_lack && error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -105,8 +121,7 @@ impl Drop for Cgroup {
             for _ in 0..REMOVALS_MAX {
                 match fs::remove_dir(folder) {
                     Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                        let pause = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-                        poll(&mut [] as &mut [PollFd<'_>], Some(&pause)).ok();
+                        state::pause();
                     }
                     _ => break,
                 }
@@ -115,32 +130,88 @@ impl Drop for Cgroup {
     }
 }
 
-/// Files and values by version.
-struct Settings {
-    one: Vec<(&'static str, String)>,
-    two: Vec<(&'static str, String)>,
+/// Removes the groups that a supervisor which was killed has left, if they are such. The kernel keeps what is in use.
+pub(crate) fn remove_left(folders: &[PathBuf]) {
+    for folder in folders {
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(PREFIX) {
+            fs::remove_dir(folder).ok();
+        }
+    }
 }
 
-fn settings(limits: &Limits) -> Vec<(&'static str, Settings)> {
+/// Why this system grants no group for what `sandbox create` can limit, a line for each controller.
+pub fn not_granted() -> Vec<String> {
+    let all =
+        Limits { memory_bytes: Some(u64::MAX), cpu_percent: Some(u32::MAX), ..Limits::default() };
+    let system = match System::read() {
+        Ok(system) => system,
+        Err(error) => return vec![format!("control groups: {error}")],
+    };
+    let mut missing = Vec::new();
+    for one in asked(&all).iter().filter(|one| one.controller != PIDS) {
+        let granted = match system.hierarchy(one.controller) {
+            Some((folder, Version::One)) => may_write(&folder),
+            Some((_, Version::Two)) => system.parent(std::slice::from_ref(one)).map(drop),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        };
+        if let Err(error) = granted {
+            missing.push(format!("no control group limits {}: {error}", one.controller));
+        }
+    }
+    missing
+}
+
+const MEMORY: &str = "memory";
+const CPU: &str = "cpu";
+const PIDS: &str = "pids";
+
+/// What one controller is told, by version.
+struct Asked {
+    controller: &'static str,
+    first: Vec<Value>,
+    second: Vec<Value>,
+}
+
+/// A file of a group, and what is written there.
+struct Value {
+    file: &'static str,
+    text: String,
+    may_lack: bool,
+}
+
+fn value(file: &'static str, text: &impl ToString) -> Value {
+    Value { file, text: text.to_string(), may_lack: false }
+}
+
+/// What is asked of groups. Processes come along with anything else, which costs nothing more then.
+fn asked(limits: &Limits) -> Vec<Asked> {
     const PERIOD_US: u64 = 100_000;
     let mut all = Vec::new();
     if let Some(bytes) = limits.memory_bytes {
-        let (one, two) = ("memory.limit_in_bytes", "memory.max");
-        all.push((
-            "memory",
-            Settings { one: vec![(one, bytes.to_string())], two: vec![(two, bytes.to_string())] },
-        ));
+        // What is swapped out would be beyond the limit.
+        let swap = |file, text: u64| Value { may_lack: true, ..value(file, &text) };
+        all.push(Asked {
+            controller: MEMORY,
+            first: vec![
+                value("memory.limit_in_bytes", &bytes),
+                swap("memory.memsw.limit_in_bytes", bytes),
+            ],
+            second: vec![value("memory.max", &bytes), swap("memory.swap.max", 0)],
+        });
     }
     if let Some(percent) = limits.cpu_percent {
         let quota = u64::from(percent) * PERIOD_US / 100;
-        let one = vec![
-            ("cpu.cfs_period_us", PERIOD_US.to_string()),
-            ("cpu.cfs_quota_us", quota.to_string()),
-        ];
-        all.push(("cpu", Settings { one, two: vec![("cpu.max", format!("{quota} {PERIOD_US}"))] }));
+        all.push(Asked {
+            controller: CPU,
+            first: vec![value("cpu.cfs_period_us", &PERIOD_US), value("cpu.cfs_quota_us", &quota)],
+            second: vec![value("cpu.max", &format!("{quota} {PERIOD_US}"))],
+        });
     }
-    let processes = || vec![("pids.max", limits.processes.to_string())];
-    all.push(("pids", Settings { one: processes(), two: processes() }));
+    if !all.is_empty() || limits.processes.is_some() {
+        let most = || vec![value("pids.max", &limits.processes_max())];
+        all.push(Asked { controller: PIDS, first: most(), second: most() });
+    }
     all
 }
 
@@ -150,23 +221,40 @@ enum Version {
     Two,
 }
 
-/// The group that this process is in, for that controller, and which version it is of.
-fn hierarchy(controller: &str) -> io::Result<(PathBuf, Version)> {
-    let groups = fs::read_to_string("/proc/self/cgroup")?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    find(&groups, &mounts, controller).ok_or_else(|| io::ErrorKind::Unsupported.into())
+/// The groups that this process is in, and where their hierarchies are mounted.
+struct System {
+    groups: String,
+    mounts: String,
 }
 
-fn find(groups: &str, mounts: &str, controller: &str) -> Option<(PathBuf, Version)> {
-    let group = |wanted: &str| {
-        groups.lines().find_map(|line| {
+impl System {
+    fn read() -> io::Result<Self> {
+        let groups = fs::read_to_string("/proc/self/cgroup")?;
+        Ok(Self { groups, mounts: fs::read_to_string("/proc/self/mountinfo")? })
+    }
+
+    /// The group that this process is in, for that controller, and which version it is of.
+    fn hierarchy(&self, controller: &str) -> Option<(PathBuf, Version)> {
+        if let (Some(path), Some((root, at))) =
+            (self.group(controller), self.mount("cgroup", Some(controller)))
+        {
+            return below(&path, &root, &at).map(|folder| (folder, Version::One));
+        }
+        let (root, at) = self.mount("cgroup2", None)?;
+        below(&self.group("")?, &root, &at).map(|folder| (folder, Version::Two))
+    }
+
+    fn group(&self, wanted: &str) -> Option<PathBuf> {
+        self.groups.lines().find_map(|line| {
             let mut fields = line.splitn(3, ':').skip(1);
             let (controllers, path) = (fields.next()?, fields.next()?);
             controllers.split(',').any(|name| name == wanted).then(|| PathBuf::from(path))
         })
-    };
-    let mount = |kind: &str, option: Option<&str>| {
-        mounts.lines().find_map(|line| {
+    }
+
+    /// Which group is the root of a mounted hierarchy, and where it is mounted.
+    fn mount(&self, kind: &str, option: Option<&str>) -> Option<(PathBuf, PathBuf)> {
+        self.mounts.lines().find_map(|line| {
             let (left, right) = line.split_once(" - ")?;
             let mut right = right.split(' ');
             let mut left = left.split(' ').skip(3);
@@ -177,14 +265,58 @@ fn find(groups: &str, mounts: &str, controller: &str) -> Option<(PathBuf, Versio
                 });
             fits.then_some((root, at))
         })
-    };
-    let place = |path: PathBuf, (root, at): (PathBuf, PathBuf)| {
-        path.strip_prefix(&root).ok().map(|rest| at.join(rest))
-    };
-    if let (Some(path), Some(mount)) = (group(controller), mount("cgroup", Some(controller))) {
-        return place(path, mount).map(|folder| (folder, Version::One));
     }
-    place(group("")?, mount("cgroup2", None)?).map(|folder| (folder, Version::Two))
+
+    /// The nearest group of version 2 at or above our own that may have children with all of these controllers. Our own
+    /// holds processes, and then the kernel lets it have none; above it, only what was delegated can be written.
+    fn parent(&self, asked: &[Asked]) -> io::Result<PathBuf> {
+        let needed: Vec<&str> = asked
+            .iter()
+            .map(|one| one.controller)
+            .filter(|one| *one != PIDS || asked.len() == 1)
+            .filter(|one| self.hierarchy(one).is_some_and(|(_, version)| version == Version::Two))
+            .collect();
+        let nowhere = || io::Error::from(io::ErrorKind::Unsupported);
+        let (_, top) = self.mount("cgroup2", None).ok_or_else(nowhere)?;
+        let (own, _) = self.hierarchy("").ok_or_else(nowhere)?;
+        let mut failure = nowhere();
+        for folder in own.ancestors().take_while(|folder| folder.starts_with(&top)) {
+            let usable = needed.iter().try_for_each(|controller| enable(folder, controller));
+            match usable.and_then(|()| may_write(folder)) {
+                Ok(()) => return Ok(folder.to_owned()),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn below(path: &Path, root: &Path, at: &Path) -> Option<PathBuf> {
+    path.strip_prefix(root).ok().map(|rest| at.join(rest))
+}
+
+/// Lets the children of a group of version 2 have a controller.
+fn enable(parent: &Path, controller: &str) -> io::Result<()> {
+    let has = |file: &str| {
+        fs::read_to_string(parent.join(file))
+            .map(|text| text.split_ascii_whitespace().any(|one| one == controller))
+    };
+    if has("cgroup.subtree_control")? {
+        return Ok(());
+    }
+    if !has("cgroup.controllers")? {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let mut file = OpenOptions::new().write(true).open(parent.join("cgroup.subtree_control"))?;
+    file.write_all(format!("+{controller}").as_bytes())
+}
+
+fn may_write(folder: &Path) -> io::Result<()> {
+    Ok(access(folder, Access::WRITE_OK)?)
+}
+
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// A name that says whose it is, so that what a killed supervisor left can be told from what is in use.
@@ -218,9 +350,14 @@ mod tests {
 ";
     const GROUPS: &str = "4:memory:/a/b\n3:cpu,cpuacct:/box/c\n0::/d\n";
 
+    fn system(groups: &str, mounts: &str) -> System {
+        System { groups: groups.to_owned(), mounts: mounts.to_owned() }
+    }
+
     #[test]
     fn each_controller_is_found_in_its_hierarchy() {
-        let found = |controller| find(GROUPS, MOUNTS, controller);
+        let system = system(GROUPS, MOUNTS);
+        let found = |controller| system.hierarchy(controller);
         assert_eq!(found("memory"), Some(("/sys/fs/cgroup/memory/a/b".into(), Version::One)));
         assert_eq!(found("cpu"), Some(("/sys/fs/cgroup/cpu/c".into(), Version::One)));
         assert_eq!(found("pids"), Some(("/sys/fs/cgroup/unified/d".into(), Version::Two)));
@@ -228,8 +365,61 @@ mod tests {
 
     #[test]
     fn a_group_outside_of_what_is_mounted_is_none() {
-        assert_eq!(find("3:cpu:/other\n", MOUNTS, "cpu"), None);
-        assert_eq!(find("", MOUNTS, "pids"), None);
-        assert_eq!(find("garbage\n::\n", "garbage - \n", "pids"), None);
+        assert_eq!(system("3:cpu:/other\n", MOUNTS).hierarchy("cpu"), None);
+        assert_eq!(system("", MOUNTS).hierarchy("pids"), None);
+        assert_eq!(system("garbage\n::\n", "garbage - \n").hierarchy("pids"), None);
+    }
+
+    /// Folders that look like groups of version 2, each with the controllers that it has and that its children have.
+    fn tree(groups: &[(&str, &str, &str)]) -> (tempfile::TempDir, System) {
+        let top = tempfile::tempdir().unwrap();
+        for (path, has, gives) in groups {
+            let folder = top.path().join(path);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("cgroup.controllers"), has).unwrap();
+            fs::write(folder.join("cgroup.subtree_control"), gives).unwrap();
+        }
+        let mounts = format!("32 23 0:28 / {} rw - cgroup2 cgroup2 rw\n", top.path().display());
+        let (own, ..) = groups.last().unwrap();
+        let system = system(&format!("0::/{own}\n"), &mounts);
+        (top, system)
+    }
+
+    #[test]
+    fn the_nearest_group_that_can_give_every_controller_is_the_parent() {
+        let limits =
+            Limits { memory_bytes: Some(1 << 30), cpu_percent: Some(50), ..Limits::default() };
+        let asked = asked(&limits);
+        let (top, system) = tree(&[
+            ("", "cpu memory pids", "memory pids"),
+            ("user", "memory pids", "memory pids"),
+            ("user/app", "memory pids", "memory"),
+        ]);
+        assert_eq!(system.parent(&asked).unwrap(), top.path());
+        let enabled = fs::read_to_string(top.path().join("cgroup.subtree_control")).unwrap();
+        assert!(enabled.contains("+cpu"), "it is told to give what it has: {enabled}");
+        let memory = asked.iter().take(1).map(|one| Asked {
+            controller: one.controller,
+            first: Vec::new(),
+            second: Vec::new(),
+        });
+        let memory: Vec<Asked> = memory.collect();
+        assert_eq!(system.parent(&memory).unwrap(), top.path().join("user/app"));
+        let (_top, system) = tree(&[("", "pids", "pids")]);
+        let error = system.parent(&asked).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn memory_is_limited_without_swap_and_processes_come_along() {
+        let limits = Limits { memory_bytes: Some(7), ..Limits::default() };
+        let all = asked(&limits);
+        let written: Vec<(&str, &str)> = all
+            .iter()
+            .flat_map(|one| &one.second)
+            .map(|value| (value.file, value.text.as_str()))
+            .collect();
+        assert_eq!(written, [("memory.max", "7"), ("memory.swap.max", "0"), ("pids.max", "1024")]);
+        assert!(asked(&Limits::default()).is_empty(), "nothing is grouped unasked");
     }
 }

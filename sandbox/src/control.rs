@@ -10,7 +10,7 @@
 pub mod client;
 pub mod frame;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,6 +54,13 @@ pub enum Request {
         #[serde(default)]
         terminal: Option<Screen>,
     },
+    /// Say something to a program that runs. Not on its own connection, where input that it does not read may be in the way.
+    Tell {
+        /// Its number, as the answer that it has started had it.
+        program: u32,
+        /// What.
+        word: Word,
+    },
     /// An archive follows, to be unpacked in there.
     Upload {
         /// Where to.
@@ -92,6 +99,12 @@ pub enum Request {
         /// Which.
         ids: Vec<String>,
     },
+    /// Become the sandbox whose folder this one's has become; asked of a prepared one. It stays what it was built as, or
+    /// refuses.
+    Adopt {
+        /// The folder, which holds the record and the policy by now.
+        folder: PathBuf,
+    },
     /// End the main command, then everything else, then the supervisor.
     Stop {
         /// How long the main command may take to end by itself, in milliseconds.
@@ -110,7 +123,7 @@ pub struct Screen {
 
 /// What is said to a program that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "tell", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "say", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Word {
     /// Its terminal has this size now.
     Resize(Screen),
@@ -140,6 +153,8 @@ pub enum Reply {
     Started {
         /// Whether it has a terminal.
         terminal: bool,
+        /// Its number, for what is said to it.
+        program: u32,
     },
     /// It ended; the last frame.
     Ended {

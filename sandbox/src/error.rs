@@ -143,7 +143,8 @@ impl StartError {
                 "Name a user that exists on this host and is not root, or leave `run_as_user` out."
             }
             Step::Cgroup => {
-                "Ask for limits only where the system delegates a control group, or leave them out."
+                "Only root, or a user to whom a control group is delegated (`systemd-run --user --scope -p Delegate=yes …`), \
+                 may limit memory and processor time; or leave these limits out."
             }
             Step::Namespaces if errno == Some(libc::ENOSPC) => {
                 "Raise the limits under /proc/sys/user/max_*_namespaces."

@@ -7,7 +7,9 @@
 //! | `start` | the supervisor's side: [`Sandbox::start`], programs, endings |
 //! | `init` | the first process: puts the walls up around itself, starts programs, reaps |
 //! | `isolate` | the walls: network, file tree, limits, identity, Landlock, seccomp |
+//! | `resolve` | names, for a binary without the C library's resolver |
 //! | `wire` | the line between the two |
+//! | `pool` | sandboxes that were prepared and wait to be taken |
 //! | `identity` | who opened a connection: asked at `connect()`, checked when it is accepted |
 //! | `island` | a network without a way out for a whole process, for demonstrations |
 //! | `sys` | the only unsafe code |
@@ -38,7 +40,9 @@ mod isolate;
 mod plan;
 pub mod policies;
 mod policy_spec;
+pub mod pool;
 pub mod providers;
+mod resolve;
 pub mod rules;
 mod spawn;
 mod spec;
@@ -48,6 +52,7 @@ mod supervisor;
 mod sys;
 mod wire;
 
+pub use cgroup::not_granted;
 pub use error::{StartError, Step};
 pub use etc::{CA, CA_BUNDLE};
 pub use files::{FilesError, Filter, Packed, Place, begins_with_folder, pack, unpack};
@@ -56,7 +61,8 @@ pub use identity::{Callers, ConnectWatch};
 pub use island::enter_island;
 pub use isolate::sockets::{CAPTURED_PORT, DNS_PORT, PROXY_PORT, Sockets};
 pub use policy_spec::{Setting, WORKSPACE};
+pub use resolve::Resolver;
 pub use spec::{CallerCheck, Compatibility, Grant, Limits, Spec, Tcp, Workspace};
 pub use start::{ProgramId, Sandbox, Started, Stdio};
-pub use supervisor::{LogLines, Main, supervise};
+pub use supervisor::{LogLines, Main, prepare, supervise};
 pub use wire::{Ending, Program, Size, Transfer, Version};

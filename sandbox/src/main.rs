@@ -12,8 +12,11 @@ use std::{
 };
 
 use clap::Parser;
-use sandbox::{Main, Sandbox, Spec, StartError, Step, attend, supervise};
+use sandbox::{Main, Resolver, Sandbox, Spec, StartError, Step, attend, prepare, supervise};
 
+/// A static binary must load no libraries of the image that it is put into, as the C library's resolver does.
+const RESOLVER: Resolver =
+    if cfg!(target_feature = "crt-static") { Resolver::Own } else { Resolver::System };
 /// The sandbox could not be made, or was lost.
 const NO_SANDBOX: u8 = 125;
 /// The program is there but cannot be executed.
@@ -40,18 +43,25 @@ enum Arguments {
         #[arg(long, value_name = "FOLDER")]
         folder: PathBuf,
         /// Start the main command at once.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "prepared")]
         launch: bool,
+        /// Make it and wait to be taken; the folder was made by a pool.
+        #[arg(long)]
+        prepared: bool,
     },
 }
 
 fn main() -> ExitCode {
     let (spec, command) = match Arguments::parse() {
         Arguments::Run { spec, command } => (spec, command),
-        Arguments::Supervise { folder, launch } => {
+        Arguments::Supervise { folder, launch, prepared } => {
             let main = if launch { Main::AtOnce } else { Main::WhenAsked };
-            return supervise(&folder, main)
-                .map_or_else(|failed| ExitCode::from(failed.code), |()| ExitCode::SUCCESS);
+            let ended = if prepared {
+                prepare(&folder, RESOLVER)
+            } else {
+                supervise(&folder, main, RESOLVER)
+            };
+            return ended.map_or_else(|failed| ExitCode::from(failed.code), |()| ExitCode::SUCCESS);
         }
     };
     match run(spec, command) {

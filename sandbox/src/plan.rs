@@ -52,6 +52,17 @@ pub(crate) struct Plan {
 pub(crate) struct Grouped {
     pub(crate) processes: bool,
     pub(crate) memory: bool,
+    pub(crate) cpu: bool,
+}
+
+impl Grouped {
+    pub(crate) fn add(&mut self, controller: &str) {
+        match controller {
+            "pids" => self.processes = true,
+            "memory" => self.memory = true,
+            _ => self.cpu = true,
+        }
+    }
 }
 
 /// Something in the file tree of the sandbox.
@@ -139,6 +150,30 @@ impl Plan {
         plan.drop_links_of_the_host();
         plan.cover_sockets()?;
         Ok(plan)
+    }
+
+    /// Whether a sandbox that was built by this plan is what the other one asks for, with its own files in `others` and no
+    /// longer in `own`. How well callers must be known is up to the supervisor, as long as they are asked for at all.
+    pub(crate) fn stands_for(&self, other: &Self, (own, others): (&Path, &Path)) -> bool {
+        let moved = |source: &Path| match source.strip_prefix(own) {
+            Ok(rest) => others.join(rest),
+            Err(_) => source.to_owned(),
+        };
+        let same_sources = self.sources.len() == other.sources.len()
+            && self.sources.iter().all(|(inside, source)| {
+                other.sources.get(inside).is_some_and(|wanted| *wanted == moved(source))
+            });
+        same_sources
+            && self.host_name == other.host_name
+            && self.identity == other.identity
+            && self.places == other.places
+            && self.links == other.links
+            && self.covered == other.covered
+            && self.rules == other.rules
+            && self.etc == other.etc
+            && (&self.home, &self.workdir) == (&other.home, &other.workdir)
+            && (self.landlock, self.tcp, self.limits) == (other.landlock, other.tcp, other.limits)
+            && self.callers.are_known() == other.callers.are_known()
     }
 
     fn add_base(&mut self) -> Result<(), StartError> {
@@ -419,6 +454,37 @@ mod tests {
             assert_eq!(plan.places.get(Path::new(path)), None, "{path}");
         }
         assert_eq!(plan.rules.get(Path::new("/")), Some(&Access::List));
+    }
+
+    #[test]
+    fn one_plan_stands_for_another_only_where_nothing_that_is_built_differs() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let places = (one.path().canonicalize().unwrap(), two.path().canonicalize().unwrap());
+        let spec = |folder: &Path| Spec {
+            workspace: Some(Workspace { folder: folder.to_owned(), at: "/sandbox".into() }),
+            callers: CallerCheck::Executable,
+            ..Spec::default()
+        };
+        let standing = plan(&spec(&places.0));
+        let fits = |change: fn(&mut Spec)| {
+            let mut asked = spec(&places.1);
+            change(&mut asked);
+            standing.stands_for(&plan(&asked), (&places.0, &places.1))
+        };
+        assert!(fits(|_| {}));
+        assert!(fits(|asked| asked.callers = CallerCheck::Code));
+        assert!(fits(|asked| drop(asked.environment.insert("A".into(), "b".into()))));
+        assert!(!standing.stands_for(&plan(&spec(&places.1)), (&places.1, &places.0)));
+        assert!(!fits(|asked| asked.callers = CallerCheck::Off));
+        assert!(!fits(|asked| asked.read_only.push("/etc/passwd".into())));
+        assert!(!fits(|asked| asked.read_write.push("/var/tmp".into())));
+        assert!(!fits(|asked| asked.scratch.push("/var/log".into())));
+        assert!(!fits(|asked| asked.name = Some("other".into())));
+        assert!(!fits(|asked| asked.ca_pem = Some("PEM".into())));
+        assert!(!fits(|asked| asked.landlock = Compatibility::HardRequirement));
+        assert!(!fits(|asked| asked.tcp = Tcp::ProxyOnly));
+        assert!(!fits(|asked| asked.limits.processes = Some(99)));
+        assert!(!fits(|asked| asked.run_as_user = Some("1234".into())));
     }
 
     #[test]

@@ -247,7 +247,11 @@ fn file(version: u64) -> String {
     format!("policies/{version}.yaml")
 }
 
-fn parse(text: &str) -> Result<PolicyFile, Failed> {
+/// The policy of a text.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<PolicyFile, Failed> {
     PolicyFile::parse(text).map(|(policy, _)| policy).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Failed::new(faults.join("\n"), "`openshell policy check` says the same without a sandbox")

@@ -13,7 +13,7 @@ use policy::{
     model::{Filesystem, Landlock},
 };
 
-use crate::spec::{CallerCheck, Compatibility, Spec, Workspace};
+use crate::spec::{CallerCheck, Compatibility, Limits, Spec, Workspace};
 
 /// Where the sandbox's own files are inside: working folder and home.
 pub const WORKSPACE: &str = "/sandbox";
@@ -45,6 +45,8 @@ pub struct Setting {
     pub environment: BTreeMap<String, String>,
     /// How its callers are known.
     pub callers: CallerCheck,
+    /// What it may use up.
+    pub limits: Limits,
 }
 
 impl Spec {
@@ -71,6 +73,7 @@ impl Spec {
             scratch: vec![LOGS.into()],
             hidden: setting.hidden,
             callers: setting.callers,
+            limits: setting.limits,
             ..Self::default()
         }
     }

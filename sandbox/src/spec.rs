@@ -17,6 +17,9 @@ pub(crate) const PATHS_MAX: usize = 256;
 /// The longest path, as the reference of the policy format has it, in bytes.
 pub(crate) const PATH_BYTES_MAX: usize = 4096;
 
+/// Processes and threads of a sandbox when nobody says how many.
+const PROCESSES_MAX: u32 = 1024;
+
 /// A sandbox as it is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -113,8 +116,9 @@ impl CallerCheck {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Processes and threads in all.
-    pub processes: u32,
+    /// Processes and threads in all; 1024 if not given. Given, by a control group where one is granted, else by the limit of
+    /// the user.
+    pub processes: Option<u32>,
     /// Open descriptors of one process.
     pub open_files: u32,
     /// Memory in all, in bytes; without a control group, of each process.
@@ -130,7 +134,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            processes: 1024,
+            processes: None,
             open_files: 8192,
             memory_bytes: None,
             cpu_percent: None,
@@ -141,10 +145,15 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Processes and threads in all, whether somebody asked or not.
+    pub fn processes_max(&self) -> u32 {
+        self.processes.unwrap_or(PROCESSES_MAX)
+    }
+
     /// Refuses what no program could live with. A scratch folder of no size would have none of the limits.
     fn check(&self) -> Result<(), StartError> {
         let too_small = [
-            (u64::from(self.processes), 8, "processes"),
+            (u64::from(self.processes_max()), 8, "processes"),
             (u64::from(self.open_files), 16, "open_files"),
             (self.scratch_bytes, 1 << 20, "scratch_bytes"),
             (self.memory_bytes.unwrap_or(u64::MAX), 16 << 20, "memory_bytes"),

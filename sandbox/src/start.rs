@@ -25,7 +25,7 @@ use crate::{
     identity::ConnectWatch,
     init,
     isolate::sockets::Sockets,
-    plan::Plan,
+    plan::{Grouped, Plan},
     spec::Spec,
     sys::{self, Alone, Side},
     wire::{self, Ask, Ending, Program, Size, Tell, Transfer, Version},
@@ -48,6 +48,7 @@ pub struct Sandbox {
     environment: Vec<(String, String)>,
     folder: PathBuf,
     identity: Identity,
+    grouped: Grouped,
     last: u32,
     /// Removed after everything in it has ended.
     cgroup: Option<Cgroup>,
@@ -56,6 +57,13 @@ pub struct Sandbox {
 /// A program of a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProgramId(u32);
+
+impl ProgramId {
+    /// The number itself.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// What a program reads and writes.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +91,11 @@ impl Sandbox {
     /// # Errors
     /// The step that failed; nothing is left behind then.
     pub fn start(spec: &Spec) -> Result<Self, StartError> {
+        Self::planned(spec).map(|(sandbox, _)| sandbox)
+    }
+
+    /// The same, and what it was built by.
+    pub(crate) fn planned(spec: &Spec) -> Result<(Self, Plan), StartError> {
         let alone = Alone::prove().at(Step::SingleThread)?;
         let mut plan = Plan::make(spec)?;
         let cgroup = Cgroup::make(&mut plan)?;
@@ -106,8 +119,9 @@ impl Sandbox {
             notes: plan.notes.clone(),
             endings: VecDeque::new(),
             environment: environment::of(spec, &plan),
-            folder: plan.workdir,
-            identity: plan.identity,
+            folder: plan.workdir.clone(),
+            identity: plan.identity.clone(),
+            grouped: plan.grouped,
             last: 0,
             cgroup,
         };
@@ -118,7 +132,12 @@ impl Sandbox {
             wire::send(&sandbox.line, &[], &[]).ok();
         }
         sandbox.await_ready()?;
-        Ok(sandbox)
+        Ok((sandbox, plan))
+    }
+
+    /// Gives programs the environment of this spec from now on.
+    pub(crate) fn change_environment(&mut self, spec: &Spec, plan: &Plan) {
+        self.environment = environment::of(spec, plan);
     }
 
     /// The network of the sandbox. Given once; closing them refuses every connection.
@@ -135,6 +154,16 @@ impl Sandbox {
     /// What was asked for and this host lacks, one sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The folders of its control groups, which are removed with it.
+    pub(crate) fn groups(&self) -> &[PathBuf] {
+        self.cgroup.as_ref().map_or(&[], Cgroup::folders)
+    }
+
+    /// What is held by control groups.
+    pub(crate) fn grouped(&self) -> Grouped {
+        self.grouped
     }
 
     /// The program with the environment and the folder of this sandbox.

@@ -6,6 +6,7 @@
 //! | `state.json` | the [`State`] as the supervisor last wrote it |
 //! | `policies/` | every revision of the policy, and `index.json`, which says what became of each |
 //! | `router.token` | what proves to the router which sandbox it is; the supervisor reads it once the walls stand |
+//! | `prepared.yaml` | the policy that a prepared sandbox was built by, until it is taken |
 //! | `lock` | held by the supervisor as long as it lives, however that ends |
 //! | `control.sock` | where it can be spoken to, by its owner alone |
 //! | `log`, `audit.jsonl` | what it tells, and its decisions |
@@ -22,10 +23,20 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::{
+    event::{PollFd, poll},
+    fs::{FlockOperation, Mode, OFlags, Timespec, flock},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::spec::CallerCheck;
+use crate::{
+    cgroup,
+    spec::{CallerCheck, Grant, Limits},
+};
+
+/// How often a lock that is held is tried.
+const LOOKS_MAX: u32 = 200;
 
 const TOKEN: &str = "router.token";
 /// The largest file of these that is read, bytes.
@@ -57,6 +68,8 @@ pub struct Record {
     pub learning: bool,
     /// Whether programs that run code from where the sandbox can write open no connection.
     pub strict_callers: bool,
+    /// What it may use up as a whole, as far as somebody asked.
+    pub limits: Whole,
     /// When it was made, in seconds since 1970.
     pub created: u64,
 }
@@ -65,6 +78,30 @@ impl Record {
     /// How its callers are known: as they were at `connect()`.
     pub(crate) fn callers(&self) -> CallerCheck {
         if self.strict_callers { CallerCheck::Code } else { CallerCheck::Executable }
+    }
+}
+
+/// What a sandbox may use up as a whole. What is asked for holds, or there is no sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Whole {
+    /// Processor time, in percent of one core.
+    pub cpu_percent: Option<u32>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub processes: Option<u32>,
+}
+
+impl From<Whole> for Limits {
+    fn from(whole: Whole) -> Self {
+        Self {
+            cpu_percent: whole.cpu_percent,
+            memory_bytes: whole.memory_bytes,
+            processes: whole.processes,
+            cgroup: Grant::Required,
+            ..Self::default()
+        }
     }
 }
 
@@ -129,6 +166,10 @@ pub struct State {
     pub exit_code: Option<u8>,
     /// What this host lacks of what was asked for.
     pub notes: Vec<String>,
+    /// What holds each limit: a control group, or the limit of its user on processes.
+    pub limited_by: BTreeMap<String, String>,
+    /// Its control groups, to be removed by whoever finds the supervisor gone.
+    pub groups: Vec<PathBuf>,
     /// What went wrong.
     pub error: Option<String>,
     /// The process of the supervisor.
@@ -155,6 +196,11 @@ impl Home {
     /// The folder of a sandbox. The name must be one that [`is_name`] takes.
     pub fn sandbox(&self, name: &str) -> Folder {
         Folder(self.0.join("sandboxes").join(name))
+    }
+
+    /// Where prepared sandboxes wait.
+    pub(crate) fn pool(&self) -> PathBuf {
+        self.0.join("pool")
     }
 
     /// The names of all sandboxes, sorted.
@@ -255,6 +301,7 @@ impl Folder {
     pub fn state(&self) -> io::Result<State> {
         let mut state: State = self.read("state.json")?;
         if matches!(state.phase, Phase::Ready) && !self.is_attended() {
+            cgroup::remove_left(&std::mem::take(&mut state.groups));
             state.phase = Phase::Error;
             state.running = false;
             state.error = Some("its supervisor was killed; start it again".to_owned());
@@ -292,7 +339,15 @@ impl Folder {
         let path = self.0.join("lock");
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let mut looks = 0;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // Somebody who only looks whether it is held holds it for that moment.
+                Err(Errno::WOULDBLOCK) if looks < LOOKS_MAX => pause(),
+                other => break other?,
+            }
+            looks += 1;
+        }
         file.set_len(0)?;
         file.write_all(std::process::id().to_string().as_bytes())?;
         Ok(file)
@@ -309,6 +364,9 @@ impl Folder {
     /// # Errors
     /// What cannot be removed.
     pub fn remove(&self) -> io::Result<()> {
+        if let Ok(state) = self.read::<State>("state.json") {
+            cgroup::remove_left(&state.groups);
+        }
         if fs::remove_dir_all(&self.0).is_ok() {
             return Ok(());
         }
@@ -365,6 +423,12 @@ fn open_up(folder: &Path) {
     }
 }
 
+/// Waits a millisecond, for what another process is about to do. Never on a thread that serves others.
+pub(crate) fn pause() {
+    let pause = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    poll(&mut [] as &mut [PollFd<'_>], Some(&pause)).ok();
+}
+
 /// Seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |past| past.as_secs())
@@ -405,6 +469,27 @@ mod tests {
         assert_eq!(folder.attendant(), Some(std::process::id()));
         drop(lock);
         assert_eq!(folder.state().unwrap().phase, Phase::Error);
+    }
+
+    #[test]
+    fn who_only_looks_keeps_nobody_from_taking_it() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = folder(home.path());
+        folder.create(&Record::default()).unwrap();
+        drop(folder.lock().unwrap());
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        folder.is_attended();
+                    }
+                });
+            }
+            let taken: Vec<_> = (0..50).map(|_| folder.lock().map(drop)).collect();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(taken.iter().all(Result::is_ok), "{taken:?}");
+        });
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! It makes the sandbox while it has one thread and holds no secret; only then it becomes a server. Below: the owner of the
 //! sandbox (`keeper`), programs and their streams (`session`, `descriptor`), what is asked and answered (`serve`), the network
-//! (`network`), what is told (`log`). Not here: the walls (`start`), what is kept (`state`, `policies`).
+//! (`network`), what is told (`log`), waiting to be taken from a pool (`prepared`). Not here: the walls (`start`), what is kept (`state`, `policies`).
 //!
 //! Invariant: when it ends, however it ends, so does everything in the sandbox.
 
@@ -11,10 +11,12 @@ mod descriptor;
 mod keeper;
 mod log;
 mod network;
+mod prepared;
 mod serve;
 mod session;
 
 use std::{
+    collections::BTreeMap,
     error::Error as _,
     fs::{File, OpenOptions},
     io::{self, Write as _},
@@ -40,13 +42,16 @@ pub use self::log::LogLines;
 use self::{
     keeper::Kept,
     network::{Means, Network},
+    prepared::Taken,
     serve::Shared,
 };
 use crate::{
     Sandbox, Setting, Spec, StartError,
     accounts::{self, Rights},
-    control::{Failed, Reply},
+    control::{Failed, Reply, frame},
+    plan::Grouped,
     policies::Policies,
+    resolve::Resolver,
     state::{Folder, Phase, Record, State, now},
 };
 
@@ -76,8 +81,30 @@ pub enum Main {
 ///
 /// # Errors
 /// Why there is no sandbox, or no longer; it is in the folder's state too.
-pub fn supervise(folder: &Path, main: Main) -> Result<(), Failed> {
-    let folder = match folder.canonicalize() {
+pub fn supervise(folder: &Path, main: Main, resolver: Resolver) -> Result<(), Failed> {
+    hold(folder, |folder| {
+        let made = make(folder, resolver)?;
+        log_to(folder, &made.record)?;
+        let runtime = runtime()?;
+        runtime.block_on(made.attend(folder, main, None))?;
+        Ok(runtime)
+    })
+}
+
+/// Makes the sandbox of a folder of the pool and waits until it is taken; from then on as [`supervise`].
+///
+/// # Errors
+/// Why there is no sandbox, or no longer.
+pub fn prepare(folder: &Path, resolver: Resolver) -> Result<(), Failed> {
+    hold(folder, |folder| prepared::wait(folder, resolver))
+}
+
+/// Holds the folder while `work` is done, and notes what came of it.
+fn hold(
+    folder: &Path,
+    work: impl FnOnce(&mut Folder) -> Result<Runtime, Failed>,
+) -> Result<(), Failed> {
+    let mut folder = match folder.canonicalize() {
         Ok(path) => Folder::at(path),
         Err(error) => {
             let failed = Failed::new(format!("cannot find {}: {error}", folder.display()), "");
@@ -93,10 +120,12 @@ pub fn supervise(folder: &Path, main: Main) -> Result<(), Failed> {
             return Err(failed);
         }
     };
-    let ended = make(&folder).and_then(|made| made.serve(&folder, main));
+    // The runtime goes last, and with it every connection: whoever asked for the end waits for the end of its own.
+    let ended = work(&mut folder);
     let mut state: State = folder.read("state.json").unwrap_or_default();
     state.running = false;
     state.supervisor = None;
+    state.groups.clear();
     match &ended {
         Ok(_) => state.phase = Phase::Stopped,
         Err(failed) => {
@@ -108,7 +137,6 @@ pub fn supervise(folder: &Path, main: Main) -> Result<(), Failed> {
     // The state on disk is a courtesy to those who come later; the lock is what counts.
     folder.write("state.json", &state).ok();
     drop(lock);
-    // Only now: whoever asked for the end waits for the end of its connection.
     ended.map(drop)
 }
 
@@ -120,10 +148,11 @@ struct Made {
     policy: PolicyFile,
     version: u64,
     authority: Arc<Authority>,
+    resolver: Resolver,
 }
 
 /// Everything that is done with one thread.
-fn make(folder: &Folder) -> Result<Made, Failed> {
+fn make(folder: &Folder, resolver: Resolver) -> Result<Made, Failed> {
     // It fails for the leader of a group, which a terminal does not reach either.
     setsid().ok();
     let damaged = |error: io::Error| {
@@ -132,11 +161,24 @@ fn make(folder: &Folder) -> Result<Made, Failed> {
     let record = folder.record().map_err(damaged)?;
     let mut policies = Policies::open(folder).map_err(damaged)?;
     let (version, policy) = policies.newest_good()?;
+    let authority = authority(&record.name)?;
+    let spec = spec(folder, &policy, &record, &authority);
+    give_files(folder, &spec)?;
+    let sandbox = Sandbox::start(&spec).map_err(|error| failed(&error))?;
+    let authority = Arc::new(authority);
+    Ok(Made { sandbox, record, policies, policy, version, authority, resolver })
+}
+
+fn authority(name: &str) -> Result<Authority, Failed> {
     // The first process of the sandbox has a copy of this key in its memory, out of reach of programs; it vouches for
     // nothing but what the sandbox itself trusts.
-    let authority = Authority::new(&record.name).map_err(|error| {
+    Authority::new(name).map_err(|error| {
         Failed::new(format!("cannot make the sandbox's own authority: {error}"), "")
-    })?;
+    })
+}
+
+/// What is built for this record.
+fn spec(folder: &Folder, policy: &PolicyFile, record: &Record, authority: &Authority) -> Spec {
     let setting = Setting {
         id: record.id.clone(),
         name: record.name.clone(),
@@ -145,12 +187,29 @@ fn make(folder: &Folder) -> Result<Made, Failed> {
         ca_pem: Some(authority.certificate_pem().to_owned()),
         environment: record.environment.clone(),
         callers: record.callers(),
+        limits: record.limits.into(),
     };
-    let spec = Spec::of_policy(&policy, setting);
-    give_files(folder, &spec)?;
-    let sandbox = Sandbox::start(&spec).map_err(|error| failed(&error))?;
-    let authority = Arc::new(authority);
-    Ok(Made { sandbox, record, policies, policy, version, authority })
+    Spec::of_policy(policy, setting)
+}
+
+/// Threads, once the sandbox was forked off.
+fn runtime() -> Result<Runtime, Failed> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_MAX)
+        .thread_name("openshell-supervisor")
+        .enable_all()
+        .build();
+    runtime.map_err(|error| broken(&error))
+}
+
+fn log_to(folder: &Folder, record: &Record) -> Result<(), Failed> {
+    let filter = record.environment.get("OPENSHELL_LOG").map(String::as_str);
+    log::begin(&folder.log(), filter).map_err(|error| broken(&error))
+}
+
+fn broken(error: &io::Error) -> Failed {
+    Failed::new(format!("cannot serve: {error}"), "")
 }
 
 /// Gives the sandbox's own files to the agent's user. An ordinary user is that user already.
@@ -166,34 +225,27 @@ fn give_files(folder: &Folder, spec: &Spec) -> Result<(), Failed> {
 }
 
 impl Made {
-    /// Serves until the end. The runtime goes last, and with it every connection.
-    fn serve(self, folder: &Folder, main: Main) -> Result<Runtime, Failed> {
-        let broken = |error: io::Error| Failed::new(format!("cannot serve: {error}"), "");
-        let filter = self.record.environment.get("OPENSHELL_LOG").cloned();
-        log::begin(&folder.log(), filter.as_deref()).map_err(broken)?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(WORKERS)
-            .max_blocking_threads(BLOCKING_MAX)
-            .thread_name("openshell-supervisor")
-            .enable_all()
-            .build()
-            .map_err(broken)?;
-        runtime.block_on(self.attend(folder, main))?;
-        Ok(runtime)
-    }
-
-    async fn attend(mut self, folder: &Folder, main: Main) -> Result<(), Failed> {
-        let broken = |error: io::Error| Failed::new(format!("cannot serve: {error}"), "");
+    /// Serves until the end. Whoever has taken a prepared sandbox waits on a connection to its socket.
+    async fn attend(
+        mut self,
+        folder: &Folder,
+        main: Main,
+        taken: Option<Taken>,
+    ) -> Result<(), Failed> {
+        let broken = |error: io::Error| broken(&error);
         let means = Means {
             record: &self.record,
             folder,
             authority: self.authority,
             policy: (self.policy, self.version),
+            resolver: self.resolver,
         };
         let network = Network::start(&mut self.sandbox, means).await?;
         let state = State {
             phase: Phase::Ready,
             notes: self.sandbox.notes().to_vec(),
+            limited_by: limited_by(self.sandbox.grouped()),
+            groups: self.sandbox.groups().to_vec(),
             supervisor: Some(std::process::id()),
             started: Some(now()),
             ..State::default()
@@ -202,7 +254,10 @@ impl Made {
             self.policies.loaded(self.version).map_err(broken)?;
         }
         let (kept, keeper) = Kept::new(self.sandbox).map_err(|error| failed(&error))?;
-        let listener = listen(folder).map_err(broken)?;
+        let (listener, taker) = match taken {
+            Some(Taken { listener, taker }) => (listener, Some(taker)),
+            None => (listen(folder).map_err(broken)?, None),
+        };
         let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
         let shared =
             Shared::new((folder.clone(), self.record), keeper, (self.policies, network), state);
@@ -212,7 +267,11 @@ impl Made {
             if main == Main::AtOnce && shared.has_main() {
                 shared.launch(None, serve::Attach::No).await?;
             }
-            announce(&Reply::Done);
+            match taker {
+                // Who has left comes back, or does not.
+                Some(mut taker) => drop(frame::say(&mut taker, &Reply::Done).await),
+                None => announce(&Reply::Done),
+            }
             serve::accept(&listener, &shared).await;
             Ok(())
         };
@@ -232,6 +291,17 @@ impl Made {
         }
         ended
     }
+}
+
+/// What holds each limit, in words.
+fn limited_by(grouped: Grouped) -> BTreeMap<String, String> {
+    let group = |holds: bool| holds.then_some("a control group");
+    let all = [
+        ("cpu", group(grouped.cpu)),
+        ("memory", group(grouped.memory)),
+        ("processes", group(grouped.processes).or(Some("the limit of its user"))),
+    ];
+    all.into_iter().filter_map(|(what, by)| Some((what.to_owned(), by?.to_owned()))).collect()
 }
 
 /// Listens where only the owner of the folder can reach.

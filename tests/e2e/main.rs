@@ -43,6 +43,8 @@ mod policy;
 mod providers;
 mod reload;
 mod rules;
+mod sandbox_limits;
+mod sandbox_pool;
 mod sandbox_tokens;
 mod sandboxes;
 mod spans;

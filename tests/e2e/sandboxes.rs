@@ -119,6 +119,59 @@ fn programs_have_their_own_streams_codes_and_signals() {
 }
 
 #[test]
+fn input_that_a_program_does_not_read_is_in_nobodys_way() {
+    for_everybody(|person| {
+        plain(person, "p");
+        let sleepers = || shell(person, "p", "cat /proc/[0-9]*/comm 2>/dev/null; true");
+        let none = || (!sleepers().contains("sleep")).then_some(());
+        // More than every buffer on the way takes.
+        let large = vec![b'x'; 16 << 20];
+        let args = ["sandbox", "exec", "-n", "p", "--timeout", "1", "--", "sleep", "1000"];
+        let late = person.run_with(&large, &args).expect(124);
+        assert!(late.stderr.contains("longer than 1 s"), "{}", late.stderr);
+        wait::until("the sleeper to end", LONG, none);
+
+        let start = |script: &str| {
+            let exec = format!("exec {} sandbox exec -n p -- {script}", person.binary().display());
+            let fed = person.write("fed", "");
+            fs::write(&fed, &large).unwrap();
+            person.own(&fed);
+            let mut command = person.program("sh");
+            command.args(["-c", &format!("{exec} < {}", fed.display())]);
+            let watcher = Running::start("exec", &mut command);
+            wait::until("the sleeper", LONG, || sleepers().contains("sleep").then_some(()));
+            watcher
+        };
+        // A signal is heard.
+        let mut watcher = start("sh -c \"trap 'exit 7' INT; sleep 1000 & wait\"");
+        watcher.signal(Signal::INT);
+        assert_eq!(watcher.wait(LONG).code, Some(7));
+        wait::until("the sleeper to end", LONG, || {
+            drop(person.run(&["sandbox", "exec", "-n", "p", "--", "sh", "-c", "kill -9 -1"]));
+            none()
+        });
+        // That whoever gave it has left is noticed.
+        let watcher = start("sleep 1000");
+        watcher.signal(Signal::KILL);
+        wait::until("the sleeper to end", LONG, none);
+    });
+}
+
+#[test]
+fn what_could_not_be_created_is_not_there() {
+    for_everybody(|person| {
+        let missing = person.run(&["sandbox", "create", "--detach", "--", "no-such-program"]);
+        assert_eq!(missing.code, Some(127), "{}", missing.stderr);
+        let pipe = person.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+        let pipe = pipe.display().to_string();
+        let unfit = ["sandbox", "create", "--detach", "--upload", &pipe];
+        assert_eq!(person.run(&unfit).code, Some(1));
+        assert_eq!(person.run(&["sandbox", "list"]).expect(0).stdout, "No sandboxes found.\n");
+    });
+}
+
+#[test]
 fn a_terminal_is_the_sandboxes_own() {
     for_everybody(|person| {
         plain(person, "t");

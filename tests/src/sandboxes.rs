@@ -194,6 +194,9 @@ impl Drop for Person {
     fn drop(&mut self) {
         // Where none runs, nothing happens.
         drop(self.openshell(&["inference", "stop"]).output());
+        if self.home().join("pool").exists() {
+            drop(self.openshell(&["sandbox", "pool", "0"]).output());
+        }
         let deleted = self.openshell(&["sandbox", "delete", "--all"]).output();
         if deleted.is_ok_and(|output| output.status.success()) {
             return;

@@ -1,10 +1,11 @@
 //! Everything that must pass, in the order in which a failure is cheapest.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{env, fs, path::PathBuf, process::Command};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::{
+    alone,
     cargo::{self, answers, cargo},
     clients, e2e, fuzz, layers, postgres,
     repo::Repo,
@@ -46,6 +47,9 @@ pub(crate) fn run(repo: &Repo) -> anyhow::Result<()> {
     })?;
     steps.step("end-to-end tests", "run one alone: `cargo xtask e2e NAME`", || {
         e2e::check(repo, None)
+    })?;
+    steps.step("static supervisor", "run it alone: `cargo xtask static`", || {
+        alone::run(repo, Some("dev")).map(|()| Ended::Passed)
     })?;
     steps.step(
         "fuzz smoke",
@@ -114,21 +118,22 @@ fn lints(repo: &Repo) -> anyhow::Result<Ended> {
 }
 
 fn units(repo: &Repo) -> anyhow::Result<Ended> {
+    let notes = e2e::notes(repo, "units")?;
     let mut tests = cargo(repo);
+    tests.env("OPENSHELL_SKIPPED", &notes);
     if answers("cargo-nextest", &["nextest", "--version"]) {
         let nextest = ["nextest", "run", "--workspace", "--exclude", E2E, "--no-tests", "pass"];
         tests.args(nextest).args(profile());
     } else {
         tests.args(["test", "--quiet", "--workspace", "--exclude", E2E, "--all-targets"]);
     }
-    match postgres::prepare() {
-        Ok(()) => passes(&mut tests),
-        Err(why) => {
-            ensure!(!on_ci(), "{why}");
-            passes(tests.env(postgres::WITHOUT, "1"))?;
-            Ok(Ended::skipped(&why))
-        }
+    if let Err(why) = postgres::prepare() {
+        ensure!(!on_ci(), "{why}");
+        fs::write(notes.join("postgres"), why).context("cannot write a note")?;
+        tests.env(postgres::WITHOUT, "1");
     }
+    cargo::run(&mut tests)?;
+    e2e::skipped(&notes)
 }
 
 /// The nextest profile: on CI every failure is shown, on a desk the first is enough.

@@ -1,6 +1,6 @@
 //! The end-to-end tests: installs what they drive, builds what they test, runs them, and lists what they skipped.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -37,11 +37,7 @@ pub(crate) fn check(repo: &Repo, filter: Option<&str>) -> anyhow::Result<Ended> 
         bail!("{} is missing, and on CI that is a failure: {}", first.name, first.why);
     }
     cargo::run(cargo(repo).args(["build", "--quiet", "--package", "cli", "--bin", "openshell"]))?;
-    let notes = repo.target().join("e2e/skipped");
-    if notes.exists() {
-        fs::remove_dir_all(&notes).context("cannot remove the notes of the last run")?;
-    }
-    fs::create_dir_all(&notes).context("cannot create the folder for notes")?;
+    let notes = notes(repo, "e2e")?;
     let mut tests = cargo(repo);
     if answers("cargo-nextest", &["nextest", "--version"]) {
         tests.args(["nextest", "run", "--no-fail-fast", "--package", E2E]).args(profile());
@@ -56,8 +52,24 @@ pub(crate) fn check(repo: &Repo, filter: Option<&str>) -> anyhow::Result<Ended> 
     skipped(&notes)
 }
 
+/// An empty folder where tests note what they skip.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn notes(repo: &Repo, of: &str) -> anyhow::Result<PathBuf> {
+    let notes = repo.target().join(of).join("skipped");
+    if notes.exists() {
+        fs::remove_dir_all(&notes).context("cannot remove the notes of the last run")?;
+    }
+    fs::create_dir_all(&notes).context("cannot create the folder for notes")?;
+    Ok(notes)
+}
+
 /// What the tests noted: one file a test, its text the reason.
-fn skipped(notes: &std::path::Path) -> anyhow::Result<Ended> {
+///
+/// # Errors
+/// When a note cannot be read.
+pub(crate) fn skipped(notes: &std::path::Path) -> anyhow::Result<Ended> {
     let mut why = Vec::new();
     for entry in fs::read_dir(notes).context("cannot list the notes")? {
         let path = entry?.path();

@@ -8,6 +8,7 @@
 use std::{env, ffi::OsString, process::ExitCode};
 
 mod all;
+mod alone;
 mod cargo;
 mod clients;
 mod e2e;
@@ -31,6 +32,7 @@ usage: cargo xtask COMMAND
   layers            which crate may import which
   clients [NAME…]   install the outside programs that the end-to-end tests drive
   e2e [FILTER]      install them, build `openshell`, run the end-to-end tests
+  static [PROFILE]  build `openshell-sandbox` without a loader or libraries, and try it in an empty image
   fuzz [SECONDS]    run each fuzz target for SECONDS (default 30)
   spelling          of code and documents
   deny              licences, sources, bans and advisories of the dependencies
@@ -61,6 +63,7 @@ fn run(words: &[String]) -> anyhow::Result<()> {
         "layers" => layers::run(&repo),
         "clients" => clients::install_named(&repo, rest),
         "e2e" => e2e::run(&repo, rest.first().map(String::as_str)),
+        "static" => alone::run(&repo, rest.first().map(String::as_str)),
         "fuzz" => fuzz::run(&repo, rest.first().map(String::as_str)),
         "spelling" => all::spell(&repo),
         "deny" => all::deny(&repo),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::limits;
 use crate::output::Format;
 
 /// `openshell sandbox …`
@@ -31,6 +32,8 @@ pub(crate) enum SandboxCommand {
     Start(NameArg),
     /// Delete sandboxes with their files
     Delete(DeleteArgs),
+    /// Keep sandboxes prepared, so that creating one takes no longer than starting a program
+    Pool(PoolArgs),
     /// The providers whose credentials a sandbox may use
     #[command(subcommand)]
     Provider(AttachedCommand),
@@ -126,6 +129,8 @@ pub(crate) struct CreateArgs {
     pub(crate) sandbox_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) upstream: UpstreamArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Let no program open connections that runs code from where the sandbox can write, as preloaded libraries are
     #[arg(long)]
     pub(crate) strict_callers: bool,
@@ -176,6 +181,20 @@ pub(crate) struct UpstreamArgs {
         help = "What is reached without it, as NO_PROXY writes it"
     )]
     pub(crate) no_proxy: String,
+}
+
+/// What a sandbox may use up as a whole.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct LimitArgs {
+    /// Processor time, in cores (0.5, 2, 500m); needs a control group
+    #[arg(long, value_name = "N", value_parser = limits::percent, visible_alias = "cpu")]
+    pub(crate) cpus: Option<u32>,
+    /// Memory (512Mi, 2G), beyond which its largest program is ended; needs a control group
+    #[arg(long, value_name = "SIZE", value_parser = limits::bytes)]
+    pub(crate) memory: Option<u64>,
+    /// Processes and threads; 1024 when nobody says
+    #[arg(long, value_name = "N")]
+    pub(crate) pids: Option<u32>,
 }
 
 /// Whether a program gets a terminal.
@@ -300,6 +319,17 @@ pub(crate) struct DeleteArgs {
     pub(crate) names: Vec<String>,
 }
 
+/// `openshell sandbox pool`
+#[derive(Debug, Args)]
+pub(crate) struct PoolArgs {
+    /// How many are kept prepared, at most 16; without it those that are there are counted
+    #[arg(value_name = "SIZE")]
+    pub(crate) size: Option<usize>,
+    /// The policy that they are built by: a sandbox is taken from them if paths, Landlock and user of its own are the same
+    #[arg(long, value_name = "FILE", env = "OPENSHELL_SANDBOX_POLICY")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
 /// `openshell forward …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum ForwardCommand {
@@ -374,6 +404,9 @@ pub(crate) struct SuperviseArgs {
     /// The folder of the sandbox
     #[arg(long, value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
+    /// Make it and wait to be taken; the folder was made by a pool
+    #[arg(long)]
+    pub(crate) prepared: bool,
 }
 
 /// A name and a value.

@@ -18,7 +18,7 @@ use self::watched::Watched;
 use crate::{
     args::{
         change::LearnArgs,
-        sandbox::{AutoProvidersArgs, CreateArgs, TtyArgs},
+        sandbox::{AutoProvidersArgs, CreateArgs, LimitArgs, TtyArgs},
     },
     commands::{
         events,
@@ -59,6 +59,7 @@ pub(crate) fn run(args: LearnArgs) -> Result<ExitCode, Failure> {
         router: None,
         sandbox_key: None,
         upstream: args.upstream,
+        limits: LimitArgs::default(),
         strict_callers: false,
         learning: true,
         tty: TtyArgs { tty: false, no_tty: false },

@@ -8,6 +8,7 @@ pub(crate) mod create;
 mod files;
 pub(crate) mod life;
 mod needed;
+mod pool;
 mod programs;
 mod show;
 pub(crate) mod terminal;
@@ -21,7 +22,7 @@ use std::{
 
 use anyhow::Context as _;
 use sandbox::{
-    Main,
+    Main, Resolver,
     control::{
         Reply,
         client::{ControlError, Supervisor},
@@ -70,13 +71,19 @@ pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
         SandboxCommand::Stop(args) => life::stop(&args),
         SandboxCommand::Start(args) => life::start(args.name.as_deref()),
         SandboxCommand::Delete(args) => life::delete(args),
+        SandboxCommand::Pool(args) => pool::run(&args),
         SandboxCommand::Provider(command) => attached::run(command),
     }
 }
 
 /// Supervises a sandbox. Runs before any thread.
 pub(crate) fn supervise(args: &SuperviseArgs) -> ExitCode {
-    match sandbox::supervise(&args.folder, Main::WhenAsked) {
+    let ended = if args.prepared {
+        sandbox::prepare(&args.folder, Resolver::System)
+    } else {
+        sandbox::supervise(&args.folder, Main::WhenAsked, Resolver::System)
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => ExitCode::from(failed.code),
     }
@@ -181,13 +188,11 @@ fn start_router(router: Option<&str>) -> Result<(), Failure> {
 
 /// Starts the supervisor of a sandbox and waits until the sandbox stands.
 fn spawn(folder: &Folder) -> Result<(), Failure> {
-    // Itself, even when the file was replaced meanwhile.
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
-    // It outlives this shell, and its first process is a copy of it: nothing of the caller's secrets goes along.
-    let kept = std::env::vars_os().filter(|(name, _)| ENVIRONMENT.iter().any(|one| name == one));
-    command.env_clear().envs(kept);
-    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    spawn_with(folder, None)
+}
+
+fn spawn_with(folder: &Folder, flag: Option<&str>) -> Result<(), Failure> {
+    let mut command = supervisor_of(folder, flag);
     let mut child = command.spawn().context("cannot start the supervisor")?;
     let mut line = Vec::new();
     if let Some(out) = child.stdout.take() {
@@ -206,4 +211,17 @@ fn spawn(folder: &Folder) -> Result<(), Failure> {
                 .hint(format!("see {}", folder.log().display())))
         }
     }
+}
+
+/// The supervisor of a sandbox, to be started.
+fn supervisor_of(folder: &Folder, flag: Option<&str>) -> Command {
+    // Itself, even when the file was replaced meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
+    command.args(flag);
+    // It outlives this shell, and its first process is a copy of it: nothing of the caller's secrets goes along.
+    let kept = std::env::vars_os().filter(|(name, _)| ENVIRONMENT.iter().any(|one| name == one));
+    command.env_clear().envs(kept);
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command
 }

@@ -13,7 +13,7 @@ use domain::{Host, limits::EGRESS_CONNECTIONS_MAX};
 use parking_lot::Mutex;
 use policy::{Policy, inference};
 use router::rules::Rules;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 
 use super::{
     accept,
@@ -27,7 +27,7 @@ use super::{
     names::Names,
     room::Room,
     scrutiny::Detectors,
-    tls::Verifier,
+    tls::{Unverified, Verifier},
 };
 use crate::{
     audit::{Activity, Event, Outcome, Sink},
@@ -161,7 +161,7 @@ pub(super) struct Shared {
     pub(super) snapshot: ArcSwap<Snapshot>,
     pub(super) identify: Arc<dyn Identify>,
     pub(super) authority: Arc<Authority>,
-    pub(super) verifier: Verifier,
+    verifier: OnceCell<Verifier>,
     pub(super) dial: Dialer,
     pub(super) detectors: Arc<Detectors>,
     pub(super) inference: Option<InferenceTarget>,
@@ -177,6 +177,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Who verifies servers. Reads the authorities of the system when first asked for: that takes longer than everything
+    /// else that a sandbox starts with, and many never need them.
+    ///
+    /// # Errors
+    /// When TLS cannot use them.
+    pub(super) async fn verifier(&self) -> Result<&Verifier, Unverified> {
+        self.verifier.get_or_try_init(|| verifier(None)).await.map_err(Unverified::Handshake)
+    }
+
     /// The names that the sandbox may ask about: those that somebody in it could reach.
     fn zone(self: &Arc<Self>) -> Zone {
         let (permitting, refusing) = (Arc::clone(self), Arc::clone(self));
@@ -218,11 +227,11 @@ impl Egress {
     /// # Errors
     /// When a socket or a certificate authority cannot be used.
     pub async fn start(ends: Ends, settings: Settings) -> Result<Self, EgressError> {
-        let extra = settings.extra_ca_pem;
-        // Reads the files of the system.
-        let verifier = tokio::task::spawn_blocking(move || Verifier::new(extra.as_deref())).await;
-        let verifier = verifier.map_err(|error| EgressError::Roots(error.to_string()))?;
-        let verifier = verifier.map_err(EgressError::Roots)?;
+        // What an operator gave is looked at while somebody can be told what is wrong with it.
+        let verifier = match settings.extra_ca_pem {
+            Some(extra) => verifier(Some(extra)).await.map_err(EgressError::Roots)?.into(),
+            None => OnceCell::new(),
+        };
         let listener = |socket: TcpListener| {
             socket.set_nonblocking(true)?;
             tokio::net::TcpListener::from_std(socket)
@@ -309,6 +318,12 @@ impl Egress {
     pub async fn stop(self) {
         self.tasks.finish().await;
     }
+}
+
+/// Reads the files of the system.
+async fn verifier(extra: Option<String>) -> Result<Verifier, String> {
+    let made = tokio::task::spawn_blocking(move || Verifier::new(extra.as_deref())).await;
+    made.map_err(|error| error.to_string())?
 }
 
 impl fmt::Debug for Egress {

@@ -209,7 +209,10 @@ impl Upstream {
         let server = self.dial(link).await?;
         let socket = Socket::tcp(server, BytesMut::new());
         let wire = match offer {
-            Some(offer) => link.shared.verifier.connect(socket, &link.to.host, offer).await,
+            Some(offer) => {
+                let verifier = link.shared.verifier().await.map_err(TakeError::Tls)?;
+                verifier.connect(socket, &link.to.host, offer).await
+            }
             None => Ok(Wire::plain(socket)),
         };
         let Wire { stream, backlog, is_http2 } = wire.map_err(TakeError::Tls)?;

@@ -49,13 +49,22 @@ pub struct Conversation {
     pub speaker: Speaker,
     /// What it says.
     pub listener: Listener,
+    /// What is said about it.
+    pub words: Words,
     /// Whether the program has a terminal.
     pub terminal: bool,
 }
 
-/// The way to a program.
+/// The way to a program's input.
 #[derive(Debug)]
 pub struct Speaker(OwnedWriteHalf);
+
+/// The way to a program that is not held up by its input.
+#[derive(Clone, Debug)]
+pub struct Words {
+    supervisor: Supervisor,
+    program: u32,
+}
 
 /// The way from a program.
 #[derive(Debug)]
@@ -96,9 +105,10 @@ impl Supervisor {
         let mut stream = self.connect().await?;
         frame::say(&mut stream, request).await?;
         match reply(&mut stream).await? {
-            Reply::Started { terminal } => {
+            Reply::Started { terminal, program } => {
                 let (from, to) = stream.into_split();
-                Ok(Conversation { speaker: Speaker(to), listener: Listener(from), terminal })
+                let words = Words { supervisor: self.clone(), program };
+                Ok(Conversation { speaker: Speaker(to), listener: Listener(from), words, terminal })
             }
             other => Err(unexpected(&other)),
         }
@@ -156,13 +166,16 @@ impl Speaker {
     pub async fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
         frame::send(&mut self.0, Kind::Input, bytes).await
     }
+}
 
-    /// Says something about the program.
+impl Words {
+    /// Sends a signal or a size. A program that has ended is left alone.
     ///
     /// # Errors
-    /// When the conversation is over.
-    pub async fn say(&mut self, word: &Word) -> io::Result<()> {
-        frame::say(&mut self.0, word).await
+    /// When its supervisor cannot be told.
+    pub async fn say(&self, word: Word) -> Result<(), ControlError> {
+        let request = Request::Tell { program: self.program, word };
+        self.supervisor.ask(&request).await.map(drop)
     }
 }
 

@@ -1,14 +1,24 @@
 //! From a file or a folder to an archive.
+//!
+//! A folder is listed by its path, and everything that is read is reached from a descriptor of that folder, beneath it and
+//! through no link: what somebody replaces meanwhile leads nowhere else.
 
 use std::{
-    fs::{File, Metadata},
-    io::Write,
-    os::unix::fs::MetadataExt as _,
+    ffi::OsStr,
+    fs::File,
+    io::{self, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::Path,
 };
 
 use ignore::WalkBuilder;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::{
+    fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, open, openat2, readlinkat},
+    io::Errno,
+};
 use tar::{Builder, EntryType, Header};
 
 use super::{ENTRIES_MAX, FilesError, NAMED_MAX, exactly, name, stays};
@@ -65,13 +75,14 @@ pub fn pack(from: &Path, filter: Filter, to: impl Write) -> Result<Packed, Files
     let found = std::fs::metadata(from).map_err(|source| FilesError::file("find", from, source))?;
     if found.is_dir() {
         begin_folder(&mut archive)?;
+        let root = root(from).map_err(|source| FilesError::file("open", from, source))?;
         for entry in walk(from, filter) {
             let entry = entry.map_err(|error| {
                 let text = error.to_string();
                 FilesError::file(
                     "list",
                     from,
-                    error.into_io_error().unwrap_or_else(|| std::io::Error::other(text)),
+                    error.into_io_error().unwrap_or_else(|| io::Error::other(text)),
                 )
             })?;
             let Some(rest) =
@@ -79,12 +90,15 @@ pub fn pack(from: &Path, filter: Filter, to: impl Write) -> Result<Packed, Files
             else {
                 continue;
             };
-            add(&mut archive, &mut packed, entry.path(), rest)?;
+            add(&mut archive, &mut packed, &root, (rest, rest))?;
         }
     } else if found.is_file() {
         // A link that was named is followed; those that are found are not.
         let real = from.canonicalize().map_err(|source| FilesError::file("find", from, source))?;
-        add(&mut archive, &mut packed, &real, Path::new(name(from)?))?;
+        let folder = real.parent().unwrap_or(Path::new("/"));
+        let root = root(folder).map_err(|source| FilesError::file("open", folder, source))?;
+        let own = Path::new(name(&real)?);
+        add(&mut archive, &mut packed, &root, (own, Path::new(name(from)?)))?;
     } else {
         return Err(FilesError::refused(from, "is neither file nor folder"));
     }
@@ -99,7 +113,7 @@ fn begin_folder(archive: &mut Builder<impl Write>) -> Result<(), FilesError> {
     header.set_mode(0o755);
     header.set_entry_type(EntryType::Directory);
     header.set_size(0);
-    archive.append_data(&mut header, FOLDER, std::io::empty()).map_err(FilesError::Archive)
+    archive.append_data(&mut header, FOLDER, io::empty()).map_err(FilesError::Archive)
 }
 
 /// Whether an archive that begins with these bytes, a head at least, is one of a folder and not of a single file.
@@ -120,50 +134,66 @@ fn walk(from: &Path, filter: Filter) -> ignore::Walk {
     walk.build()
 }
 
+/// Adds what is at `path` beneath the root, under the name that it has in the archive.
 fn add(
     archive: &mut Builder<impl Write>,
     packed: &mut Packed,
-    path: &Path,
-    rest: &Path,
+    root: &OwnedFd,
+    (path, named): (&Path, &Path),
 ) -> Result<(), FilesError> {
-    let found = path.symlink_metadata().map_err(|source| FilesError::file("read", path, source))?;
-    let kind = found.file_type();
+    let fail = |what| move |source: Errno| FilesError::file(what, path, source);
     if packed.entries >= ENTRIES_MAX {
         return Err(FilesError::TooMany);
     }
+    let place = beneath(root, path, OFlags::PATH | OFlags::NOFOLLOW).map_err(fail("reach"))?;
+    let found = fstat(&place).map_err(fail("read"))?;
     let mut header = header(&found);
-    if kind.is_dir() {
-        header.set_entry_type(EntryType::Directory);
-        header.set_size(0);
-        archive.append_data(&mut header, rest, std::io::empty()).map_err(FilesError::Archive)?;
-    } else if kind.is_symlink() {
-        let target = path.read_link().map_err(|source| FilesError::file("read", path, source))?;
-        if !stays(rest, &target) {
-            packed.leave_out(rest, "is a link that leads out");
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::Directory => {
+            header.set_entry_type(EntryType::Directory);
+            header.set_size(0);
+            archive.append_data(&mut header, named, io::empty()).map_err(FilesError::Archive)?;
+        }
+        FileType::Symlink => {
+            let target = readlinkat(&place, "", Vec::new()).map_err(fail("read"))?;
+            let target = Path::new(OsStr::from_bytes(target.as_bytes()));
+            if !stays(named, target) {
+                packed.leave_out(named, "is a link that leads out");
+                return Ok(());
+            }
+            header.set_entry_type(EntryType::Symlink);
+            header.set_size(0);
+            archive.append_link(&mut header, named, target).map_err(FilesError::Archive)?;
+        }
+        FileType::RegularFile => {
+            let (file, length) = open_file(root, path)?;
+            header.set_entry_type(EntryType::Regular);
+            header.set_size(length);
+            archive
+                .append_data(&mut header, named, exactly(file, length))
+                .map_err(FilesError::Archive)?;
+        }
+        _ => {
+            packed.leave_out(named, "is neither file, folder nor link");
             return Ok(());
         }
-        header.set_entry_type(EntryType::Symlink);
-        header.set_size(0);
-        archive.append_link(&mut header, rest, target).map_err(FilesError::Archive)?;
-    } else if kind.is_file() {
-        let (file, length) = open_file(path)?;
-        header.set_entry_type(EntryType::Regular);
-        header.set_size(length);
-        archive
-            .append_data(&mut header, rest, exactly(file, length))
-            .map_err(FilesError::Archive)?;
-    } else {
-        packed.leave_out(rest, "is neither file, folder nor link");
-        return Ok(());
     }
     packed.entries += 1;
     Ok(())
 }
 
+fn root(folder: &Path) -> Result<OwnedFd, Errno> {
+    open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn beneath(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+}
+
 /// Opens a file that may have become something else since it was looked at.
-fn open_file(path: &Path) -> Result<(File, u64), FilesError> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = open(path, flags, Mode::empty())
+fn open_file(root: &OwnedFd, path: &Path) -> Result<(File, u64), FilesError> {
+    let file = beneath(root, path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK)
         .map(File::from)
         .map_err(|source| FilesError::file("open", path, source))?;
     let found = file.metadata().map_err(|source| FilesError::file("read", path, source))?;
@@ -173,10 +203,10 @@ fn open_file(path: &Path) -> Result<(File, u64), FilesError> {
     Ok((file, found.len()))
 }
 
-fn header(found: &Metadata) -> Header {
+fn header(found: &Stat) -> Header {
     let mut header = Header::new_gnu();
-    header.set_mode(found.mode() & 0o777);
-    header.set_mtime(u64::try_from(found.mtime()).unwrap_or_default());
+    header.set_mode(found.st_mode & 0o777);
+    header.set_mtime(u64::try_from(found.st_mtime).unwrap_or_default());
     // Whose they are is decided where they arrive.
     header.set_uid(0);
     header.set_gid(0);

@@ -57,6 +57,44 @@ fn a_tree_comes_out_as_it_went_in() {
     assert!(!came.join("out").exists() && !came.join("up").exists());
 }
 
+/// Takes an archive, and puts a link in the place of a folder as soon as that folder's own entry has come.
+struct Swap {
+    taken: Vec<u8>,
+    folder: PathBuf,
+    to: PathBuf,
+    done: bool,
+}
+
+impl Write for Swap {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.taken.extend(bytes);
+        if self.taken.len() >= 1024 && !std::mem::replace(&mut self.done, true) {
+            fs::rename(&self.folder, self.folder.with_extension("gone"))?;
+            symlink(&self.to, &self.folder)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_folder_that_becomes_a_link_while_it_is_packed_leads_nowhere() {
+    let (from, elsewhere) = (folder(), folder());
+    let inner = from.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::write(inner.join("file"), "own").unwrap();
+    fs::write(elsewhere.path().join("file"), "secret").unwrap();
+    let to = elsewhere.path().to_owned();
+    let mut swap = Swap { taken: Vec::new(), folder: inner, to, done: false };
+    let packed = pack(from.path(), Filter::Everything, &mut swap);
+    assert!(swap.done);
+    assert!(packed.is_err(), "{packed:?}");
+    assert!(!String::from_utf8_lossy(&swap.taken).contains("secret"));
+}
+
 #[test]
 fn what_git_ignores_stays() {
     let from = folder();

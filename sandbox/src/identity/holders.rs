@@ -1,6 +1,7 @@
 //! A socket to the processes that hold it, by the lists of descriptors in the sandbox's own `/proc`.
 //!
-//! One scan reads every list and serves whoever has waited for it. Not seen: a socket on its way between processes in a
+//! One scan reads every list and serves whoever has waited for it; who asks alone may leave out the one process that it knows
+//! the answer for. Not seen: a socket on its way between processes in a
 //! message, and descriptors of a process that has made itself opaque, where the supervisor is an ordinary user.
 
 use std::{
@@ -53,6 +54,8 @@ struct Scanner {
 
 #[derive(Debug)]
 struct Scan {
+    /// The process whose list was not read.
+    without: Option<i32>,
     began: Instant,
     took: Duration,
     held: Arc<Held>,
@@ -69,8 +72,7 @@ impl Holders {
     /// # Errors
     /// `ENOENT` when it has ended.
     pub(super) fn holder(&self, number: i32) -> Result<Arc<Holder>, Errno> {
-        let open = self.scanner.lock().open.get(&number).map(Arc::clone);
-        open.map_or_else(|| Holder::open(&self.proc, number).map(Arc::new), Ok)
+        self.scanner.lock().holder(&self.proc, number)
     }
 
     /// How long the last scan took.
@@ -78,42 +80,62 @@ impl Holders {
         Some(self.scanner.try_lock()?.latest.as_ref()?.took)
     }
 
-    /// Who holds what, by a scan that began after this call did.
+    /// Who holds what, by a scan that began after this call did. What `without` holds may be missing.
     ///
     /// # Errors
     /// Those of reading `/proc`.
-    pub(super) fn now(&self) -> Result<Arc<Held>, Errno> {
+    pub(super) fn now(&self, without: Option<i32>) -> Result<Arc<Held>, Errno> {
         let asked = Instant::now();
-        let mut scanner = self.scanner.lock();
+        let free = self.scanner.try_lock();
+        // Where others wait, they wait for a scan that serves them all.
+        let left_out = without.filter(|_| free.is_some());
+        let mut scanner = free.unwrap_or_else(|| self.scanner.lock());
         if let Some(scan) = &scanner.latest
             && scan.began >= asked
+            && (scan.without.is_none() || scan.without == without)
         {
             return Ok(Arc::clone(&scan.held));
         }
         let began = Instant::now();
-        let held = Arc::new(scanner.scan(&self.proc)?);
-        scanner.latest = Some(Scan { began, took: began.elapsed(), held: Arc::clone(&held) });
+        let held = Arc::new(scanner.scan(&self.proc, left_out)?);
+        let scan =
+            Scan { without: left_out, began, took: began.elapsed(), held: Arc::clone(&held) };
+        scanner.latest = Some(scan);
         Ok(held)
     }
 }
 
 impl Scanner {
-    fn scan(&mut self, proc: &OwnedFd) -> Result<Held, Errno> {
+    fn holder(&mut self, proc: &OwnedFd, number: i32) -> Result<Arc<Holder>, Errno> {
+        if let Some(open) = self.open.get(&number) {
+            return Ok(Arc::clone(open));
+        }
+        let holder = Arc::new(Holder::open(proc, number)?);
+        if self.open.len() <= OPEN_MAX {
+            self.open.insert(number, Arc::clone(&holder));
+        }
+        Ok(holder)
+    }
+
+    fn scan(&mut self, proc: &OwnedFd, without: Option<i32>) -> Result<Held, Errno> {
         let mut held = Held::new();
         if self.open.len() > OPEN_MAX {
             self.open.clear();
         }
         for process in processes(proc)? {
+            if Some(process) == without {
+                continue;
+            }
             if let Some(holder) = self.open.get(&process) {
                 if holder.read(&mut held).is_ok() {
                     continue;
                 }
                 self.open.remove(&process);
             }
-            match Holder::open(proc, process) {
+            match self.holder(proc, process) {
                 Ok(holder) => {
-                    if holder.read(&mut held).is_ok() && self.open.len() <= OPEN_MAX {
-                        self.open.insert(process, Arc::new(holder));
+                    if holder.read(&mut held).is_err() {
+                        self.open.remove(&process);
                     }
                 }
                 // It has ended and holds nothing, or hides, as is said above.
@@ -209,8 +231,12 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let _again = socket.try_clone().unwrap();
         let inode = rustix::fs::fstat(&socket).unwrap().st_ino;
-        let held = holders().now().unwrap();
         let own = rustix::process::getpid().as_raw_nonzero().get();
+        let holders = holders();
+        let held = holders.now(None).unwrap();
+        assert_eq!(held.get(&inode), Some(&vec![own]));
+        assert!(!holders.now(Some(own)).unwrap().contains_key(&inode), "it was left out");
+        let held = holders.now(Some(1)).unwrap();
         assert_eq!(held.get(&inode), Some(&vec![own]));
     }
 
@@ -234,16 +260,18 @@ mod tests {
     #[test]
     fn a_scan_that_began_before_the_question_does_not_answer_it() {
         let holders = holders();
-        let first = holders.now().unwrap();
+        let first = holders.now(None).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let inode = rustix::fs::fstat(&socket).unwrap().st_ino;
         assert!(!first.contains_key(&inode));
         let start = Barrier::new(8);
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| {
+                let without = Some(1);
+                let (holders, start) = (&holders, &start);
+                scope.spawn(move || {
                     start.wait();
-                    assert!(holders.now().unwrap().contains_key(&inode));
+                    assert!(holders.now(without).unwrap().contains_key(&inode));
                 });
             }
         });

@@ -119,9 +119,10 @@ impl Shared {
         let who = record.ok_or(Unidentified::NotFound)??;
         if socket.inode != 0 {
             let inside = self.inside().map_err(unknown)?;
-            let held = inside.holders.now().map_err(unknown)?;
-            for holder in held.get(&socket.inode).into_iter().flatten() {
-                inside.must_agree(*holder, &who)?;
+            // The caller needs no look at what it holds as long as it is who it was; looked at afterwards, as all holders are.
+            let others = inside.agree(socket.inode, &who, Some(who.inner));
+            if others.is_err() || !inside.is_still(&who) {
+                inside.agree(socket.inode, &who, None)?;
             }
         }
         who.identity()
@@ -130,7 +131,7 @@ impl Shared {
     /// The same by the holders alone, who are then as they are now.
     fn by_holders(&self, socket: &Socket) -> Result<Arc<Identity>, Unidentified> {
         let inside = self.inside().map_err(unknown)?;
-        let held = inside.holders.now().map_err(unknown)?;
+        let held = inside.holders.now(None).map_err(unknown)?;
         let holders = held.get(&socket.inode).filter(|_| socket.inode != 0);
         let (first, others) =
             holders.and_then(|holders| holders.split_first()).ok_or(Unidentified::NotFound)?;
@@ -184,6 +185,17 @@ impl Shared {
 }
 
 impl Inside {
+    /// Whether everybody who holds a socket is `who`. What `without` holds may not be looked at.
+    fn agree(&self, inode: u64, who: &Who, without: Option<i32>) -> Result<(), Unidentified> {
+        let held = self.holders.now(without).map_err(unknown)?;
+        held.get(&inode).into_iter().flatten().try_for_each(|holder| self.must_agree(*holder, who))
+    }
+
+    /// Whether the caller runs what it ran.
+    fn is_still(&self, who: &Who) -> bool {
+        self.holders.holder(who.inner).is_ok_and(|holder| who.is_still_at(holder.folder()))
+    }
+
     /// # Errors
     /// [`Unidentified::Ambiguous`] when this holder is somebody else.
     fn must_agree(&self, number: i32, who: &Who) -> Result<(), Unidentified> {

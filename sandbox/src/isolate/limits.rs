@@ -18,7 +18,7 @@ const NO_CORE: u64 = 1;
 pub(crate) fn lower(plan: &Plan) -> Result<Option<String>, StartError> {
     // Counts all processes of the user: as root, those of other sandboxes too.
     if !plan.grouped.processes {
-        set(Resource::Nproc, plan.limits.processes.into(), "processes")?;
+        set(Resource::Nproc, plan.limits.processes_max().into(), "processes")?;
     }
     // Holds each process where nothing holds them together; what is only reserved does not count.
     if let Some(bytes) = plan.limits.memory_bytes.filter(|_| !plan.grouped.memory) {

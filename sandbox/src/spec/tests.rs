@@ -12,7 +12,7 @@ fn an_empty_object_is_a_closed_sandbox_with_defaults() {
     assert_eq!(spec, Spec::default());
     assert_eq!(spec.name(), "sandbox");
     assert_eq!(spec.landlock, Compatibility::BestEffort);
-    assert_eq!(spec.limits.processes, 1024);
+    assert_eq!(spec.limits.processes_max(), 1024);
 }
 
 #[test]

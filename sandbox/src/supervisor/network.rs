@@ -16,7 +16,7 @@ use proxy::{
     egress::{
         Authority, Egress, Ends, InferenceTarget, RouterAddress, Settings,
         dial::Dialer,
-        resolve::System,
+        resolve::{Resolve, System},
         upstream_proxy::{UpstreamProxy, UpstreamProxyError},
     },
 };
@@ -26,6 +26,7 @@ use crate::{
     Callers, Sandbox,
     control::Failed,
     providers::Supplied,
+    resolve::{Resolver, Stub},
     state::{Folder, Record, Upstream, now},
 };
 
@@ -64,12 +65,14 @@ pub(super) struct Means<'a> {
     pub(super) authority: Arc<Authority>,
     /// What it may reach, and which version of that it is.
     pub(super) policy: (PolicyFile, u64),
+    /// Who finds the addresses of hosts.
+    pub(super) resolver: Resolver,
 }
 
 impl Network {
     /// Hands the sockets of the sandbox to a proxy of its own, on the current runtime.
     pub(super) async fn start(sandbox: &mut Sandbox, means: Means<'_>) -> Result<Self, Failed> {
-        let Means { record, folder, authority, policy: (policy, version) } = means;
+        let Means { record, folder, authority, policy: (policy, version), resolver } = means;
         let sockets =
             sandbox.take_sockets().ok_or_else(|| Failed::new("the sandbox has no sockets", ""))?;
         let watch = sandbox.take_watch();
@@ -89,7 +92,7 @@ impl Network {
             Settings::new(&record.name, policy, Arc::new(callers), authority, on_record);
         settings.revision = version;
         settings.extra_ca_pem.clone_from(&record.upstream.ca_pem);
-        settings.dial = dialer(&record.upstream)?;
+        settings.dial = dialer(&record.upstream, resolver)?;
         if record.learning {
             settings.dial = settings.dial.resolving_any_name();
         }
@@ -150,15 +153,19 @@ impl Network {
 }
 
 /// Who dials, through the proxy of the operator where there is one.
-fn dialer(upstream: &Upstream) -> Result<Dialer, Failed> {
-    let Some(proxy) = &upstream.proxy else { return Ok(Dialer::default()) };
+fn dialer(upstream: &Upstream, resolver: Resolver) -> Result<Dialer, Failed> {
+    let resolver: Arc<dyn Resolve> = match resolver {
+        Resolver::System => Arc::new(System::default()),
+        Resolver::Own => Arc::new(Stub::default()),
+    };
+    let Some(proxy) = &upstream.proxy else { return Ok(Dialer::new(resolver, None)) };
     let wrong = |why: UpstreamProxyError| {
         let hint = "write it as http://[USER:PASSWORD@]HOST[:PORT], exceptions as NO_PROXY does";
         Failed::new(format!("the upstream proxy cannot be used: {why}"), hint)
     };
     let proxy: UpstreamProxy = proxy.0.parse().map_err(wrong)?;
     let proxy = proxy.without(&upstream.no_proxy).map_err(wrong)?;
-    Ok(Dialer::new(Arc::new(System::default()), Some(proxy)))
+    Ok(Dialer::new(resolver, Some(proxy)))
 }
 
 /// The router that was asked for, which knows the sandbox by its token; without one, it is a caller like any other. Else the

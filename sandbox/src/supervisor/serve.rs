@@ -1,11 +1,18 @@
 //! What is asked of a supervisor, and what it answers.
 
-use std::{collections::BTreeMap, io, net::TcpStream as StdTcpStream, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    net::TcpStream as StdTcpStream,
+    os::fd::AsFd as _,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use tokio::{
-    io::{AsyncReadExt as _, copy_bidirectional},
+    io::{AsyncReadExt as _, Interest, copy_bidirectional},
     net::{
         TcpStream, UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
@@ -30,6 +37,7 @@ use crate::{
     policies::Policies,
     providers::Supplied,
     state::{Folder, Record, State},
+    sys::Watched,
 };
 
 /// The most conversations at once.
@@ -53,6 +61,8 @@ pub(super) struct Shared {
     main: tokio::sync::Mutex<Option<Arc<Session>>>,
     /// Streams of programs, which outlive the conversations about them.
     streams: Mutex<JoinSet<()>>,
+    /// Programs that run, by their numbers.
+    sessions: Mutex<HashMap<u32, Weak<Session>>>,
     stop: Notify,
 }
 
@@ -82,6 +92,7 @@ impl Shared {
             state: Mutex::new(state),
             main: tokio::sync::Mutex::default(),
             streams: Mutex::default(),
+            sessions: Mutex::default(),
             stop: Notify::new(),
         })
     }
@@ -170,6 +181,7 @@ impl Shared {
             state.exit_code = None;
         });
         tracing::info!("main command started");
+        self.know(&session);
         let shared = Arc::clone(self);
         self.run(streams, move |code| {
             tracing::info!(code, "main command ended");
@@ -180,6 +192,27 @@ impl Shared {
         });
         *main = Some(Arc::clone(&session));
         Ok((session, attached))
+    }
+
+    /// Lets others speak to it.
+    fn know(&self, session: &Arc<Session>) {
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|_, known| known.upgrade().is_some_and(|known| known.is_running()));
+        sessions.insert(session.number(), Arc::downgrade(session));
+    }
+
+    /// Says something to a program. One that has ended hears nothing.
+    async fn tell(&self, program: u32, word: Word) {
+        let session = self.sessions.lock().get(&program).and_then(Weak::upgrade);
+        let Some(session) = session else { return };
+        match word {
+            Word::Resize(screen) => session.resize(screen),
+            Word::Signal { number } => {
+                if let Some(signal) = Signal::from_named_raw(number) {
+                    session.signal(signal).await;
+                }
+            }
+        }
     }
 
     fn run(&self, streams: Streams, ended: impl FnOnce(u8) + Send + 'static) {
@@ -300,6 +333,10 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
                 (_, None) => Reply::Done,
             }
         }
+        Request::Tell { program, word } => {
+            shared.tell(program, word).await;
+            Reply::Done
+        }
         Request::Attach { terminal } => return attach(shared, terminal).await,
         Request::Forward { port } => return Ok(Answer::Connection(connect(shared, port).await?)),
         Request::SetPolicy { text, base } => set_policy(shared, &text, base).await?,
@@ -315,6 +352,9 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
             }
             Reply::Done
         }
+        Request::Adopt { .. } => {
+            return Err(Failed::new("it is in use already", "create another sandbox"));
+        }
         Request::Denials => Reply::Denials { denials: shared.network.denials() },
         Request::Stop { grace_ms } => return Ok(Answer::Stop(Duration::from_millis(grace_ms))),
     };
@@ -324,6 +364,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
 /// A program with the one who asked for it attached before its streams move.
 fn watched(shared: &Shared, (session, streams): (Arc<Session>, Streams)) -> Result<Answer, Failed> {
     let attached = joined(&session)?;
+    shared.know(&session);
     shared.run(streams, drop);
     Ok(Answer::Stream { session, attached, leave: Leave::HangUp })
 }
@@ -398,7 +439,10 @@ async fn stream_of(
     (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
     leave: Leave,
 ) -> io::Result<()> {
-    frame::say(&mut to, &Reply::Started { terminal: session.has_terminal() }).await?;
+    let started = Reply::Started { terminal: session.has_terminal(), program: session.number() };
+    frame::say(&mut to, &started).await?;
+    let line = from.as_ref().as_fd().try_clone_to_owned()?;
+    let line = Watched::new(line, Interest::PRIORITY)?;
     let tell = async {
         for piece in kept {
             frame::send(&mut to, piece.kind, &piece.bytes).await?;
@@ -417,10 +461,12 @@ async fn stream_of(
         biased;
         told = tell => told,
         heard = hear(session, &mut from) => heard,
+        () = left(&line) => Ok(()),
     };
     if session.is_running() && leave == Leave::HangUp {
-        session.give(None).await;
         session.signal(Signal::HUP).await;
+        // One that goes on all the same finds the end of its input, when it has read what came before.
+        session.give(None).await;
     }
     // What was sent to a program that is gone must not break the connection before its last words are read.
     drop(to);
@@ -428,23 +474,30 @@ async fn stream_of(
     told
 }
 
-/// Passes on what is said to a program, until the other side leaves.
+/// Passes on input to a program, until the other side leaves.
 async fn hear(session: &Session, from: &mut OwnedReadHalf) -> io::Result<()> {
     while let Some((kind, bytes)) = frame::receive(from).await? {
         match kind {
             Kind::Input => session.give(Input::Some(bytes).filter(|bytes| !bytes.is_empty())).await,
-            Kind::Message => match frame::message(&bytes)? {
-                Word::Resize(screen) => session.resize(screen),
-                Word::Signal { number } => {
-                    if let Some(signal) = Signal::from_named_raw(number) {
-                        session.signal(signal).await;
-                    }
-                }
-            },
-            Kind::Output | Kind::Errors => return Err(io::ErrorKind::InvalidData.into()),
+            Kind::Message | Kind::Output | Kind::Errors => {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
         }
     }
     Ok(())
+}
+
+/// Waits until the other side is gone, and a little for what it has left to be read: input that a program does not take must
+/// not hide that nobody is there any more.
+async fn left(line: &Watched) {
+    const REST_MAX: Duration = Duration::from_secs(1);
+    while let Ok(mut ready) = line.ready(Interest::PRIORITY).await {
+        if ready.ready().is_read_closed() {
+            break;
+        }
+        ready.clear_ready();
+    }
+    tokio::time::sleep(REST_MAX).await;
 }
 
 /// Takes what is still on its way, for a short while.

@@ -148,6 +148,11 @@ impl Session {
         (session, streams)
     }
 
+    /// Its number.
+    pub(super) fn number(&self) -> u32 {
+        self.id.number()
+    }
+
     /// Whether it has a terminal.
     pub(super) fn has_terminal(&self) -> bool {
         self.terminal.is_some()

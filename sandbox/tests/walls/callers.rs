@@ -442,7 +442,7 @@ fn others(world: &World) -> Result<(), String> {
         let text = world.contained(&mut watched.sandbox, &["own-server"]);
         assert_eq!(text.trim_end(), "mine");
         world.contained(&mut watched.sandbox, &["udp-fails", "1.1.1.1:443"]);
-        world.contained(&mut watched.sandbox, &["no-socket", "/tmp/nothing"]);
+        world.contained(&mut watched.sandbox, &["no-such-socket", "/tmp/nothing"]);
         world.contained(&mut watched.sandbox, &["calls"]);
     })
 }

@@ -131,13 +131,14 @@ fn detours(world: &World) -> Result<(), String> {
     let mut spec = world.spec();
     spec.read_write.extend([open.clone(), open.join("later")]);
     let mut sandbox = start(&spec);
-    let (_, text) = shell(
-        &mut sandbox,
-        &format!("echo changed > {}/later; cat {}", open.display(), secret.display()),
-    );
-    // The operator listed it, so it is what it leads to; nothing else is.
-    assert!(text.contains("changed") || text.contains("denied"), "{text}");
-    assert!(fs::read_to_string(&secret).unwrap().len() < 10);
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o666)).unwrap();
+    // The operator listed it, so it is what it leads to; nothing beside that is.
+    let beside = host.path().join("beside");
+    fs::write(&beside, "b").unwrap();
+    let script = format!("echo changed > {}/later; cat {}", open.display(), secret.display());
+    assert_eq!(shell(&mut sandbox, &script), (Ending::Code(0), "changed\n".to_owned()));
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "changed\n");
+    world.contained(&mut sandbox, &["unreadable", beside.to_str().unwrap()]);
     Ok(())
 }
 

@@ -85,7 +85,8 @@ fn path_socket(world: &World) -> Result<(), String> {
 }
 
 fn fork_bomb(world: &World) -> Result<(), String> {
-    let limits = Limits { processes: 32, ..Limits::default() };
+    // By the control group where there is one, else by the limit of the user.
+    let limits = Limits { processes: Some(32), ..Limits::default() };
     let mut sandbox = start(&Spec { limits, ..world.spec() });
     let text = world.contained(&mut sandbox, &["fork-bomb"]);
     let count: u32 = text.split(' ').next().and_then(|word| word.parse().ok()).unwrap();

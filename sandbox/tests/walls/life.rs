@@ -22,7 +22,7 @@ use sandbox::{Compatibility, Ending, Grant, Limits, Sandbox, Size, Spec, Stdio, 
 
 use crate::{
     calls,
-    support::{Check, World, eventually, explain, shell, start},
+    support::{Check, World, eventually, explain, shell},
 };
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -40,7 +40,6 @@ pub(crate) const CHECKS: &[Check] = &[
     ("a_process_with_threads_is_refused", threads),
     ("a_hard_requirement_really_fails", hard_requirement),
     ("every_step_that_fails_is_fatal_and_names_itself", failing_steps),
-    ("a_control_group_is_there_or_its_lack_is_told", cgroup),
 ];
 
 fn endings(world: &World) -> Result<(), String> {
@@ -193,10 +192,22 @@ pub(crate) fn is_in(pid: i32, kind: &str, namespace: &PathBuf) -> bool {
 }
 
 /// The binary with a shell command in it, its output piped.
-fn spawn(world: &World, command: &str) -> Child {
+fn shell_of(world: &World, command: &str) -> Child {
     let mut run = Command::new(&world.binary);
-    run.args(["run", "--", "/bin/sh", "-c", command]).current_dir("/");
-    run.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).spawn().unwrap()
+    spawn(run.args(["run", "--", "/bin/sh", "-c", command]))
+}
+
+/// Starts a program with nothing to read, its output piped.
+pub(crate) fn spawn(run: &mut Command) -> Child {
+    let null = std::process::Stdio::null();
+    run.current_dir("/").stdin(null).stdout(std::process::Stdio::piped()).spawn().unwrap()
+}
+
+/// The first line that it writes.
+pub(crate) fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    io::BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    line
 }
 
 fn pid(child: &Child) -> i32 {
@@ -204,7 +215,7 @@ fn pid(child: &Child) -> i32 {
 }
 
 fn killed(world: &World) -> Result<(), String> {
-    let mut supervisor = spawn(world, DAEMONS);
+    let mut supervisor = shell_of(world, DAEMONS);
     let mut output = io::BufReader::new(supervisor.stdout.take().unwrap());
     output.read_line(&mut String::new()).unwrap();
     let init = *children(pid(&supervisor)).first().expect("the first process");
@@ -228,9 +239,9 @@ fn killed(world: &World) -> Result<(), String> {
 }
 
 fn binary(world: &World) -> Result<(), String> {
-    assert_eq!(spawn(world, "exit 9").wait().unwrap().code(), Some(9));
-    assert_eq!(spawn(world, "kill -KILL $$").wait().unwrap().code(), Some(137));
-    let mut caught = spawn(world, "trap 'exit 5' TERM; echo up; sleep 1000 & wait");
+    assert_eq!(shell_of(world, "exit 9").wait().unwrap().code(), Some(9));
+    assert_eq!(shell_of(world, "kill -KILL $$").wait().unwrap().code(), Some(137));
+    let mut caught = shell_of(world, "trap 'exit 5' TERM; echo up; sleep 1000 & wait");
     let mut output = io::BufReader::new(caught.stdout.take().unwrap());
     output.read_line(&mut String::new()).unwrap();
     kill_process(Pid::from_raw(pid(&caught)).unwrap(), Signal::TERM).unwrap();
@@ -303,20 +314,22 @@ fn threads(world: &World) -> Result<(), String> {
 }
 
 /// Starts a sandbox in a process of its own, in which one system call fails. Gives its exit code and what it said.
-fn without(world: &World, call: i64, errno: i32, landlock: &str) -> (Option<i32>, String) {
-    let words = ["without", &call.to_string(), &errno.to_string(), landlock];
+pub(crate) fn without(world: &World, call: i64, errno: i32, kind: &str) -> (Option<i32>, String) {
+    let words = ["without", &call.to_string(), &errno.to_string(), kind];
     let output = Command::new(&world.agent).args(words).output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// What that process does. The pretence cannot be taken back.
-pub(crate) fn start_without(call: &str, errno: &str, landlock: &str) -> ExitCode {
+pub(crate) fn start_without(call: &str, errno: &str, kind: &str) -> ExitCode {
     calls::refuse(call.parse().unwrap(), errno.parse().unwrap());
-    let landlock = match landlock {
+    let landlock = match kind {
         "hard" => Compatibility::HardRequirement,
         _ => Compatibility::BestEffort,
     };
-    match Sandbox::start(&Spec { landlock, ..Spec::default() }) {
+    let memory_bytes = (kind == "limited").then_some(64 << 20);
+    let limits = Limits { memory_bytes, cgroup: Grant::Required, ..Limits::default() };
+    match Sandbox::start(&Spec { landlock, limits, ..Spec::default() }) {
         Ok(sandbox) => {
             super::say(&format!("{:?}", sandbox.notes()));
             ExitCode::SUCCESS
@@ -361,45 +374,4 @@ fn failing_steps(world: &World) -> Result<(), String> {
         assert!(text.contains(&format!("code: {errno}")), "{step:?}: {error} is missing in {text}");
     }
     Ok(())
-}
-
-fn cgroup(world: &World) -> Result<(), String> {
-    let asked = |cgroup| Limits { memory_bytes: Some(64 << 20), cgroup, ..Limits::default() };
-    let mut sandbox = start(&Spec { limits: asked(Grant::IfGranted), ..world.spec() });
-    // With a group or without: no process gets far beyond the limit.
-    let greedy = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}";
-    let (ending, text) = shell(&mut sandbox, greedy);
-    assert!(ending != Ending::Code(0) || !text.contains("200000000"), "{ending:?} {text}");
-    if let Some(note) = sandbox.notes().iter().find(|note| note.contains("limits memory")) {
-        let spec = Spec { limits: asked(Grant::Required), ..world.spec() };
-        assert_eq!(Sandbox::start(&spec).unwrap_err().step, Step::Cgroup);
-        return Err(note.clone());
-    }
-    let init = sandbox.process().as_raw_nonzero().get();
-    let group = fs::read_to_string(format!("/proc/{init}/cgroup")).unwrap();
-    let ours = format!("openshell-{}-", std::process::id());
-    assert!(group.contains(&ours), "{group}");
-    let folders: Vec<PathBuf> = find_groups(&ours);
-    assert!(!folders.is_empty());
-    drop(sandbox);
-    assert_eq!(folders.iter().filter(|folder| folder.exists()).count(), 0, "{folders:?}");
-    Ok(())
-}
-
-fn find_groups(name: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            if entry.file_name().to_string_lossy().starts_with(name) {
-                found.push(entry.path());
-            } else {
-                open.push(entry.path());
-            }
-        }
-    }
-    found
 }

@@ -18,13 +18,15 @@ use std::{
     env, fs,
     io::{self, Write as _},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
+mod bare;
 mod callers;
 mod calls;
 mod files;
+mod groups;
 mod kernel;
 mod life;
 mod network;
@@ -47,7 +49,8 @@ fn main() -> ExitCode {
         ["mounts-in-etc"] => with_mounts_in_etc(),
         ["unserved", address] => callers::leave_unserved(address),
         ["under-a-listener"] => callers::start_under_a_listener(),
-        ["without", call, errno, landlock] => life::start_without(call, errno, landlock),
+        ["in-empty-image", folder, rest @ ..] => bare::enter_image(folder, rest),
+        ["without", call, errno, kind] => life::start_without(call, errno, kind),
         _ => run_checks(&words),
     }
 }
@@ -69,7 +72,17 @@ fn run_checks(words: &[&str]) -> ExitCode {
 }
 
 fn all_checks() -> Vec<Check> {
-    [files::CHECKS, kernel::CHECKS, life::CHECKS, network::CHECKS, callers::CHECKS].concat()
+    let of_static = if bare::binary().is_some() { bare::CHECKS } else { &[] };
+    [
+        of_static,
+        files::CHECKS,
+        groups::CHECKS,
+        kernel::CHECKS,
+        life::CHECKS,
+        network::CHECKS,
+        callers::CHECKS,
+    ]
+    .concat()
 }
 
 /// Which checks to run, as the usual harness has it.
@@ -105,15 +118,19 @@ fn checks_as(who: &str, filter: &Filter<'_>) -> bool {
         all_checks().into_iter().filter(|(name, _)| filter.fits(name)).collect();
     let world = World::new(who);
     if let Some(reason) = world.cannot_isolate() {
-        say(&format!("skipped: {} checks as {who}: {reason}", checks.len()));
-        return false;
+        return skip(who, &format!("{} checks: {reason}", checks.len()));
     }
     let mut failures = Vec::new();
     for (name, check) in &checks {
         let outcome = std::panic::catch_unwind(|| check(&world));
         let word = match outcome {
             Ok(Ok(())) => "ok".to_owned(),
-            Ok(Err(reason)) => format!("skipped: {reason}"),
+            Ok(Err(reason)) => {
+                if skip(&format!("{who}::{name}"), &reason) {
+                    failures.push(*name);
+                }
+                "skipped".to_owned()
+            }
             Err(_) => {
                 failures.push(*name);
                 "FAILED".to_owned()
@@ -151,7 +168,23 @@ fn as_user(program: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.arg(AS_USER).args(words);
     command.uid(NOBODY).gid(NOBODY).current_dir("/").env("TMPDIR", "/tmp");
+    if let Some(notes) = env::var_os("OPENSHELL_SKIPPED").map(PathBuf::from) {
+        let made = fs::create_dir_all(&notes);
+        made.and_then(|()| std::os::unix::fs::chown(&notes, Some(NOBODY), None)).unwrap();
+    }
     command
+}
+
+/// Notes what cannot be checked here where somebody collects such notes; test runners show nothing of a check that passes.
+/// True on CI, where nothing may be skipped.
+fn skip(what: &str, why: &str) -> bool {
+    say(&format!("skipped: {what}: {why}"));
+    // Root starts this program again as somebody who may write there.
+    if let Some(notes) = env::var_os("OPENSHELL_SKIPPED").map(PathBuf::from) {
+        fs::create_dir_all(&notes).unwrap();
+        fs::write(notes.join(format!("walls.{}", what.replace("::", "."))), why).unwrap();
+    }
+    env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
 }
 
 fn say(line: &str) {

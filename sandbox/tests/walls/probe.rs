@@ -8,7 +8,7 @@ use std::{
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr as UnixAddress, UnixStream},
     },
-    process::ExitCode,
+    process::{Command, ExitCode, Stdio},
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -39,10 +39,13 @@ pub(crate) fn run(name: &str, words: &[&str]) -> ExitCode {
         ("descriptors", []) => descriptors(),
         ("processes", [host]) => processes(host),
         ("abstract", [name]) => abstract_socket(name),
-        ("no-socket", [path]) => match UnixStream::connect(path) {
-            Err(_) => Ok(String::new()),
-            Ok(_) => Err("connected".to_owned()),
-        },
+        ("no-socket", [path]) => {
+            let ways = [libc::ECONNREFUSED, libc::EACCES];
+            refused(UnixStream::connect(path), &ways, path).map(|()| String::new())
+        }
+        ("no-such-socket", [path]) => {
+            refused(UnixStream::connect(path), &[libc::ENOENT], path).map(|()| String::new())
+        }
         ("unwritable", paths) => unwritable(paths),
         ("writable", paths) => paths.iter().map(|path| writable(path)).collect(),
         ("unreadable", paths) => unreadable(paths),
@@ -52,6 +55,9 @@ pub(crate) fn run(name: &str, words: &[&str]) -> ExitCode {
             Ok(std::env::vars().map(|(name, value)| name + "=" + &value + "\n").collect())
         }
         ("fork-bomb", []) => fork_bomb(),
+        ("hold", [megabytes]) => hold(megabytes),
+        ("hog", [megabytes]) => hog(megabytes),
+        ("spin", []) => spin(),
         ("unanswered", addresses) => fails(addresses, io::ErrorKind::Unsupported),
         _ => callers::run(name, words),
     };
@@ -61,6 +67,18 @@ pub(crate) fn run(name: &str, words: &[&str]) -> ExitCode {
     };
     super::say(&text);
     ExitCode::from(code)
+}
+
+/// Fails unless something was refused in one of these ways.
+fn refused<T: std::fmt::Debug>(
+    tried: io::Result<T>,
+    errnos: &[i32],
+    what: &str,
+) -> Result<(), String> {
+    match tried {
+        Err(error) if error.raw_os_error().is_some_and(|errno| errnos.contains(&errno)) => Ok(()),
+        other => Err(format!("{what}: {other:?}")),
+    }
 }
 
 /// Connects and gives what the other end says first.
@@ -132,27 +150,27 @@ fn own_server() -> Outcome {
 
 /// Families, kinds and protocols beside plain TCP and UDP.
 fn sockets() -> Outcome {
+    let (family, protocol) = (libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT);
     let kinds = [
-        (libc::AF_INET, libc::SOCK_RAW, 255),
-        (libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP),
-        (libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_ICMP),
-        (libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6),
-        (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_MPTCP),
-        (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_SCTP),
-        (libc::AF_PACKET, libc::SOCK_RAW, 0x300),
-        (libc::AF_VSOCK, libc::SOCK_STREAM, 0),
-        (libc::AF_ALG, libc::SOCK_SEQPACKET, 0),
-        (libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER),
-        (libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_KOBJECT_UEVENT),
-        (libc::AF_BLUETOOTH, libc::SOCK_RAW, 1),
-        (libc::AF_TIPC, libc::SOCK_RDM, 0),
-        (libc::AF_XDP, libc::SOCK_RAW, 0),
+        (libc::AF_INET, libc::SOCK_RAW, 255, libc::EPERM),
+        (libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP, libc::EPERM),
+        (libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_ICMP, protocol),
+        (libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6, libc::EPERM),
+        (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_MPTCP, protocol),
+        (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_SCTP, protocol),
+        (libc::AF_PACKET, libc::SOCK_RAW, 0x300, family),
+        (libc::AF_VSOCK, libc::SOCK_STREAM, 0, family),
+        (libc::AF_ALG, libc::SOCK_SEQPACKET, 0, family),
+        (libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_NETFILTER, protocol),
+        (libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_KOBJECT_UEVENT, protocol),
+        (libc::AF_BLUETOOTH, libc::SOCK_RAW, 1, family),
+        (libc::AF_TIPC, libc::SOCK_RDM, 0, family),
+        (libc::AF_XDP, libc::SOCK_RAW, 0, family),
     ];
     let word = |number: i32| u64::from(number.cast_unsigned());
-    for (family, kind, protocol) in kinds {
-        if call(libc::SYS_socket, [word(family), word(kind), word(protocol), 0, 0, 0]).is_ok() {
-            return Err(format!("family {family} kind {kind} protocol {protocol}"));
-        }
+    for (family, kind, protocol, errno) in kinds {
+        let made = call(libc::SYS_socket, [word(family), word(kind), word(protocol), 0, 0, 0]);
+        refused(made, &[errno], &format!("family {family} kind {kind} protocol {protocol}"))?;
     }
     Ok(String::new())
 }
@@ -302,31 +320,32 @@ fn processes(host: &str) -> Outcome {
         return Err("signals reach the host".to_owned());
     }
     for file in ["environ", "maps", "mem", "root/etc/shadow", "cwd", "fd/0"] {
-        if File::open(format!("/proc/1/{file}")).is_ok() {
-            return Err(format!("/proc/1/{file}"));
-        }
+        let path = format!("/proc/1/{file}");
+        refused(File::open(&path), &[libc::ENOENT, libc::EACCES], &path)?;
     }
     Ok(String::new())
 }
 
 fn abstract_socket(name: &str) -> Outcome {
     let address = UnixAddress::from_abstract_name(name).map_err(|error| error.to_string())?;
-    match UnixStream::connect_addr(&address) {
-        Err(_) => Ok(String::new()),
-        Ok(_) => Err("connected".to_owned()),
-    }
+    // Its network has no such name; where it had one, Landlock would refuse it.
+    let ways = [libc::ECONNREFUSED, libc::EPERM];
+    refused(UnixStream::connect_addr(&address), &ways, name).map(|()| String::new())
 }
 
 fn unwritable(paths: &[&str]) -> Outcome {
     for path in paths {
         let is_folder = fs::metadata(path).is_ok_and(|found| found.is_dir());
         let at = if is_folder { format!("{path}/probe") } else { (*path).to_owned() };
-        let opened = OpenOptions::new().write(true).create(is_folder).truncate(false).open(&at);
-        if opened.is_ok() {
-            return Err(at);
+        let mut ways = vec![libc::EACCES, libc::EPERM, libc::EROFS];
+        if path.starts_with("/proc/") {
+            // Not every kernel has every file there, and none lets one be made.
+            ways.push(libc::ENOENT);
         }
-        if is_folder && fs::create_dir(&at).is_ok() {
-            return Err(at);
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&at);
+        refused(opened, &ways, &at)?;
+        if is_folder {
+            refused(fs::create_dir(&at), &ways, &at)?;
         }
     }
     Ok(String::new())
@@ -340,10 +359,10 @@ fn writable(path: &str) -> Outcome {
 }
 
 fn unreadable(paths: &[&str]) -> Outcome {
-    match paths.iter().find(|path| File::open(path).is_ok()) {
-        None => Ok(String::new()),
-        Some(path) => Err((*path).to_owned()),
+    for path in paths {
+        refused(File::open(path), &[libc::ENOENT, libc::EACCES], path)?;
     }
+    Ok(String::new())
 }
 
 /// Every way to a file of the host that a folder of one's own may offer.
@@ -384,7 +403,7 @@ fn landlocked() -> Outcome {
 fn fork_bomb() -> Outcome {
     let mut children = Vec::new();
     for count in 0..4096 {
-        let sleeper = std::process::Command::new("/bin/sleep").arg("60").spawn();
+        let sleeper = Command::new("/bin/sleep").arg("60").spawn();
         match sleeper {
             Ok(child) => children.push(child),
             Err(error) => {
@@ -396,4 +415,40 @@ fn fork_bomb() -> Outcome {
         }
     }
     Err("4096 processes".to_owned())
+}
+
+/// Fills so much memory, says so, and keeps it until its input ends.
+fn hold(megabytes: &str) -> Outcome {
+    let bytes = megabytes.parse::<usize>().map_err(|error| error.to_string())? << 20;
+    let held = vec![1_u8; bytes];
+    super::say("held");
+    io::stdin().read_to_end(&mut Vec::new()).map_err(|error| error.to_string())?;
+    Ok(std::hint::black_box(held).len().to_string())
+}
+
+/// Starts eight such programs, one after the other. Gives how many still hold theirs then: each may be the one that is ended.
+fn hog(megabytes: &str) -> Outcome {
+    let mut running = Vec::new();
+    for _ in 0..8 {
+        let mut next = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
+        next.args(["probe", "hold", megabytes]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut next = next.spawn().map_err(|error| error.to_string())?;
+        // It says that it holds, or ends.
+        let mut output = next.stdout.take().ok_or("no output")?;
+        output.read(&mut [0; 8]).map_err(|error| error.to_string())?;
+        running.push(next);
+    }
+    let mut held = 0;
+    for mut one in running {
+        drop(one.stdin.take());
+        held += usize::from(one.wait().map_err(|error| error.to_string())?.success());
+    }
+    Ok(held.to_string())
+}
+
+/// Uses a processor for as long as a few periods of its account take.
+fn spin() -> Outcome {
+    let began = std::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_millis(500) {}
+    Ok(String::new())
 }

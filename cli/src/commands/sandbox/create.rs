@@ -13,11 +13,16 @@ use sandbox::{
     WORKSPACE,
     control::{Request, client::Supervisor},
     policies::Policies,
+    pool::TakeError,
     providers::Provider,
-    state::{Folder, ProxyUrl, Record, Upstream, is_name, now},
+    state::{Folder, ProxyUrl, Record, Upstream, Whole, is_name, now},
 };
 
-use super::{attached, block_on, files, heard, home, life, needed, programs, spawn, terminal};
+use super::{
+    attached, block_on, files, heard, home, life, needed,
+    pool::{self, Taken},
+    programs, spawn, terminal,
+};
 use crate::{
     args::sandbox::{CreateArgs, UpstreamArgs},
     commands::forward,
@@ -59,27 +64,36 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
         upstream: upstream(&args.upstream)?,
         learning: args.learning,
         strict_callers: args.strict_callers,
+        limits: Whole {
+            cpu_percent: args.limits.cpus,
+            memory_bytes: args.limits.memory,
+            processes: args.limits.pids,
+        },
         created: now(),
     };
-    let (name, folder) = make(args.name.as_deref(), &record)?;
-    let prepared =
-        prove(&name, &folder, args).and_then(|()| prepare(&name, &folder, policy, providers));
-    if let Err(failure) = prepared {
-        // It never stood, so there is nothing to keep.
-        folder.remove().ok();
+    let Made { name, folder, taken } = make(args, &record, policy)?;
+    let stood = prepare(&name, &folder, &taken, policy, providers)
+        .and_then(|()| super::find(Some(&name)).map(drop))
+        .and_then(|()| fill(&name, &folder, args, &uploads))
+        .and_then(|()| launch(&name, &folder, args));
+    if let Err(failure) = stood {
+        // Nobody has heard of it yet, so nobody would ever end it.
+        life::remove(&name, &folder).ok();
         return Err(failure);
     }
-    super::find(Some(&name))?;
-    let filled = fill(&name, &folder, args, &uploads);
-    let done = filled.and_then(|()| begin(&name, &folder, args));
+    let done = begin(&name, &folder, args);
     if args.no_keep {
         life::remove(&name, &folder)?;
+    }
+    if let Taken::Stands(next) = taken {
+        // It only starts a process, and has nothing to say.
+        next.join().ok();
     }
     done
 }
 
 /// The policy that was named, checked; else the one that lets nothing through.
-fn policy_text(path: Option<&Path>) -> Result<String, Failure> {
+pub(super) fn policy_text(path: Option<&Path>) -> Result<String, Failure> {
     let Some(path) = path else {
         return Ok(PolicyFile::restrictive().to_yaml()?);
     };
@@ -127,9 +141,17 @@ fn upload(text: &str) -> Result<Upload, Failure> {
     Ok(Upload { path: path.into(), to: to.to_owned() })
 }
 
+/// A sandbox with its folder, which stands already when it was taken from those that are prepared.
+struct Made {
+    name: String,
+    folder: Folder,
+    taken: Taken,
+}
+
 /// The folder of a new sandbox, under the name asked for or one that is free.
-fn make(asked: Option<&str>, record: &Record) -> Result<(String, Folder), Failure> {
+fn make(args: &CreateArgs, record: &Record, policy: &str) -> Result<Made, Failure> {
     let home = home()?;
+    let asked = args.name.as_deref();
     if let Some(name) = asked.filter(|name| !is_name(name)) {
         return Err(Failure::usage(format!("a sandbox cannot be called {name:?}"))
             .hint("lower-case letters, digits and hyphens between them, at most 63"));
@@ -138,8 +160,27 @@ fn make(asked: Option<&str>, record: &Record) -> Result<(String, Folder), Failur
         let name = asked.map_or_else(|| drivers::random_name(number), str::to_owned);
         let folder = home.sandbox(&name);
         let record = Record { name: name.clone(), ..record.clone() };
-        match folder.create(&record) {
-            Ok(()) => return Ok((name, folder)),
+        // The proof of who it is must be there before its supervisor reads it.
+        let taken = match args.sandbox_key {
+            Some(_) => Ok(Taken::Nothing),
+            None => pool::take(&record, policy, &folder),
+        };
+        let made = match taken {
+            Ok(Taken::Nothing) => folder.create(&record).map(|()| Taken::Nothing),
+            Ok(taken) => Ok(taken),
+            Err(TakeError::Disk(error)) => Err(error),
+            Err(TakeError::Policy(failed)) => {
+                return Err(Failure::new(failed.message).hint(failed.hint));
+            }
+        };
+        match made {
+            Ok(taken) => {
+                let made = prove(&name, &folder, args);
+                if made.is_err() {
+                    folder.remove().ok();
+                }
+                return made.map(|()| Made { name, folder, taken });
+            }
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 let failure = Failure::from(
                     anyhow::Error::new(error)
@@ -168,21 +209,20 @@ fn prove(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure> 
     Ok(folder.keep_token(token.as_bytes())?)
 }
 
+/// Lets it stand, with what it was to have.
 fn prepare(
     name: &str,
     folder: &Folder,
+    taken: &Taken,
     policy: &str,
     providers: Vec<Provider>,
 ) -> Result<(), Failure> {
-    let set = Policies::open(folder)?.set(policy);
-    set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
-    spawn(folder)?;
-    let supplied = attached::supply(name, folder, providers);
-    if supplied.is_err() {
-        // It is not to stand without what it was to have.
-        life::end(name, folder, 0).ok();
+    if !matches!(taken, Taken::Stands(_)) {
+        let set = Policies::open(folder)?.set(policy);
+        set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
+        spawn(folder)?;
     }
-    supplied
+    attached::supply(name, folder, providers)
 }
 
 fn fill(name: &str, folder: &Folder, args: &CreateArgs, uploads: &[Upload]) -> Result<(), Failure> {
@@ -195,15 +235,21 @@ fn fill(name: &str, folder: &Folder, args: &CreateArgs, uploads: &[Upload]) -> R
     }
 }
 
+/// Starts the command where nobody stays with it.
+fn launch(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure> {
+    if !args.detach || args.command.is_empty() {
+        return Ok(());
+    }
+    let request = Request::Launch { attach: false, terminal: terminal::size(args.tty) };
+    let supervisor = Supervisor::of(folder);
+    block_on(async { heard(name, supervisor.ask(&request).await) }).map(drop)
+}
+
 /// Runs the command, or a shell, or nothing.
 fn begin(name: &str, folder: &Folder, args: &CreateArgs) -> Result<ExitCode, Failure> {
     let size = terminal::size(args.tty);
     let supervisor = Supervisor::of(folder);
     if args.detach {
-        if !args.command.is_empty() {
-            let request = Request::Launch { attach: false, terminal: size };
-            block_on(async { heard(name, supervisor.ask(&request).await) })?;
-        }
         output::line(&format!("✓ Created sandbox {name}"))?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use sandbox::{
     policies::Policies,
-    state::{Folder, Record, State},
+    state::{Folder, Record, State, Whole},
 };
 use serde::Serialize;
 
@@ -31,9 +31,21 @@ struct Shown {
     exit_code: Option<u8>,
     policy_version: u64,
     labels: std::collections::BTreeMap<String, String>,
+    limits: Limits,
     notes: Vec<String>,
     error: Option<String>,
     folder: String,
+}
+
+/// What it may use up, and what holds that.
+#[derive(Debug, Serialize)]
+struct Limits {
+    cpus: Option<f64>,
+    memory_bytes: Option<u64>,
+    pids: u32,
+    limited_by: std::collections::BTreeMap<String, String>,
+    /// Why this system limits nothing else.
+    not_granted: Vec<String>,
 }
 
 /// `openshell sandbox list`
@@ -104,10 +116,21 @@ fn show(folder: &Folder) -> Result<Shown, Failure> {
         exit_code: state.exit_code,
         policy_version: policies.active().map_or(0, |active| active.version),
         labels: record.labels,
+        limits: limits(record.limits, state.limited_by),
         notes: state.notes,
         error: state.error,
         folder: folder.path().display().to_string(),
     })
+}
+
+fn limits(asked: Whole, limited_by: std::collections::BTreeMap<String, String>) -> Limits {
+    Limits {
+        cpus: asked.cpu_percent.map(|percent| f64::from(percent) / 100.0),
+        memory_bytes: asked.memory_bytes,
+        pids: sandbox::Limits::from(asked).processes_max(),
+        limited_by,
+        not_granted: sandbox::not_granted(),
+    }
 }
 
 fn table(shown: &Shown) -> String {
@@ -128,6 +151,19 @@ fn table(shown: &Shown) -> String {
         line("Main", &how);
     }
     line("Policy", &format!("version {}", shown.policy_version));
+    let limits = &shown.limits;
+    let by =
+        |what: &str| limits.limited_by.get(what).map_or(String::new(), |by| format!(", by {by}"));
+    if let Some(cpus) = limits.cpus {
+        line("Limit", &format!("{cpus} cores{}", by("cpu")));
+    }
+    if let Some(bytes) = limits.memory_bytes {
+        line("Limit", &format!("{bytes} bytes of memory{}", by("memory")));
+    }
+    line("Limit", &format!("{} processes{}", limits.pids, by("processes")));
+    for why in &limits.not_granted {
+        line("Limit", why);
+    }
     for (name, value) in &shown.labels {
         line("Label", &format!("{name}={value}"));
     }

@@ -9,7 +9,7 @@ use rustix::{
 };
 use sandbox::control::{
     Screen, Word,
-    client::{ControlError, Conversation, Listener, Said, Speaker},
+    client::{ControlError, Conversation, Listener, Said, Speaker, Words},
 };
 use tokio::{
     io::AsyncReadExt as _,
@@ -66,18 +66,20 @@ pub(crate) async fn attend(
     keys: Keys,
     limit: Duration,
 ) -> Result<Outcome, ControlError> {
-    let Conversation { mut speaker, mut listener, terminal } = conversation;
+    let Conversation { mut speaker, mut listener, terminal, words } = conversation;
     let raw = if terminal && isatty(stdin()) { Raw::enter().ok() } else { None };
     let keys = if raw.is_some() { keys } else { Keys::Plain };
     let outcome = {
         let hear = hear(&mut listener);
         tokio::pin!(hear);
-        let speak = speak(&mut speaker, terminal, keys);
+        let give = give(&mut speaker, keys);
+        let pass_on = pass_on(&words, terminal);
         let both = async {
             tokio::select! {
                 biased;
                 heard = &mut hear => heard,
-                left = speak => match left {
+                () = pass_on => std::future::pending().await,
+                left = give => match left {
                     Left::Detached => Ok(Outcome::Detached),
                     // It takes no more input, and may still have something to say.
                     Left::Closed => hear.await,
@@ -90,9 +92,9 @@ pub(crate) async fn attend(
     if let Ok(outcome) = outcome {
         return outcome;
     }
-    let kill = Word::Signal { number: Signal::KILL.as_raw() };
+    let kill = told(Signal::KILL);
     // A program that has ended in this moment is as good as killed.
-    speaker.say(&kill).await.ok();
+    words.say(kill).await.ok();
     Ok(Outcome::TimedOut)
 }
 
@@ -122,39 +124,22 @@ enum Left {
     Closed,
 }
 
-/// Passes on input, signals and sizes.
-async fn speak(speaker: &mut Speaker, terminal: bool, keys: Keys) -> Left {
-    let listen = |kind| signal(kind).ok();
-    let (mut resized, mut interrupted) =
-        (listen(SignalKind::window_change()), listen(SignalKind::interrupt()));
-    let (mut terminated, mut hung_up) =
-        (listen(SignalKind::terminate()), listen(SignalKind::hangup()));
+/// Passes on input. It waits for as long as the program reads none.
+async fn give(speaker: &mut Speaker, keys: Keys) -> Left {
     let mut input = tokio::io::stdin();
     let mut piece = vec![0; PIECE_BYTES];
-    let mut is_open = true;
     let mut held = false;
     loop {
-        let spoken = tokio::select! {
-            biased;
-            () = next(&mut resized) => match own_size().filter(|_| terminal) {
-                Some(screen) => speaker.say(&Word::Resize(screen)).await,
-                None => Ok(()),
-            },
-            () = next(&mut interrupted) => pass_on(speaker, Signal::INT).await,
-            () = next(&mut terminated) => pass_on(speaker, Signal::TERM).await,
-            () = next(&mut hung_up) => pass_on(speaker, Signal::HUP).await,
-            length = input.read(&mut piece), if is_open => {
-                let length = length.unwrap_or(0);
-                is_open = length > 0;
-                let bytes = piece.get(..length).unwrap_or_default();
-                if keys == Keys::Detach && leaves(bytes, &mut held) {
-                    return Left::Detached;
-                }
-                speaker.give(bytes).await
-            }
-        };
-        if spoken.is_err() {
+        let length = input.read(&mut piece).await.unwrap_or(0);
+        let bytes = piece.get(..length).unwrap_or_default();
+        if keys == Keys::Detach && leaves(bytes, &mut held) {
+            return Left::Detached;
+        }
+        if speaker.give(bytes).await.is_err() {
             return Left::Closed;
+        }
+        if length == 0 {
+            return std::future::pending().await;
         }
     }
 }
@@ -166,8 +151,29 @@ fn leaves(bytes: &[u8], held: &mut bool) -> bool {
     begins_with_second || bytes.windows(2).any(|two| two == DETACH)
 }
 
-async fn pass_on(speaker: &mut Speaker, signal: Signal) -> io::Result<()> {
-    speaker.say(&Word::Signal { number: signal.as_raw() }).await
+/// Passes on signals and sizes for as long as it is not dropped, whatever becomes of input.
+async fn pass_on(words: &Words, terminal: bool) {
+    let listen = |kind| signal(kind).ok();
+    let (mut resized, mut interrupted) =
+        (listen(SignalKind::window_change()), listen(SignalKind::interrupt()));
+    let (mut terminated, mut hung_up) =
+        (listen(SignalKind::terminate()), listen(SignalKind::hangup()));
+    loop {
+        let word = tokio::select! {
+            () = next(&mut resized) => own_size().filter(|_| terminal).map(Word::Resize),
+            () = next(&mut interrupted) => Some(told(Signal::INT)),
+            () = next(&mut terminated) => Some(told(Signal::TERM)),
+            () = next(&mut hung_up) => Some(told(Signal::HUP)),
+        };
+        if let Some(word) = word {
+            // A supervisor that is gone has ended the program, which shows.
+            words.say(word).await.ok();
+        }
+    }
+}
+
+fn told(signal: Signal) -> Word {
+    Word::Signal { number: signal.as_raw() }
 }
 
 async fn next(signals: &mut Option<tokio::signal::unix::Signal>) {
