@@ -259,14 +259,7 @@ fn a_sandbox_is_kept_as_it_is_wanted_also_when_the_gateway_is_killed() {
     assert_eq!(ready["status"]["running"], true, "{ready}");
     let supervisor = gateway.supervisor(&id);
 
-    // What runs in there has a placeholder, and its exit code comes out.
-    let (output, ended) = gateway.exec("calm", &["sh", "-c", "echo $GITHUB_TOKEN; exit 7"]);
-    assert_eq!(output, "openshell:resolve:env:GITHUB_TOKEN\n");
-    assert_eq!(ended, json!({"answer": "ended", "code": 7}));
-    // Under one path only that is asked which it is for.
-    let path = "/v1/sandboxes/calm/exec";
-    let mut other = gateway.converse(path, &json!({"ask": "stop", "grace_ms": 0}));
-    assert!(matches!(other.read(), Ok(Message::Close(Some(_)))));
+    programs_are_talked_to(&gateway);
 
     // A policy is in force when its revision says so; a bad one changes nothing.
     let set = json!({"policy": policy("b.example.com"), "base": 1});
@@ -320,6 +313,30 @@ fn a_sandbox_is_kept_as_it_is_wanted_also_when_the_gateway_is_killed() {
     assert_eq!(gateway.ask("DELETE", "/v1/providers/gh", None).status, 204);
 }
 
+fn programs_are_talked_to(gateway: &Gateway<'_>) {
+    // What runs in there has a placeholder, and its exit code comes out.
+    let (output, ended) = gateway.exec("calm", &["sh", "-c", "echo $GITHUB_TOKEN; exit 7"]);
+    assert_eq!(output, "openshell:resolve:env:GITHUB_TOKEN\n");
+    assert_eq!(ended, json!({"answer": "ended", "code": 7}));
+    // A signal reaches it.
+    let sleep = json!({"ask": "exec", "command": ["sleep", "1000"]});
+    let mut sleeping = gateway.converse("/v1/sandboxes/calm/exec", &sleep);
+    let started = sleeping.read().expect("an answer").into_text().expect("text");
+    assert!(started.contains("started"), "{started}");
+    sleeping
+        .send(Message::text(json!({"say": "signal", "number": 15}).to_string()))
+        .expect("it hears");
+    let ended = sleeping.read().expect("an answer").into_text().expect("text");
+    assert_eq!(
+        serde_json::from_str::<Value>(&ended).unwrap(),
+        json!({"answer": "ended", "code": 143})
+    );
+    // Under one path only that is asked which it is for.
+    let path = "/v1/sandboxes/calm/exec";
+    let mut other = gateway.converse(path, &json!({"ask": "stop", "grace_ms": 0}));
+    assert!(matches!(other.read(), Ok(Message::Close(Some(_)))));
+}
+
 #[test]
 fn who_was_away_hears_what_it_missed() {
     let person = Person::root();
@@ -332,7 +349,8 @@ fn who_was_away_hears_what_it_missed() {
     let last = first.lines().rfind(|line| line.starts_with("id: ")).expect("events have numbers");
     assert_eq!(gateway.ask("POST", "/v1/sandboxes/one/stop", None).status, 202);
     drop(gateway.wait_for("one", "Stopped"));
-    let missed = read_events(&gateway, Some(&last[4..]), |events| events.contains("\"Stopped\""));
+    let missed =
+        read_events(&gateway, last.strip_prefix("id: "), |events| events.contains("\"Stopped\""));
     assert!(!missed.contains("\"Provisioning\""), "{missed}");
     let socket = gateway.state().join("gateway.sock");
     let old = [

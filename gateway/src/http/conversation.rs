@@ -22,8 +22,8 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use sandbox::control::{
-    Reply, Request,
-    client::{ControlError, Kind},
+    Reply, Request, Word,
+    client::{ControlError, Kind, Supervisor, Words},
     frame,
 };
 use tokio::{
@@ -136,7 +136,7 @@ async fn begin(
     })?;
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        if let Err(error) = converse(socket, line, may).await {
+        if let Err(error) = converse(socket, (supervisor, line), may).await {
             tracing::debug!(%error, "conversation broken");
         }
     }))
@@ -156,15 +156,15 @@ enum Broken {
 
 async fn converse(
     mut socket: WebSocket,
-    mut line: UnixStream,
+    (supervisor, mut line): (Supervisor, UnixStream),
     may: fn(&Request) -> bool,
 ) -> Result<(), Broken> {
     let asked = timeout(ASK_MAX, socket.recv()).await;
-    let Ok(Some(Ok(Message::Text(text)))) = asked else {
+    let Ok(Some(Ok(Message::Text(asked)))) = asked else {
         let why = "the first message asks, as text";
         return close(&mut socket, close_code::PROTOCOL, why).await;
     };
-    let request = match serde_json::from_str::<Request>(&text) {
+    let request = match serde_json::from_str::<Request>(&asked) {
         Ok(request) if may(&request) => request,
         Ok(_) => return close(&mut socket, close_code::POLICY, "that is not asked here").await,
         Err(error) => {
@@ -173,20 +173,31 @@ async fn converse(
         }
     };
     frame::say(&mut line, &request).await?;
+    let Some((Kind::Message, answer)) = frame::receive(&mut line).await? else {
+        return close(&mut socket, close_code::ERROR, "the supervisor ended").await;
+    };
+    let reply: Reply = frame::message(&answer)?;
+    socket.send(text(answer)?).await?;
     let (to_caller, from_caller) = socket.split();
     let (from, to) = line.into_split();
     // Whichever side ends first ends both: the supervisor hangs up a program whose line is closed.
-    if matches!(request, Request::Forward { .. }) {
-        tokio::select! {
+    match reply {
+        Reply::Started { program, .. } => {
+            let words = supervisor.words(program);
+            tokio::select! {
+                biased;
+                done = frames_down(from, to_caller) => done,
+                done = frames_up(from_caller, to, &words) => done,
+            }
+        }
+        Reply::Done if matches!(request, Request::Forward { .. }) => tokio::select! {
             biased;
             done = bytes_down(from, to_caller) => done,
             done = bytes_up(from_caller, to) => done,
-        }
-    } else {
-        tokio::select! {
-            biased;
-            done = frames_down(from, to_caller) => done,
-            done = frames_up(from_caller, to) => done,
+        },
+        _ => {
+            let mut to_caller = to_caller;
+            close(&mut to_caller, close_code::NORMAL, "").await
         }
     }
 }
@@ -211,10 +222,17 @@ async fn frames_down(mut from: OwnedReadHalf, mut to: Outgoing) -> Result<(), Br
 }
 
 /// Frames of the caller for the supervisor, until the caller leaves.
-async fn frames_up(mut from: Incoming, mut to: OwnedWriteHalf) -> Result<(), Broken> {
+async fn frames_up(
+    mut from: Incoming,
+    mut to: OwnedWriteHalf,
+    words: &Words,
+) -> Result<(), Broken> {
     while let Some(message) = from.next().await {
         match message? {
-            Message::Text(text) => frame::send(&mut to, Kind::Message, text.as_bytes()).await?,
+            Message::Text(text) => {
+                let word: Word = frame::message(text.as_bytes())?;
+                words.say(word).await.map_err(io::Error::other)?;
+            }
             Message::Binary(bytes) => match bytes.split_first() {
                 Some((&kind, bytes)) if kind == Kind::Input as u8 => {
                     frame::send(&mut to, Kind::Input, bytes).await?;
@@ -229,16 +247,8 @@ async fn frames_up(mut from: Incoming, mut to: OwnedWriteHalf) -> Result<(), Bro
     Ok(())
 }
 
-/// The answer, then bytes of a forwarded connection for the caller.
+/// Bytes of a forwarded connection for the caller.
 async fn bytes_down(mut from: OwnedReadHalf, mut to: Outgoing) -> Result<(), Broken> {
-    let Some((Kind::Message, answer)) = frame::receive(&mut from).await? else {
-        return close(&mut to, close_code::ERROR, "the supervisor ended").await;
-    };
-    let refused = is_last(&answer);
-    to.send(text(answer)?).await?;
-    if refused {
-        return close(&mut to, close_code::NORMAL, "").await;
-    }
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let read = from.read(&mut piece).await?;

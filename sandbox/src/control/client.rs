@@ -107,7 +107,7 @@ impl Supervisor {
         match reply(&mut stream).await? {
             Reply::Started { terminal, program } => {
                 let (from, to) = stream.into_split();
-                let words = Words { supervisor: self.clone(), program };
+                let words = self.words(program);
                 Ok(Conversation { speaker: Speaker(to), listener: Listener(from), words, terminal })
             }
             other => Err(unexpected(&other)),
@@ -138,6 +138,11 @@ impl Supervisor {
         // Whatever ends the connection, the supervisor is gone with it.
         stream.read_to_end(&mut Vec::new()).await.ok();
         Ok(())
+    }
+
+    /// The way to a program of that number, for whoever speaks in frames by themselves.
+    pub fn words(&self, program: u32) -> Words {
+        Words { supervisor: self.clone(), program }
     }
 
     /// A connection on which nothing has been asked yet, for whoever speaks in frames by themselves.
