@@ -7,12 +7,15 @@ use clap::CommandFactory as _;
 use super::*;
 
 /// Flags of other programs that the documents name.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 8] = [
     "--release",
     "--allowedTools",
     "--dangerously-bypass-approvals-and-sandbox",
     "--skip-git-repo-check",
     "--unix-socket",
+    // Of `systemd-run`.
+    "--user",
+    "--scope",
     // Of `openshell-sandbox`.
     "--spec",
 ];

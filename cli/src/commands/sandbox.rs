@@ -21,6 +21,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use drivers::SUPERVISOR_ENVIRONMENT;
 use sandbox::{
     Main, Resolver,
     control::{
@@ -40,22 +41,6 @@ use crate::{
 
 /// The longest line that a supervisor says when it is ready, bytes.
 const WORD_BYTES_MAX: u64 = 1 << 20;
-
-/// What a supervisor takes over of the environment of its caller.
-const ENVIRONMENT: [&str; 12] = [
-    "PATH",
-    "HOME",
-    "OPENSHELL_HOME",
-    "XDG_STATE_HOME",
-    "TMPDIR",
-    "TZ",
-    "LANG",
-    "RUST_LOG",
-    "RUST_BACKTRACE",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "LLVM_PROFILE_FILE",
-];
 
 /// Runs what was typed.
 pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
@@ -220,7 +205,7 @@ fn supervisor_of(folder: &Folder, flag: Option<&str>) -> Command {
     command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
     command.args(flag);
     // It outlives this shell, and its first process is a copy of it: nothing of the caller's secrets goes along.
-    let kept = std::env::vars_os().filter(|(name, _)| ENVIRONMENT.iter().any(|one| name == one));
+    let kept = std::env::vars_os().filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
     command.env_clear().envs(kept);
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command

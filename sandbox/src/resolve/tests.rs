@@ -25,9 +25,15 @@ type Answers = fn(&str, TYPE, bool) -> Option<Vec<u8>>;
 
 impl Server {
     fn new(conf: &str, answers: Answers) -> Self {
-        let udp = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+        // Somebody else may have the same port of the other protocol.
+        let (udp, tcp) = (0..50)
+            .find_map(|_| {
+                let udp = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+                let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+                Some((udp, tcp))
+            })
+            .unwrap();
         let port = udp.local_addr().unwrap().port();
-        let tcp = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         std::thread::spawn(move || {
