@@ -157,6 +157,11 @@ mod tests {
     }
 
     #[test]
+    fn the_description_is_what_clients_were_told() {
+        insta::assert_json_snapshot!("openapi", serde_json::to_value(description()).unwrap());
+    }
+
+    #[test]
     fn no_answer_has_a_field_for_a_secret_but_those_that_hand_one_over() {
         let description = serde_json::to_value(description()).unwrap();
         let schemas = description["components"]["schemas"].as_object().unwrap();

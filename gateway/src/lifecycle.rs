@@ -331,7 +331,7 @@ impl Keeper {
 /// What is said of a sandbox that nobody has looked at yet.
 fn unknown(desired: Desired) -> SandboxStatus {
     let (phase, reason) = match desired {
-        Desired::Running => (Phase::Provisioning, "Creating"),
+        Desired::Draft | Desired::Running => (Phase::Provisioning, "Creating"),
         Desired::Stopped => (Phase::Stopped, "StopRequested"),
         Desired::Deleted => (Phase::Deleting, "DeleteRequested"),
     };

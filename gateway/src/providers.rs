@@ -53,6 +53,10 @@ pub(crate) async fn open(
                 .map_err(|error| format!("{key} of provider {name} cannot be used: {error}"))?;
             credentials.insert(key, value);
         }
+        if let Some(missing) = stored.body.keys.iter().find(|key| !credentials.contains_key(*key)) {
+            // It is just being written down, and is there with the next try.
+            return Err(format!("provider {name} has no secret {missing}"));
+        }
         opened.push(Provider {
             name: name.clone(),
             kind: stored.body.kind.parse::<Kind>().map_err(written)?,

@@ -205,7 +205,8 @@ fn supervisor_of(folder: &Folder, flag: Option<&str>) -> Command {
     command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
     command.args(flag);
     // It outlives this shell, and its first process is a copy of it: nothing of the caller's secrets goes along.
-    let kept = std::env::vars_os().filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
+    let kept = std::env::vars_os()
+        .filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
     command.env_clear().envs(kept);
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command

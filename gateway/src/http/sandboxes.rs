@@ -89,16 +89,18 @@ pub(super) async fn create(
     let record = SandboxRecord {
         spec: new.spec,
         owner: caller(&permit).to_owned(),
-        desired: Desired::Running,
+        desired: if new.policy.is_some() { Desired::Draft } else { Desired::Running },
         grace_ms: GRACE_MS,
     };
-    let stored = named(&app.store, workspace(&permit)?, new.name.as_deref(), &record).await?;
-    if let Some(text) = &new.policy
-        && let Err(error) = policies::first(&app.store, stored.id, text).await
-    {
-        // It is not to stand without what it was to be held to.
-        app.store.remove::<SandboxRecord>(workspace(&permit)?, &stored.name, None).await?;
-        return Err(error);
+    let mut stored = named(&app.store, workspace(&permit)?, new.name.as_deref(), &record).await?;
+    if let Some(text) = &new.policy {
+        if let Err(error) = policies::first(&app.store, stored.id, text).await {
+            // It is not to stand without what it was to be held to.
+            app.store.remove::<SandboxRecord>(workspace(&permit)?, &stored.name, None).await?;
+            return Err(error);
+        }
+        let record = SandboxRecord { desired: Desired::Running, ..record };
+        stored = app.store.replace(&stored, &record).await?;
     }
     app.keeper.touch(workspace(&permit)?, &stored.name);
     let mut headers = tagged(stored.version);

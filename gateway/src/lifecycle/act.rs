@@ -20,15 +20,24 @@ use crate::{
     policies, providers,
     records::SandboxRecord,
     store::{PolicyRevision, Store, StoreError, Stored},
+    time,
 };
+
+/// How long it may take to write down what a new sandbox is to be held to, in milliseconds.
+const DRAFT_MS_MAX: i64 = 60_000;
 
 /// What the store wants of a sandbox.
 pub(super) async fn wanted(
     store: &Store,
     stored: &Stored<SandboxRecord>,
 ) -> Result<Wanted, StoreError> {
-    let policy = match stored.body.desired {
-        Desired::Deleted => None,
+    let desired = match stored.body.desired {
+        // Whoever was writing it down is gone.
+        Desired::Draft if time::now_ms() - stored.created_ms > DRAFT_MS_MAX => Desired::Deleted,
+        other => other,
+    };
+    let policy = match desired {
+        Desired::Draft | Desired::Deleted => None,
         Desired::Running | Desired::Stopped => policies::in_force(store, stored.id).await?,
     };
     let mut hash = DefaultHasher::new();
@@ -38,7 +47,7 @@ pub(super) async fn wanted(
         (name, found.map(|one| (one.id, one.version))).hash(&mut hash);
     }
     Ok(Wanted {
-        desired: stored.body.desired,
+        desired,
         policy: policies::mark(policy.as_ref()),
         providers: hash.finish(),
         has_command: !stored.body.spec.command.is_empty(),

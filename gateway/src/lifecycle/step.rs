@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Desired {
+    /// Nothing yet: what it is to be held to is still being written down.
+    Draft,
     /// It runs.
     #[default]
     Running,
@@ -75,6 +77,7 @@ pub(crate) enum Step {
 /// The next step. Each step, done, brings another one or rest.
 pub(crate) fn next(wanted: &Wanted, seen: Option<&Seen>, told: &Told) -> Step {
     match (wanted.desired, seen) {
+        (Desired::Draft, _) => Step::Rest,
         (Desired::Deleted, Some(_)) => Step::Delete,
         (Desired::Deleted, None) => Step::Forget,
         (Desired::Stopped, Some(seen)) if seen.attended => Step::Stop,
@@ -102,6 +105,7 @@ pub(crate) fn phase(
     (failed, stood): (bool, bool),
 ) -> (Phase, &'static str) {
     match (wanted.desired, next(wanted, seen, told)) {
+        (Desired::Draft, _) => (Phase::Provisioning, "Creating"),
         (Desired::Deleted, _) if failed => (Phase::Deleting, "DeleteFailed"),
         (Desired::Deleted, _) => (Phase::Deleting, "DeleteRequested"),
         (Desired::Stopped, Step::Stop) if failed => (Phase::Error, "StopFailed"),
@@ -206,6 +210,12 @@ mod tests {
                 prop_assert_eq!((told.policy, told.providers), (Some(wanted.policy), Some(wanted.providers)));
             }
         }
+    }
+
+    #[test]
+    fn a_draft_waits_for_what_it_is_to_be_held_to() {
+        let wanted = Wanted { desired: Desired::Draft, policy: 0, providers: 0, has_command: true };
+        assert_eq!(next(&wanted, None, &Told::default()), Step::Rest);
     }
 
     #[test]

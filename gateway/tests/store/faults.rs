@@ -222,7 +222,7 @@ async fn a_writer_that_is_killed_loses_nothing_and_books_nothing_twice() {
         return write_until_killed(Path::new(&folder)).await;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut most = 0;
+    let (mut most, mut expired) = (0, 0);
     for _ in 0..5 {
         let test = "faults::a_writer_that_is_killed_loses_nothing_and_books_nothing_twice";
         most = killed_after_ten_more(test, folder.path(), most);
@@ -231,10 +231,13 @@ async fn a_writer_that_is_killed_loses_nothing_and_books_nothing_twice() {
         assert_eq!(report.fault, None);
         assert!((most..=most + 1).contains(&report.last_position), "{report:?} {most}");
         let balance = store.balance(&account()).await.unwrap();
-        let (settled, most) = (balance.settled.0, most.unsigned_abs());
+        // A call that an earlier life had set aside and never settled was spent with all 5 of it, instead of 1.
+        let (settled, most) = (balance.settled.0, most.unsigned_abs() + 4 * expired);
         assert!((most..=most + 1).contains(&settled), "{balance:?} {most}");
         // What was set aside for a call that was never settled, and nothing else.
-        assert_eq!(store.expire_reservations(i64::MAX).await.unwrap(), balance.reserved.0 / 5);
+        let now = store.expire_reservations(i64::MAX).await.unwrap();
+        assert_eq!(now, balance.reserved.0 / 5);
+        expired += now;
         store.close().await;
     }
 }
