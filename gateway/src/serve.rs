@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`listen`] | binds the sockets; who may use the Unix one |
-//! | [`tls`] | which certificates are shown and asked for; what is not TLS |
+//! | [`mod@tls`] | which certificates are shown and asked for; what is not TLS |
 //! | [`live`] | the open connections: how many, and how one is ended from outside |
 //! | `io_guard` | a stream that can be ended, and that no slow reader holds |
 //! | `connection` | HTTP on one connection, with its time limits |

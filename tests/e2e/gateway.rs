@@ -411,7 +411,7 @@ fn what_cannot_be_is_told_with_every_fault_and_changes_nothing() {
         ["/name", "/policy", "/spec/command/0", "/spec/environment/a=b", "/spec/providers/0"]
     );
     for (body, code) in [
-        (json!({"nmae": "x"}), "invalid"),
+        (json!({"title": "x"}), "invalid"),
         (json!({"spec": {"terminal": "yes"}}), "invalid"),
         (json!([]), "invalid"),
     ] {
