@@ -2,7 +2,17 @@
 
 use std::fmt;
 
-use crate::output::ReaderGone;
+/// Who read our output went away, as `head` does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReaderGone;
+
+impl fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads the output any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
 
 /// Whose fault it was; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

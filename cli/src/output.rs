@@ -2,15 +2,13 @@
 
 use std::{
     borrow::Cow,
-    error::Error,
-    fmt,
     io::{self, IsTerminal as _, Write as _},
 };
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, ReaderGone};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -55,18 +53,6 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
 pub(crate) fn results() -> impl io::Write {
     Results(io::stdout().lock())
 }
-
-/// Who read our output went away, as `head` does.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ReaderGone;
-
-impl fmt::Display for ReaderGone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody reads the output any more")
-    }
-}
-
-impl Error for ReaderGone {}
 
 struct Results(io::StdoutLock<'static>);
 
