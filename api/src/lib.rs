@@ -10,7 +10,6 @@
 //! | `sandbox` | sandboxes: what is asked for, what came of it |
 //! | `policy` | revisions of policies |
 //! | `client` | asks a gateway (feature `client`) |
-//! | `setting` | typed settings of the gateway and of sandboxes |
 //!
 //! Not here: routes and decisions (`gateway`). Invariants: a secret goes in and never comes out, so no answer has a field for
 //! one, but the two that hand a new key to its owner; a field that is not known is an error.
@@ -24,5 +23,4 @@ pub mod problem;
 pub mod provider;
 pub mod sandbox;
 pub mod secret;
-pub mod setting;
 pub mod user;

@@ -40,18 +40,6 @@ impl DriverError {
     pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { what, source }
     }
-
-    /// The exit code that stands for it.
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Refused(failed) => failed.code,
-            Self::NotFound
-            | Self::Silent
-            | Self::Ended { .. }
-            | Self::Control(_)
-            | Self::System { .. } => 1,
-        }
-    }
 }
 
 impl From<ControlError> for DriverError {

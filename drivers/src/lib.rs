@@ -3,6 +3,7 @@
 //! | module | what it has |
 //! |---|---|
 //! | `local` | this machine: a supervisor is a process of this user, a sandbox is a folder |
+//! | `supervisor` | the supervisor of one sandbox here: started, ended, ended by force |
 //! | `names` | names for sandboxes that were given none |
 //! | `error` | why a driver did not do something |
 //!
@@ -12,7 +13,8 @@
 mod error;
 mod local;
 mod names;
+pub mod supervisor;
 
 pub use error::DriverError;
-pub use local::{Local, Observed, Order, SUPERVISOR_ENVIRONMENT};
+pub use local::{Local, Observed, Order};
 pub use names::random_name;

@@ -2,57 +2,24 @@
 //!
 //! Supervisors outlive whoever started them, so what runs is known from the folders alone.
 
-use std::{io, path::PathBuf, process::Stdio, time::Duration};
+use std::{io, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{
-    control::{
-        Reply,
-        client::{ControlError, Supervisor},
-    },
+    control::client::Supervisor,
     policies::Policies,
     state::{Folder, Home, Phase, Record},
 };
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
-    process::Command,
-    task::spawn_blocking,
-    time::{sleep, timeout},
+use tokio::task::spawn_blocking;
+
+use crate::{
+    DriverError,
+    supervisor::{self, Role},
 };
-
-use crate::DriverError;
-
-/// The longest line that a supervisor says when it is ready, bytes.
-const WORD_BYTES_MAX: u64 = 1 << 20;
-/// How long a sandbox may take to stand.
-const START_MAX: Duration = Duration::from_mins(1);
-/// How long a supervisor may take to end when nothing is left to wait for.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// Between two looks at a supervisor that ends.
-const PAUSE: Duration = Duration::from_millis(2);
-
-/// What a supervisor takes over of the environment of whoever starts it. It outlives that, and its first process is a copy of
-/// it: no secret goes along.
-pub const SUPERVISOR_ENVIRONMENT: [&str; 12] = [
-    "PATH",
-    "HOME",
-    "OPENSHELL_HOME",
-    "XDG_STATE_HOME",
-    "TMPDIR",
-    "TZ",
-    "LANG",
-    "RUST_LOG",
-    "RUST_BACKTRACE",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "LLVM_PROFILE_FILE",
-];
 
 /// Sandboxes of this user in one home.
 #[derive(Clone, Debug)]
 pub struct Local {
     home: Home,
-    program: PathBuf,
 }
 
 /// What a new sandbox begins with.
@@ -80,15 +47,9 @@ pub struct Observed {
 }
 
 impl Local {
-    /// The driver of this home. Supervisors are this program, whatever becomes of its file meanwhile.
+    /// The driver of this home.
     pub fn new(home: Home) -> Self {
-        Self { home, program: PathBuf::from("/proc/self/exe") }
-    }
-
-    /// The same where supervisors are another program.
-    #[must_use]
-    pub fn with_program(self, program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), ..self }
+        Self { home }
     }
 
     /// The folder of a sandbox.
@@ -163,33 +124,7 @@ impl Local {
         if folder.is_attended() {
             return Ok(());
         }
-        let mut command = Command::new(&self.program);
-        command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
-        let kept = std::env::vars_os()
-            .filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
-        command.env_clear().envs(kept).current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().map_err(DriverError::system("start the supervisor"))?;
-        let mut line = Vec::new();
-        if let Some(out) = child.stdout.take() {
-            let mut out = BufReader::new(out.take(WORD_BYTES_MAX));
-            let read = timeout(START_MAX, out.read_until(b'\n', &mut line)).await;
-            read.map_err(|_| DriverError::Silent)?
-                .map_err(DriverError::system("hear the supervisor"))?;
-        }
-        match serde_json::from_slice(&line) {
-            Ok(Reply::Done) => Ok(()),
-            Ok(Reply::Failed(failed)) => {
-                // It ends by itself now; who outlives it reaps it.
-                child.wait().await.ok();
-                Err(failed.into())
-            }
-            _ => {
-                let how = child.wait().await;
-                let how = how.map_or_else(|error| error.to_string(), |how| how.to_string());
-                Err(DriverError::Ended { how })
-            }
-        }
+        supervisor::start(&folder, Role::Sandbox).await
     }
 
     /// Ends the main command of a sandbox, everything else in it, and its supervisor. One that does not run is left as it is.
@@ -197,25 +132,7 @@ impl Local {
     /// # Errors
     /// When it does not end within `grace` and a few seconds.
     pub async fn stop(&self, name: &str, grace: Duration) -> Result<(), DriverError> {
-        let folder = self.folder(name);
-        if !folder.is_attended() {
-            return Ok(());
-        }
-        let gone = async {
-            let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-            let stopped = Supervisor::of(&folder).stop(grace_ms).await;
-            // Its record of decisions is whole, and its state the last one, only when it has let go.
-            while folder.is_attended() {
-                sleep(PAUSE).await;
-            }
-            stopped
-        };
-        let stopped = timeout(grace.saturating_add(ANSWER_MAX), gone).await;
-        match stopped.map_err(|_| DriverError::Silent)? {
-            // It went by itself meanwhile.
-            Err(ControlError::NotRunning) => Ok(()),
-            other => Ok(other?),
-        }
+        supervisor::stop(&self.folder(name), grace).await
     }
 
     /// Ends a sandbox, by force where it must be, and removes everything of it.
@@ -225,19 +142,10 @@ impl Local {
     pub async fn delete(&self, name: &str) -> Result<(), DriverError> {
         let folder = self.folder(name);
         if self.stop(name, Duration::ZERO).await.is_err() {
-            kill(&folder);
+            supervisor::kill(&folder);
         }
         let removed = spawn_blocking(move || folder.remove());
         finished(removed.await, "remove the folder of the sandbox")
-    }
-}
-
-/// Ends a supervisor that does not answer, and with it everything in its sandbox.
-fn kill(folder: &Folder) {
-    let process = folder.attendant().and_then(|number| i32::try_from(number).ok());
-    if let Some(process) = process.and_then(Pid::from_raw) {
-        // One that has ended meanwhile is what was wanted.
-        kill_process(process, Signal::KILL).ok();
     }
 }
 

@@ -12,7 +12,6 @@ mod providers;
 mod read;
 mod refusal;
 mod sandboxes;
-mod settings;
 mod tokens;
 mod users;
 mod watch;
@@ -88,8 +87,6 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(policies::get))
         .routes(routes!(policies::newest_global, policies::set_global, policies::delete_global))
         .routes(routes!(policies::list_global))
-        .routes(routes!(settings::list))
-        .routes(routes!(settings::set, settings::delete))
         .routes(routes!(watch::watch))
         .routes(routes!(conversation::exec))
         .routes(routes!(conversation::attach))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::{sandbox::SandboxSpec, setting::SettingValue, user::Role};
+use api::{sandbox::SandboxSpec, user::Role};
 use serde::{Deserialize, Serialize};
 
 use crate::{lifecycle::Desired, store::Object};
@@ -54,14 +54,6 @@ pub(crate) struct UserRecord {
 
 impl Object for UserRecord {
     const KIND: &'static str = "user";
-}
-
-/// A setting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SettingRecord(pub(crate) SettingValue);
-
-impl Object for SettingRecord {
-    const KIND: &'static str = "setting";
 }
 
 /// A client certificate, named by its serial number; its key is with its user alone.

@@ -13,21 +13,16 @@ mod programs;
 mod show;
 pub(crate) mod terminal;
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Command, ExitCode, Stdio},
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use drivers::SUPERVISOR_ENVIRONMENT;
+use drivers::{
+    DriverError,
+    supervisor::{self, Role},
+};
 use sandbox::{
     Main, Resolver,
-    control::{
-        Reply,
-        client::{ControlError, Supervisor},
-    },
+    control::client::{ControlError, Supervisor},
     state::{Folder, Home, is_name},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -38,9 +33,6 @@ use crate::{
     failure::Failure,
     output,
 };
-
-/// The longest line that a supervisor says when it is ready, bytes.
-const WORD_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs what was typed.
 pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
@@ -172,42 +164,21 @@ fn start_router(router: Option<&str>) -> Result<(), Failure> {
 }
 
 /// Starts the supervisor of a sandbox and waits until the sandbox stands.
-fn spawn(folder: &Folder) -> Result<(), Failure> {
-    spawn_with(folder, None)
+fn spawn(name: &str, folder: &Folder, role: Role) -> Result<(), Failure> {
+    block_on(async { started(name, folder, supervisor::start(folder, role).await) })
 }
 
-fn spawn_with(folder: &Folder, flag: Option<&str>) -> Result<(), Failure> {
-    let mut command = supervisor_of(folder, flag);
-    let mut child = command.spawn().context("cannot start the supervisor")?;
-    let mut line = Vec::new();
-    if let Some(out) = child.stdout.take() {
-        BufReader::new(out.take(WORD_BYTES_MAX)).read_until(b'\n', &mut line)?;
-    }
-    match serde_json::from_slice(&line) {
-        Ok(Reply::Done) => Ok(()),
-        Ok(Reply::Failed(failed)) => {
-            child.wait().ok();
+/// What came of starting or ending a supervisor, with what would help.
+fn started(name: &str, folder: &Folder, done: Result<(), DriverError>) -> Result<(), Failure> {
+    done.map_err(|error| match error {
+        DriverError::Refused(failed) => {
             let failure = Failure::new(failed.message).with_code(failed.code);
-            Err(if failed.hint.is_empty() { failure } else { failure.hint(failed.hint) })
+            if failed.hint.is_empty() { failure } else { failure.hint(failed.hint) }
         }
-        _ => {
-            let how = child.wait().map_or_else(|error| error.to_string(), |how| how.to_string());
-            Err(Failure::new(format!("the supervisor ended without a word: {how}"))
-                .hint(format!("see {}", folder.log().display())))
+        DriverError::Silent => {
+            Failure::new(format!("the supervisor of sandbox {name} does not answer"))
+                .hint(format!("`openshell sandbox delete {name}` ends it by force"))
         }
-    }
-}
-
-/// The supervisor of a sandbox, to be started.
-fn supervisor_of(folder: &Folder, flag: Option<&str>) -> Command {
-    // Itself, even when the file was replaced meanwhile.
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("openshell").arg("supervise").arg("--folder").arg(folder.path());
-    command.args(flag);
-    // It outlives this shell, and its first process is a copy of it: nothing of the caller's secrets goes along.
-    let kept = std::env::vars_os()
-        .filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
-    command.env_clear().envs(kept);
-    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    command
+        other => Failure::from(other).hint(format!("see {}", folder.log().display())),
+    })
 }

@@ -20,7 +20,7 @@ use api::{
     client::{Client, Place},
     user::IssuedCertificate,
 };
-use drivers::{Local, SUPERVISOR_ENVIRONMENT};
+use drivers::{Local, supervisor::SUPERVISOR_ENVIRONMENT};
 use reqwest::Method;
 use rustix::{
     fs::{FlockOperation, flock},

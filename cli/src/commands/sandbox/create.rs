@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use drivers::supervisor::Role;
 use policy::PolicyFile;
 use proxy::SandboxKey;
 use sandbox::{
@@ -220,7 +221,7 @@ fn prepare(
     if !matches!(taken, Taken::Stands(_)) {
         let set = Policies::open(folder)?.set(policy);
         set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
-        spawn(folder)?;
+        spawn(name, folder, Role::Sandbox)?;
     }
     attached::supply(name, folder, providers)
 }

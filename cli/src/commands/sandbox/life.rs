@@ -2,28 +2,19 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
+use drivers::supervisor::{self, Role};
 use sandbox::{
-    control::{
-        Request,
-        client::{ControlError, Supervisor},
-    },
+    control::{Request, client::Supervisor},
     state::Folder,
 };
-use tokio::time::{sleep, timeout};
 
-use super::{attached, block_on, find, heard, home, look, spawn};
+use super::{attached, block_on, find, heard, home, look, spawn, started};
 use crate::{
     args::sandbox::{DeleteArgs, StopArgs},
     commands::forward,
     failure::Failure,
     output,
 };
-
-/// Between two looks at a supervisor that ends.
-const PAUSE: Duration = Duration::from_millis(2);
-/// How long a supervisor may take to end when nothing is left to wait for.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// `openshell sandbox stop`
 pub(super) fn stop(args: &StopArgs) -> Result<ExitCode, Failure> {
@@ -47,7 +38,7 @@ pub(super) fn start(name: Option<&str>) -> Result<ExitCode, Failure> {
     let record = folder.record()?;
     let providers = attached::load(&record.providers)?;
     super::start_router(record.router.as_deref())?;
-    spawn(&folder)?;
+    spawn(&name, &folder, Role::Sandbox)?;
     attached::supply(&name, &folder, providers)?;
     if !record.command.is_empty() {
         let request = Request::Launch { attach: false, terminal: None };
@@ -84,7 +75,7 @@ pub(super) fn delete(args: DeleteArgs) -> Result<ExitCode, Failure> {
 pub(crate) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
     forward::stop_all(name)?;
     if folder.is_attended() && end(name, folder, 0).is_err() {
-        kill(folder);
+        supervisor::kill(folder);
     }
     folder.remove().map_err(|error| {
         let path = folder.path().display();
@@ -100,35 +91,8 @@ pub(crate) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends a supervisor that does not answer, and with it everything in its sandbox.
-fn kill(folder: &Folder) {
-    let process = folder.attendant().and_then(|number| i32::try_from(number).ok());
-    if let Some(process) = process.and_then(Pid::from_raw) {
-        // One that has ended meanwhile is what was wanted.
-        kill_process(process, Signal::KILL).ok();
-    }
-}
-
+/// Ends a sandbox.
 pub(crate) fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
-    let limit = Duration::from_millis(grace_ms).saturating_add(ANSWER_MAX);
-    let stopped = block_on(async {
-        let supervisor = Supervisor::of(folder);
-        let gone = async {
-            let stopped = supervisor.stop(grace_ms).await;
-            // Its record of decisions is whole, and its state the last one, only when it has let go.
-            while folder.is_attended() {
-                sleep(PAUSE).await;
-            }
-            stopped
-        };
-        timeout(limit, gone).await.map_err(|_| {
-            Failure::new(format!("the supervisor of sandbox {name} does not answer"))
-                .hint(format!("`openshell sandbox delete {name}` ends it by force"))
-        })
-    })?;
-    match stopped {
-        // It went by itself meanwhile.
-        Err(ControlError::NotRunning) if !folder.is_attended() => Ok(()),
-        other => heard(name, other),
-    }
+    let grace = Duration::from_millis(grace_ms);
+    block_on(async { started(name, folder, supervisor::stop(folder, grace).await) })
 }

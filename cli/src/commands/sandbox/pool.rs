@@ -8,13 +8,14 @@ use std::{
 };
 
 use anyhow::Context as _;
+use drivers::supervisor::{self, Role};
 use sandbox::{
     control::{Request, client::Supervisor},
     pool::{PREPARED_MAX, Pool, TakeError},
     state::{Folder, Record},
 };
 
-use super::{block_on, create, home, life, supervisor_of};
+use super::{block_on, create, home, life};
 use crate::{args::sandbox::PoolArgs, failure::Failure, output};
 
 /// What a prepared sandbox is called where people read of it.
@@ -40,7 +41,7 @@ pub(super) fn run(args: &PoolArgs) -> Result<ExitCode, Failure> {
     }
     for _ in 0..size {
         let folder = add(&pool, &policy)?;
-        let stands = super::spawn_with(&folder, Some("--prepared"));
+        let stands = super::spawn(NAME, &folder, Role::Prepared);
         if let Err(failure) = stands {
             folder.remove().ok();
             return Err(failure);
@@ -87,7 +88,7 @@ pub(super) fn take(record: &Record, policy: &str, to: &Folder) -> Result<Taken, 
     // Beside what the new sandbox begins with; nobody waits for it to stand.
     let next = std::thread::spawn(move || {
         if let Ok(folder) = add(&pool, &taken.policy) {
-            let mut command = supervisor_of(&folder, Some("--prepared"));
+            let mut command = supervisor::command(&folder, Role::Prepared);
             command.stdout(Stdio::null()).stderr(Stdio::null());
             if command.spawn().is_err() {
                 folder.remove().ok();
