@@ -17,20 +17,24 @@ use std::{
 use api::sandbox::{Phase, SandboxStatus};
 use drivers::{Local, Observed};
 use parking_lot::Mutex;
+use sandbox::state;
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
-    time::{Instant, interval},
+    time::{Instant, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::step::{Seen, Step, Told, Wanted};
+use self::{
+    act::Done,
+    step::{Rests, Seen, Step, Told, Wanted},
+};
 pub(crate) use self::{
     changes::{Change, Changes},
-    step::Desired,
+    step::{Desired, PolicyMark},
 };
 use crate::{
-    policies,
     records::SandboxRecord,
     store::{Page, Store, StoreError, Stored},
 };
@@ -40,7 +44,11 @@ pub(crate) use act::written;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two readings of everything from the store.
 const READ_EVERY: Duration = Duration::from_secs(30);
-/// Steps at once, of different sandboxes.
+/// How long it may take to go around once.
+const ROUND_MAX: Duration = Duration::from_secs(30);
+/// How long steps may go on when the gateway stops.
+const STOP_MAX: Duration = Duration::from_secs(20);
+/// Sandboxes that are made or started at once; others wait. Ending one waits for nobody.
 const STEPS_MAX: usize = 8;
 /// The pause after the first failure; it doubles with each further one.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -55,6 +63,8 @@ pub(crate) struct Keeper {
     /// Who hears of changes.
     pub(crate) changes: Changes,
     known: Mutex<BTreeMap<Uuid, Entry>>,
+    /// When it last went around; never, before everything was read.
+    round: Mutex<Option<Instant>>,
     touched: Mutex<BTreeSet<(String, String)>>,
     wake: Notify,
     room: Arc<Semaphore>,
@@ -88,6 +98,11 @@ impl Entry {
             attended: observed.attended,
             running: observed.state.running,
             exit_code: observed.state.exit_code,
+            rests: match observed.state.phase {
+                state::Phase::Provisioning => Rests::New,
+                state::Phase::Stopped => Rests::Stopped,
+                state::Phase::Ready | state::Phase::Error => Rests::Lost,
+            },
         })
     }
 
@@ -118,7 +133,7 @@ impl Entry {
             message: self.trouble.as_ref().map(|one| one.message.clone()).unwrap_or_default(),
             running: state.is_some_and(|state| state.running),
             exit_code: state.and_then(|state| state.exit_code),
-            policy_version: policies::version_of(self.told.policy.unwrap_or_default()),
+            policy_version: self.told.policy.unwrap_or_default().version,
             notes: state.map(|state| state.notes.clone()).unwrap_or_default(),
         }
     }
@@ -132,6 +147,7 @@ impl Keeper {
             driver,
             changes: Changes::default(),
             known: Mutex::default(),
+            round: Mutex::default(),
             touched: Mutex::default(),
             wake: Notify::new(),
             room: Arc::new(Semaphore::new(STEPS_MAX)),
@@ -147,42 +163,69 @@ impl Keeper {
     /// How a sandbox is doing, as far as is known.
     pub(crate) fn status(&self, stored: &Stored<SandboxRecord>) -> SandboxStatus {
         let known = self.known.lock();
-        let status = known.get(&stored.id).and_then(|entry| entry.status.clone());
-        status.unwrap_or_else(|| unknown(stored.body.desired))
+        let Some(entry) = known.get(&stored.id) else { return unknown(stored.body.desired) };
+        let Some(status) = entry.status.clone() else { return unknown(stored.body.desired) };
+        if entry.stored.version >= stored.version {
+            return status;
+        }
+        // It was read before what is wanted now was written down.
+        let (phase, reason) = match stored.body.desired {
+            Desired::Draft | Desired::Running if status.phase != Phase::Stopped => return status,
+            Desired::Stopped if status.phase == Phase::Stopped => return status,
+            Desired::Draft | Desired::Running => (Phase::Starting, "StartRequested"),
+            Desired::Stopped => (Phase::Stopping, "StopRequested"),
+            Desired::Deleted => (Phase::Deleting, "DeleteRequested"),
+        };
+        SandboxStatus { phase, reason: reason.to_owned(), ..status }
     }
 
-    /// Keeps sandboxes as they should be until it is dropped, which leaves steps that run to their end.
-    ///
-    /// # Errors
-    /// When the store cannot be read in the beginning.
-    pub(crate) async fn run(self: Arc<Self>) -> Result<(), StoreError> {
+    /// Whether it goes around.
+    pub(crate) fn is_keeping(&self) -> bool {
+        self.round.lock().is_some_and(|round| round.elapsed() < ROUND_MAX)
+    }
+
+    /// Keeps sandboxes as they should be until it is stopped; then it waits for the steps that run.
+    pub(crate) async fn run(self: Arc<Self>, stopped: CancellationToken) {
         let mut steps = JoinSet::new();
-        let mut looks = interval(LOOK_EVERY);
-        let mut read = Instant::now();
-        self.read_all().await?;
-        self.look().await;
-        loop {
+        let mut next_look = Instant::now();
+        let mut next_read = Instant::now();
+        while !stopped.is_cancelled() {
+            // Whatever woke it: nobody who writes all the time keeps it from looking.
+            let now = Instant::now();
+            if now >= next_read {
+                next_read = now + if self.read_all().await { READ_EVERY } else { LOOK_EVERY };
+            }
+            if now >= next_look {
+                self.look().await;
+                next_look = now + LOOK_EVERY;
+            }
             self.read_touched().await;
             self.step_all(&mut steps);
+            *self.round.lock() = Some(Instant::now());
             tokio::select! {
                 biased;
+                () = stopped.cancelled() => {}
                 Some(_) = steps.join_next() => {}
                 () = self.wake.notified() => {}
-                _ = looks.tick() => {
-                    if read.elapsed() > READ_EVERY {
-                        read = Instant::now();
-                        if let Err(error) = self.read_all().await {
-                            tracing::warn!(error = %error, "sandboxes cannot be read from the store");
-                        }
-                    }
-                    self.look().await;
-                }
+                () = sleep_until(next_look) => {}
             }
+        }
+        let ended = async { while steps.join_next().await.is_some() {} };
+        if timeout(STOP_MAX, ended).await.is_err() {
+            tracing::warn!("steps that run were cut off; they are taken again at the next start");
         }
     }
 
-    /// Reads every sandbox from the store.
-    async fn read_all(&self) -> Result<(), StoreError> {
+    /// Reads every sandbox from the store; whether that could be done.
+    async fn read_all(&self) -> bool {
+        let read = self.read_pages().await;
+        if let Err(error) = &read {
+            tracing::warn!(error = %written(error), "sandboxes cannot be read from the store");
+        }
+        read.is_ok()
+    }
+
+    async fn read_pages(&self) -> Result<(), StoreError> {
         let mut page = Page { after: None, limit: 500 };
         let mut found = BTreeSet::new();
         loop {
@@ -196,7 +239,11 @@ impl Keeper {
                 None => break,
             }
         }
-        self.known.lock().retain(|id, entry| entry.busy || found.contains(id));
+        let mut known = self.known.lock();
+        let gone = |id: &Uuid, entry: &mut Entry| !entry.busy && !found.contains(id);
+        for (_, entry) in known.extract_if(.., gone) {
+            self.changes.deleted(&entry.stored);
+        }
         Ok(())
     }
 
@@ -267,7 +314,13 @@ impl Keeper {
             if entry.busy || waits || step == Step::Rest {
                 continue;
             }
-            let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else { break };
+            let place = match step {
+                Step::Create | Step::Start => match Arc::clone(&self.room).try_acquire_owned() {
+                    Ok(place) => Some(place),
+                    Err(_) => continue,
+                },
+                _ => None,
+            };
             entry.busy = true;
             let (keeper, id, stored) = (Arc::clone(self), entry.stored.id, entry.stored.clone());
             let wanted = entry.wanted;
@@ -285,7 +338,7 @@ impl Keeper {
         &self,
         id: Uuid,
         (step, wanted): (Step, Wanted),
-        done: Result<(), String>,
+        done: Result<Done, String>,
         observed: Option<Observed>,
     ) {
         let mut known = self.known.lock();
@@ -299,11 +352,13 @@ impl Keeper {
         entry.busy = false;
         entry.observe(observed);
         match done {
-            Ok(()) => {
+            Ok(done) => {
                 entry.trouble = None;
                 match step {
                     Step::Supply => entry.told.providers = Some(wanted.providers),
-                    Step::SetPolicy => entry.told.policy = Some(wanted.policy),
+                    Step::SetPolicy if done == Done::Yes => {
+                        entry.told.policy = Some(wanted.policy);
+                    }
                     _ => {}
                 }
             }

@@ -3,6 +3,8 @@
 //! Not here: what a policy allows (`policy`), putting one in force (`lifecycle`). Invariant: a policy that cannot be read is
 //! never kept, and one that could not be put in force leaves the one before.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use api::{
     policy::{PolicyRevision as Shown, PolicySet, RevisionStatus},
     problem::Fault,
@@ -13,12 +15,10 @@ use uuid::Uuid;
 
 use crate::{
     http::Refusal,
+    lifecycle::PolicyMark,
     store::{GLOBAL_SCOPE, PolicyAdded, PolicyRevision, PolicyStatus, Store, StoreError},
     time,
 };
-
-/// Marks a policy of the gateway among those of sandboxes.
-const GLOBAL_MARK: u64 = 1 << 63;
 
 /// The policy that a sandbox is to be held to: the gateway's, else its own newest one that was not refused.
 pub(crate) async fn in_force(
@@ -40,33 +40,25 @@ pub(crate) async fn in_force(
     Ok(None)
 }
 
-/// What tells a policy from every other one that this sandbox can be held to; 0 is none at all.
-pub(crate) fn mark(policy: Option<&PolicyRevision>) -> u64 {
-    let version = |policy: &PolicyRevision| u64::try_from(policy.version).unwrap_or_default();
-    match policy {
-        None => 0,
-        Some(policy) if policy.scope == GLOBAL_SCOPE => version(policy) | GLOBAL_MARK,
-        Some(policy) => version(policy),
+/// What a policy is to a sandbox.
+pub(crate) fn mark(policy: Option<&PolicyRevision>) -> PolicyMark {
+    let Some(policy) = policy else { return PolicyMark::default() };
+    let mut hash = DefaultHasher::new();
+    // Its number alone would not do: those of the gateway's policy begin anew when it was deleted.
+    (&policy.scope, policy.version, policy.created_ms, &policy.hash).hash(&mut hash);
+    PolicyMark {
+        version: u64::try_from(policy.version).unwrap_or_default(),
+        identity: hash.finish(),
     }
 }
 
-/// The version that a mark stands for.
-pub(crate) fn version_of(mark: u64) -> u64 {
-    mark & !GLOBAL_MARK
-}
-
-/// Notes what became of a policy when a sandbox was given it.
-pub(crate) async fn settled(
+/// Notes that a policy was refused by the sandbox that it was for. The one before stays.
+pub(crate) async fn refused(
     store: &Store,
     policy: &PolicyRevision,
-    error: Option<String>,
+    error: &str,
 ) -> Result<(), StoreError> {
-    match error {
-        None => store.policy_loaded(&policy.scope, policy.version).await.map(drop),
-        // What one sandbox makes of the gateway's policy says nothing of the others.
-        Some(_) if policy.scope == GLOBAL_SCOPE => Ok(()),
-        Some(error) => store.policy_failed(&policy.scope, policy.version, &error).await.map(drop),
-    }
+    store.policy_failed(&policy.scope, policy.version, error).await.map(drop)
 }
 
 /// The policy in a file.

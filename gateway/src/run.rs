@@ -14,6 +14,7 @@ use api::{gateway::Info, user::Role};
 use drivers::Local;
 use sandbox::state::Home;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{
@@ -195,19 +196,17 @@ pub async fn run(
     let routes = guarded(http::routes(app), Arc::new(gate));
     let server = Server { bound, tls, routes, live, limits: Limits::default() };
 
+    let stopped = CancellationToken::new();
     let mut keeping = JoinSet::new();
-    keeping.spawn(async move {
-        if let Err(error) = keeper.run().await {
-            tracing::error!(error = %written(error), "sandboxes cannot be kept");
-        }
-    });
+    keeping.spawn(keeper.run(stopped.clone()));
     ready(&Ready {
         addresses: told,
         socket: folder.join(SOCKET),
         ca: folder.join("pki").join("ca.crt"),
     });
     server.run(stop).await;
-    keeping.shutdown().await;
+    stopped.cancel();
+    while keeping.join_next().await.is_some() {}
     store.close().await;
     Ok(())
 }

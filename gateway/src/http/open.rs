@@ -36,9 +36,13 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
             "does not answer".to_owned()
         }
     };
-    let ready = store == "ok";
+    let sandboxes = if app.keeper.is_keeping() { "ok" } else { "are not kept" };
+    let ready = store == "ok" && sandboxes == "ok";
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let parts = BTreeMap::from([("store".to_owned(), store)]);
+    let parts = BTreeMap::from([
+        ("store".to_owned(), store),
+        ("sandboxes".to_owned(), sandboxes.to_owned()),
+    ]);
     let version = app.info.version.clone();
     (status, Json(Readiness { ready, version, parts })).into_response()
 }

@@ -54,6 +54,15 @@ pub(super) async fn wanted(
     })
 }
 
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// It was done.
+    Yes,
+    /// The sandbox cannot take what it was to be given; something else is wanted of it now.
+    Refused,
+}
+
 /// Takes a step.
 ///
 /// # Errors
@@ -63,14 +72,14 @@ pub(super) async fn act(
     step: Step,
     stored: &Stored<SandboxRecord>,
     wanted: &Wanted,
-) -> Result<(), String> {
+) -> Result<Done, String> {
     let name = stored.id.to_string();
     let driver = &keeper.driver;
-    match step {
+    let done = match step {
+        Step::SetPolicy => return set_policy(keeper, stored, wanted).await,
         Step::Create => create(keeper, stored).await,
         Step::Start => driver.start(&name).await.map_err(told),
         Step::Supply => supply(keeper, stored).await,
-        Step::SetPolicy => set_policy(keeper, stored, wanted).await,
         Step::Launch => {
             let request = Request::Launch { attach: false, terminal: None };
             ask(keeper, &name, &request).await.map(drop)
@@ -82,7 +91,8 @@ pub(super) async fn act(
         Step::Delete => driver.delete(&name).await.map_err(told),
         Step::Forget => forget(keeper, stored).await,
         Step::Rest => Ok(()),
-    }
+    };
+    done.map(|()| Done::Yes)
 }
 
 async fn create(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), String> {
@@ -111,31 +121,37 @@ async fn supply(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), S
     ask(keeper, &stored.id.to_string(), &Request::SetProviders { providers }).await.map(drop)
 }
 
-/// Gives the supervisor the policy. What becomes of it is noted; one that cannot be put in force leaves the one before.
+/// Gives the supervisor the policy. One of its own that it refuses is noted, and the one before is wanted again; that it refuses
+/// the gateway's is trouble, because what it is held to is not what everybody was told.
 async fn set_policy(
     keeper: &Keeper,
     stored: &Stored<SandboxRecord>,
     wanted: &Wanted,
-) -> Result<(), String> {
+) -> Result<Done, String> {
     let policy = policies::in_force(&keeper.store, stored.id).await.map_err(written)?;
     if policies::mark(policy.as_ref()) != wanted.policy {
         return Err("another policy came meanwhile".to_owned());
     }
-    let supervisor = keeper.driver.supervisor(&stored.id.to_string());
     let request = Request::SetPolicy { text: text(policy.as_ref())?, base: None };
-    let error = match supervisor.ask(&request).await.map_err(DriverError::from) {
+    let supervisor = keeper.driver.supervisor(&stored.id.to_string());
+    let refused = match supervisor.ask(&request).await.map_err(DriverError::from) {
         Ok(Reply::Policy { .. }) => None,
         Ok(other) => return Err(format!("the supervisor answered {other:?}")),
-        // It will not take it another time either: what it is to be held to is another one now.
-        Err(DriverError::Refused(failed)) => {
-            keeper.touch(&stored.workspace, &stored.name);
-            Some(failed.message)
-        }
+        Err(DriverError::Refused(failed)) => Some(failed),
         Err(error) => return Err(told(error)),
     };
-    match policy {
-        Some(policy) => policies::settled(&keeper.store, &policy, error).await.map_err(written),
-        None => Ok(()),
+    match (policy, refused) {
+        (Some(policy), None) => {
+            let loaded = keeper.store.policy_loaded(&policy.scope, policy.version).await;
+            loaded.map(|_| Done::Yes).map_err(written)
+        }
+        (None, None) => Ok(Done::Yes),
+        (Some(policy), Some(failed)) if policy.scope == stored.id.to_string() => {
+            policies::refused(&keeper.store, &policy, &failed.message).await.map_err(written)?;
+            keeper.touch(&stored.workspace, &stored.name);
+            Ok(Done::Refused)
+        }
+        (_, Some(failed)) => Err(format!("the gateway's policy cannot be in force here: {failed}")),
     }
 }
 
@@ -147,10 +163,12 @@ fn text(policy: Option<&PolicyRevision>) -> Result<String, String> {
     }
 }
 
+/// Removes it from the store: what was decided about meanwhile stays.
 async fn forget(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), String> {
-    keeper.store.forget_policies(&stored.id.to_string()).await.map_err(written)?;
-    let removed = keeper.store.remove::<SandboxRecord>(&stored.workspace, &stored.name, None).await;
-    removed.map(drop).map_err(written)
+    let version = Some(stored.version);
+    let removed = keeper.store.remove::<SandboxRecord>(&stored.workspace, &stored.name, version);
+    removed.await.map_err(written)?;
+    keeper.store.forget_policies(&stored.id.to_string()).await.map(drop).map_err(written)
 }
 
 async fn ask(keeper: &Keeper, name: &str, request: &Request) -> Result<Reply, String> {

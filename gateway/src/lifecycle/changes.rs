@@ -96,7 +96,7 @@ impl Changes {
         let receiver = self.sender.subscribe();
         let Some(number) = number else { return Some((Vec::new(), receiver)) };
         let oldest = kept.changes.front().map_or(kept.next, |oldest| oldest.number);
-        if number + 1 < oldest || number >= kept.next {
+        if number.saturating_add(1) < oldest || number >= kept.next {
             return None;
         }
         let missed = kept.changes.iter().filter(|change| change.number > number);

@@ -18,17 +18,37 @@ pub(crate) enum Desired {
     Deleted,
 }
 
+/// What a policy is to a sandbox: its version, and what tells it from every other one. The default is none at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PolicyMark {
+    /// Its version.
+    pub(crate) version: u64,
+    /// What tells it from others of that version.
+    pub(crate) identity: u64,
+}
+
 /// What the store says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// What somebody wants.
     pub(crate) desired: Desired,
-    /// The version of its policy; 0 when it was given none.
-    pub(crate) policy: u64,
+    /// What it is to be held to.
+    pub(crate) policy: PolicyMark,
     /// What tells the state of its providers from others.
     pub(crate) providers: u64,
     /// Whether it has a main command.
     pub(crate) has_command: bool,
+}
+
+/// How a sandbox that nobody attends came to be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rests {
+    /// It has never stood.
+    New,
+    /// Somebody stopped it.
+    Stopped,
+    /// Its supervisor was lost.
+    Lost,
 }
 
 /// What the driver says.
@@ -40,13 +60,15 @@ pub(crate) struct Seen {
     pub(crate) running: bool,
     /// How its main command ended in this life of the supervisor.
     pub(crate) exit_code: Option<u8>,
+    /// How it came to rest, where nobody attends it.
+    pub(crate) rests: Rests,
 }
 
 /// What the supervisor that holds it was told in this life of the gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
-    /// The version of the policy that it took, or refused.
-    pub(crate) policy: Option<u64>,
+    /// The policy that it took.
+    pub(crate) policy: Option<PolicyMark>,
     /// The state of the providers that it took.
     pub(crate) providers: Option<u64>,
 }
@@ -84,9 +106,10 @@ pub(crate) fn next(wanted: &Wanted, seen: Option<&Seen>, told: &Told) -> Step {
         (Desired::Stopped, _) => Step::Rest,
         (Desired::Running, None) => Step::Create,
         (Desired::Running, Some(seen)) if !seen.attended => Step::Start,
-        // What its main command may do is in place before it starts.
-        (Desired::Running, Some(_)) if told.providers != Some(wanted.providers) => Step::Supply,
+        // What its main command may do is in place before it starts; the policy first, so that no trouble with a provider holds
+        // back a tighter one.
         (Desired::Running, Some(_)) if told.policy != Some(wanted.policy) => Step::SetPolicy,
+        (Desired::Running, Some(_)) if told.providers != Some(wanted.providers) => Step::Supply,
         (Desired::Running, Some(seen))
             if wanted.has_command && !seen.running && seen.exit_code.is_none() =>
         {
@@ -115,9 +138,12 @@ pub(crate) fn phase(
         (Desired::Running, Step::Create) if failed => (Phase::Error, "CreateFailed"),
         (Desired::Running, Step::Create) => (Phase::Provisioning, "Creating"),
         (Desired::Running, Step::Start) if failed => (Phase::Error, "StartFailed"),
-        (Desired::Running, Step::Start) if stood => (Phase::Starting, "SupervisorLost"),
+        (Desired::Running, Step::Start) => match seen.map(|seen| seen.rests) {
+            Some(Rests::Lost) => (Phase::Starting, "SupervisorLost"),
+            Some(Rests::Stopped) => (Phase::Starting, "StartRequested"),
+            Some(Rests::New) | None => (Phase::Provisioning, "Starting"),
+        },
         (Desired::Running, _) if failed => (Phase::Error, "ConfigurationFailed"),
-        (Desired::Running, Step::Start) => (Phase::Provisioning, "Starting"),
         // A change of what it may do is on its way to one that stands.
         (Desired::Running, Step::Supply | Step::SetPolicy) if stood => (Phase::Ready, "Updating"),
         (Desired::Running, _) => (Phase::Provisioning, "Configuring"),
@@ -130,10 +156,14 @@ mod tests {
 
     use super::*;
 
+    fn mark() -> impl Strategy<Value = PolicyMark> {
+        (0..3_u64, 0..2_u64).prop_map(|(version, identity)| PolicyMark { version, identity })
+    }
+
     fn wanted() -> impl Strategy<Value = Wanted> {
         let desired =
             prop_oneof![Just(Desired::Running), Just(Desired::Stopped), Just(Desired::Deleted)];
-        (desired, 0..3_u64, 0..3_u64, any::<bool>()).prop_map(
+        (desired, mark(), 0..3_u64, any::<bool>()).prop_map(
             |(desired, policy, providers, has_command)| Wanted {
                 desired,
                 policy,
@@ -144,18 +174,21 @@ mod tests {
     }
 
     fn seen() -> impl Strategy<Value = Option<Seen>> {
-        let one = (any::<bool>(), any::<bool>(), proptest::option::of(any::<u8>())).prop_map(
-            |(attended, running, exit_code)| Seen {
+        let rests = prop_oneof![Just(Rests::New), Just(Rests::Stopped), Just(Rests::Lost)];
+        let exit_code = proptest::option::of(any::<u8>());
+        let one = (any::<bool>(), any::<bool>(), exit_code, rests).prop_map(
+            |(attended, running, exit_code, rests)| Seen {
                 attended,
                 running: running && attended,
                 exit_code,
+                rests,
             },
         );
         proptest::option::of(one)
     }
 
     fn told() -> impl Strategy<Value = Told> {
-        (proptest::option::of(0..3_u64), proptest::option::of(0..3_u64))
+        (proptest::option::of(mark()), proptest::option::of(0..3_u64))
             .prop_map(|(policy, providers)| Told { policy, providers })
     }
 
@@ -166,7 +199,8 @@ mod tests {
         seen: Option<Seen>,
         told: Told,
     ) -> Option<(Option<Seen>, Told)> {
-        let still = Seen { attended: false, running: false, exit_code: None };
+        let still =
+            Seen { attended: false, running: false, exit_code: None, rests: Rests::Stopped };
         let seen_or = seen.unwrap_or(still);
         match step {
             Step::Create => Some((Some(still), told)),
@@ -213,15 +247,48 @@ mod tests {
     }
 
     #[test]
+    fn a_tighter_policy_waits_for_no_provider() {
+        let told = Told { policy: Some(PolicyMark::default()), providers: None };
+        let policy = PolicyMark { version: 1, identity: 1 };
+        let wanted = Wanted { desired: Desired::Running, policy, providers: 1, has_command: true };
+        let seen = Seen { attended: true, running: true, exit_code: None, rests: Rests::New };
+        assert_eq!(next(&wanted, Some(&seen), &told), Step::SetPolicy);
+    }
+
+    #[test]
+    fn how_it_came_to_rest_is_told() {
+        let policy = PolicyMark::default();
+        let wanted = Wanted { desired: Desired::Running, policy, providers: 1, has_command: true };
+        for (rests, told) in [
+            (Rests::New, (Phase::Provisioning, "Starting")),
+            (Rests::Stopped, (Phase::Starting, "StartRequested")),
+            (Rests::Lost, (Phase::Starting, "SupervisorLost")),
+        ] {
+            let seen = Seen { attended: false, running: false, exit_code: None, rests };
+            let said = phase(&wanted, Some(&seen), &Told::default(), (false, true));
+            assert_eq!(said, told, "{rests:?}");
+        }
+    }
+
+    #[test]
     fn a_draft_waits_for_what_it_is_to_be_held_to() {
-        let wanted = Wanted { desired: Desired::Draft, policy: 0, providers: 0, has_command: true };
+        let wanted = Wanted {
+            desired: Desired::Draft,
+            policy: PolicyMark::default(),
+            providers: 0,
+            has_command: true,
+        };
         assert_eq!(next(&wanted, None, &Told::default()), Step::Rest);
     }
 
     #[test]
     fn one_that_was_stopped_stays_so_when_nothing_is_known_of_it() {
-        let wanted =
-            Wanted { desired: Desired::Stopped, policy: 1, providers: 0, has_command: true };
+        let wanted = Wanted {
+            desired: Desired::Stopped,
+            policy: PolicyMark { version: 1, identity: 1 },
+            providers: 0,
+            has_command: true,
+        };
         assert_eq!(next(&wanted, None, &Told::default()), Step::Rest);
         assert_eq!(
             phase(&wanted, None, &Told::default(), (false, false)),
