@@ -48,7 +48,7 @@ pub use audit::{
 };
 pub use error::StoreError;
 pub use ledger::{Account, Balance, Booking, Reserved, Settled};
-pub use objects::{Object, Stored};
+pub use objects::{Object, SecretChanges, Stored};
 pub use page::{Listed, Page};
 pub use place::{DatabaseUrl, Place, PlaceError};
 pub use policies::{GLOBAL_SCOPE, PolicyAdded, PolicyRevision, PolicyStatus};

@@ -7,10 +7,15 @@ use uuid::Uuid;
 
 use super::{
     Store,
+    database::Change,
     error::StoreError,
     now_ms,
     page::{Listed, Page},
 };
+
+mod owning;
+
+pub use owning::SecretChanges;
 
 /// What is stored as an object. Its JSON must go on being readable: objects of older versions are read with it.
 pub trait Object: Serialize + DeserializeOwned + Send + Sync {
@@ -58,20 +63,10 @@ impl Store {
         name: &str,
         body: &T,
     ) -> Result<Stored<T>, StoreError> {
-        named(workspace)?;
-        named(name)?;
-        let text = written(body)?;
-        let (id, now) = (Uuid::now_v7(), now_ms());
-        let insert = "INSERT INTO objects (id, kind, workspace, name, version, body, created_ms, updated_ms) \
-             VALUES ($1, $2, $3, $4, 1, $5, $6, $6) ON CONFLICT (kind, workspace, name) DO NOTHING";
-        let insert = sqlx::query(insert).bind(id.to_string()).bind(T::KIND).bind(workspace);
-        let insert = insert.bind(name).bind(&text).bind(now);
-        if self.database().execute(insert).await? == 0 {
-            return Err(StoreError::Exists);
-        }
-        let (workspace, name) = (workspace.to_owned(), name.to_owned());
-        let body = read(&text)?;
-        Ok(Stored { id, workspace, name, version: 1, created_ms: now, updated_ms: now, body })
+        let mut change = self.database().begin().await?;
+        let made = insert(&mut change, workspace, name, body).await?;
+        change.commit().await?;
+        Ok(made)
     }
 
     /// The object of that name.
@@ -128,24 +123,10 @@ impl Store {
         old: &Stored<T>,
         body: &T,
     ) -> Result<Stored<T>, StoreError> {
-        let text = written(body)?;
-        let now = now_ms();
-        let update = "UPDATE objects SET body = $1, version = version + 1, updated_ms = $2 \
-             WHERE id = $3 AND kind = $4 AND version = $5";
-        let update = sqlx::query(update).bind(&text).bind(now).bind(old.id.to_string());
-        let update = update.bind(T::KIND).bind(old.version);
-        if self.database().execute(update).await? == 0 {
-            return Err(StoreError::Stale);
-        }
-        Ok(Stored {
-            id: old.id,
-            workspace: old.workspace.clone(),
-            name: old.name.clone(),
-            version: old.version + 1,
-            created_ms: old.created_ms,
-            updated_ms: now,
-            body: read(&text)?,
-        })
+        let mut change = self.database().begin().await?;
+        let new = update(&mut change, old, body).await?;
+        change.commit().await?;
+        Ok(new)
     }
 
     /// Removes an object, of that version if one is named; whether there was one.
@@ -159,18 +140,76 @@ impl Store {
         version: Option<i64>,
     ) -> Result<bool, StoreError> {
         let mut change = self.database().begin().await?;
-        let delete = "DELETE FROM objects WHERE kind = $1 AND workspace = $2 AND name = $3 \
-             AND version = COALESCE($4, version)";
-        let delete = sqlx::query(delete).bind(T::KIND).bind(workspace).bind(name).bind(version);
-        if delete.execute(&mut *change).await?.rows_affected() > 0 {
-            change.commit().await?;
-            return Ok(true);
-        }
-        let find = sqlx::query(FIND).bind(T::KIND).bind(workspace).bind(name);
-        match find.fetch_optional(&mut *change).await? {
-            Some(_) => Err(StoreError::Stale),
-            None => Ok(false),
-        }
+        let removed = delete::<T>(&mut change, workspace, name, version).await?;
+        change.commit().await?;
+        Ok(removed.is_some())
+    }
+}
+
+async fn insert<T: Object>(
+    change: &mut Change,
+    workspace: &str,
+    name: &str,
+    body: &T,
+) -> Result<Stored<T>, StoreError> {
+    named(workspace)?;
+    named(name)?;
+    let text = written(body)?;
+    let (id, now) = (Uuid::now_v7(), now_ms());
+    let insert = "INSERT INTO objects (id, kind, workspace, name, version, body, created_ms, updated_ms) \
+         VALUES ($1, $2, $3, $4, 1, $5, $6, $6) ON CONFLICT (kind, workspace, name) DO NOTHING";
+    let insert = sqlx::query(insert).bind(id.to_string()).bind(T::KIND).bind(workspace);
+    let insert = insert.bind(name).bind(&text).bind(now);
+    if insert.execute(&mut **change).await?.rows_affected() == 0 {
+        return Err(StoreError::Exists);
+    }
+    let (workspace, name) = (workspace.to_owned(), name.to_owned());
+    let body = read(&text)?;
+    Ok(Stored { id, workspace, name, version: 1, created_ms: now, updated_ms: now, body })
+}
+
+async fn update<T: Object>(
+    change: &mut Change,
+    old: &Stored<T>,
+    body: &T,
+) -> Result<Stored<T>, StoreError> {
+    let text = written(body)?;
+    let now = now_ms();
+    let update = "UPDATE objects SET body = $1, version = version + 1, updated_ms = $2 \
+         WHERE id = $3 AND kind = $4 AND version = $5";
+    let update = sqlx::query(update).bind(&text).bind(now).bind(old.id.to_string());
+    let update = update.bind(T::KIND).bind(old.version);
+    if update.execute(&mut **change).await?.rows_affected() == 0 {
+        return Err(StoreError::Stale);
+    }
+    Ok(Stored {
+        id: old.id,
+        workspace: old.workspace.clone(),
+        name: old.name.clone(),
+        version: old.version + 1,
+        created_ms: old.created_ms,
+        updated_ms: now,
+        body: read(&text)?,
+    })
+}
+
+/// The identity of what was removed, if there was one of that name.
+async fn delete<T: Object>(
+    change: &mut Change,
+    workspace: &str,
+    name: &str,
+    version: Option<i64>,
+) -> Result<Option<Uuid>, StoreError> {
+    let delete = "DELETE FROM objects WHERE kind = $1 AND workspace = $2 AND name = $3 \
+         AND version = COALESCE($4, version) RETURNING id";
+    let delete = sqlx::query(delete).bind(T::KIND).bind(workspace).bind(name).bind(version);
+    if let Some(row) = delete.fetch_optional(&mut **change).await? {
+        return Ok(Some(uuid_in(&row, 0)?));
+    }
+    let find = sqlx::query(FIND).bind(T::KIND).bind(workspace).bind(name);
+    match find.fetch_optional(&mut **change).await? {
+        Some(_) => Err(StoreError::Stale),
+        None => Ok(None),
     }
 }
 

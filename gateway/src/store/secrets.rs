@@ -5,7 +5,11 @@
 
 use domain::limits::{PAGE_ITEMS_MAX, STORED_SECRET_BYTES_MAX};
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{Row as _, any::AnyRow};
+use sqlx::{
+    Any, Row as _,
+    any::{AnyArguments, AnyRow},
+    query::Query,
+};
 use zeroize::Zeroizing;
 
 use super::{
@@ -70,14 +74,7 @@ impl Store {
         values: &[(&str, &SecretString)],
     ) -> Result<(), StoreError> {
         let mut change = self.database().begin().await?;
-        for (name, value) in values {
-            #[expect(clippy::disallowed_methods, reason = "what is sealed has to be seen once")]
-            let plain = value.expose_secret().as_bytes();
-            if plain.len() > STORED_SECRET_BYTES_MAX {
-                return Err(StoreError::Invalid("a secret has at most 64 KiB"));
-            }
-            self.put(&mut change, owner, name, plain).await?;
-        }
+        self.put_all(&mut change, owner, values).await?;
         Ok(change.commit().await?)
     }
 
@@ -123,9 +120,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn remove_secret(&self, owner: Owner<'_>, name: &str) -> Result<bool, StoreError> {
-        let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2 AND name = $3";
-        let delete = sqlx::query(delete).bind(owner.kind).bind(owner.id).bind(name);
-        Ok(self.database().execute(delete).await? > 0)
+        Ok(self.database().execute(delete_one(owner, name)).await? > 0)
     }
 
     /// Removes all values of an owner; how many there were.
@@ -133,8 +128,25 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn remove_secrets(&self, owner: Owner<'_>) -> Result<u64, StoreError> {
-        let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2";
-        self.database().execute(sqlx::query(delete).bind(owner.kind).bind(owner.id)).await
+        self.database().execute(delete_all(owner)).await
+    }
+
+    /// Seals and stores several values of one owner.
+    pub(super) async fn put_all(
+        &self,
+        change: &mut Change,
+        owner: Owner<'_>,
+        values: &[(&str, &SecretString)],
+    ) -> Result<(), StoreError> {
+        for (name, value) in values {
+            #[expect(clippy::disallowed_methods, reason = "what is sealed has to be seen once")]
+            let plain = value.expose_secret().as_bytes();
+            if plain.len() > STORED_SECRET_BYTES_MAX {
+                return Err(StoreError::Invalid("a secret has at most 64 KiB"));
+            }
+            self.put(change, owner, name, plain).await?;
+        }
+        Ok(())
     }
 
     /// Seals and stores one value.
@@ -186,6 +198,18 @@ impl Store {
             .map_err(|_| StoreError::Seal(SealError::Refused))?;
         Ok((at.name, SecretString::from(text)))
     }
+}
+
+/// Removes one value.
+pub(super) fn delete_one<'q>(owner: Owner<'q>, name: &'q str) -> Query<'q, Any, AnyArguments> {
+    let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2 AND name = $3";
+    sqlx::query(delete).bind(owner.kind).bind(owner.id).bind(name)
+}
+
+/// Removes all values of an owner.
+pub(super) fn delete_all(owner: Owner<'_>) -> Query<'_, Any, AnyArguments> {
+    let delete = "DELETE FROM secrets WHERE owner_kind = $1 AND owner_id = $2";
+    sqlx::query(delete).bind(owner.kind).bind(owner.id)
 }
 
 impl At {

@@ -18,6 +18,7 @@ mod faults;
 mod ledger;
 mod objects;
 mod opening;
+mod owning;
 mod policies;
 mod secrets;
 mod tokens;

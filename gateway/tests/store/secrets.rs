@@ -16,7 +16,7 @@ async fn put(store: &Store, owner: Owner<'_>, name: &str, value: &str) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "what came back is compared")]
-async fn value(store: &Store, owner: Owner<'_>, name: &str) -> Option<String> {
+pub(crate) async fn value(store: &Store, owner: Owner<'_>, name: &str) -> Option<String> {
     let secret = store.secret(owner, name).await.unwrap();
     secret.map(|secret| secret.expose_secret().to_owned())
 }
