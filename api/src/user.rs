@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::secret::Secret;
@@ -52,11 +52,18 @@ pub struct NewUser {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UserChange {
-    /// What it may do in every workspace.
+    /// What it may do in every workspace; `null` takes that away.
+    #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<Role>)]
     pub role: Option<Option<Role>>,
     /// What it may do in single workspaces, all of them.
     pub workspaces: Option<BTreeMap<String, Role>>,
+}
+
+/// A value that was given, be it `null`.
+#[expect(clippy::option_option, reason = "left out, taken away, given: three things")]
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Role>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 /// Who is asking.
@@ -153,4 +160,17 @@ pub struct IssuedCertificate {
     /// Its private key, PEM.
     #[schema(value_type = String)]
     pub key_pem: Secret,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_is_null_is_taken_away_and_one_that_is_left_out_stays() {
+        let change = |text: &str| serde_json::from_str::<UserChange>(text).unwrap().role;
+        assert_eq!(change("{}"), None);
+        assert_eq!(change(r#"{"role":null}"#), Some(None));
+        assert_eq!(change(r#"{"role":"viewer"}"#), Some(Some(Role::Viewer)));
+    }
 }

@@ -18,9 +18,22 @@ const CONFIG_MAX: usize = 64;
 /// The longest entry of a configuration, bytes.
 const CONFIG_BYTES_MAX: usize = 8192;
 
-/// Whose secrets they are, in the store.
-pub(crate) fn owner(id: &str) -> Owner<'_> {
-    Owner { kind: "provider", id }
+/// What a provider is to its secrets in the store.
+pub(crate) const OWNER: &str = "provider";
+
+/// The variable that two of these providers name: a sandbox could not tell whose it is.
+pub(crate) fn clash<'a>(
+    providers: impl IntoIterator<Item = (&'a str, &'a [String])>,
+) -> Option<String> {
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    for (provider, keys) in providers {
+        for key in keys {
+            if let Some(other) = names.insert(key, provider) {
+                return Some(format!("{key} is of provider {other} and of provider {provider}"));
+            }
+        }
+    }
+    None
 }
 
 /// The provider of that name.
@@ -46,15 +59,16 @@ pub(crate) async fn open(
         let found = find(store, workspace, name).await.map_err(written)?;
         let stored = found.ok_or_else(|| format!("there is no provider {name}"))?;
         let mut credentials = BTreeMap::new();
-        let secrets = store.secrets(owner(&stored.id.to_string())).await.map_err(written)?;
-        // A secret that was put beside the record, and not yet listed in it, is none yet.
-        for (key, secret) in secrets.into_iter().filter(|(key, _)| stored.body.keys.contains(key)) {
+        let secrets = store
+            .secrets(Owner { kind: OWNER, id: &stored.id.to_string() })
+            .await
+            .map_err(written)?;
+        for (key, secret) in secrets {
             let value = Value::from_secret(secret)
                 .map_err(|error| format!("{key} of provider {name} cannot be used: {error}"))?;
             credentials.insert(key, value);
         }
         if let Some(missing) = stored.body.keys.iter().find(|key| !credentials.contains_key(*key)) {
-            // It is just being written down, and is there with the next try.
             return Err(format!("provider {name} has no secret {missing}"));
         }
         opened.push(Provider {

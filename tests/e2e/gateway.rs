@@ -297,6 +297,18 @@ fn a_sandbox_is_kept_as_it_is_wanted_also_when_the_gateway_is_killed() {
     );
     assert_eq!(gateway.exec("calm", &["cat", "note"]).0, "kept\n");
 
+    // The gateway's policy is stronger; that a sandbox cannot take it is trouble, and not told as if it were in force.
+    let global = json!({"policy": policy("c.example.com").replace("filesystem_policy: {include_workdir: true}\n", "")});
+    assert_eq!(gateway.ask("PUT", "/v1/policy", Some(&global)).status, 202);
+    let trouble = gateway.wait_for("calm", "Error");
+    assert_eq!(trouble["status"]["reason"], "ConfigurationFailed", "{trouble}");
+    assert_eq!(trouble["status"]["policy_version"], 2, "{trouble}");
+    let own = json!({"policy": policy("d.example.com")});
+    let locked = gateway.ask("PUT", "/v1/sandboxes/calm/policy", Some(&own));
+    assert_eq!((locked.status, &locked.body["code"]), (409, &json!("managed_globally")));
+    assert_eq!(gateway.ask("DELETE", "/v1/policy", None).status, 204);
+    drop(gateway.wait_for("calm", "Ready"));
+
     // Stopped it stays stopped; a provider that is used stays.
     assert_eq!(gateway.ask("POST", "/v1/sandboxes/calm/stop", None).status, 202);
     drop(gateway.wait_for("calm", "Stopped"));
@@ -426,6 +438,20 @@ fn what_cannot_be_is_told_with_every_fault_and_changes_nothing() {
     assert_eq!(gateway.ask("PUT", "/v1/sandboxes", None).status, 405);
     assert_eq!(gateway.ask("GET", "/v1/sandboxes?limit=0", None).status, 400);
     assert_eq!(gateway.ask("GET", "/v1/sandboxes?after=x", None).status, 400);
+
+    // Two providers that name the same variable do not fit into one sandbox, however that comes about.
+    for name in ["one", "two"] {
+        let variable = if name == "one" { "A_TOKEN" } else { "B_TOKEN" };
+        let new = json!({"name": name, "type": "generic", "credentials": {variable: "x"}, "config": {"endpoint": "a.example.com:443"}});
+        let made = gateway.ask("POST", "/v1/providers", Some(&new));
+        assert_eq!(made.status, 201, "{made:?}");
+    }
+    let new = json!({"name": "fits", "spec": {"providers": ["one", "two"]}});
+    assert_eq!(gateway.ask("POST", "/v1/sandboxes", Some(&new)).status, 201);
+    let clash = json!({"credentials": {"A_TOKEN": "y"}});
+    let refused = gateway.ask("PATCH", "/v1/providers/two", Some(&clash));
+    assert_eq!((refused.status, &refused.body["code"]), (422, &json!("invalid")), "{refused:?}");
+    assert_eq!(gateway.get("/v1/providers/two")["credential_keys"], json!(["B_TOKEN"]));
 
     // Of two that change the same, the later is told.
     let user = json!({"name": "bob", "role": "viewer"});

@@ -131,7 +131,7 @@ async fn begin(
     let supervisor = app.keeper.driver.supervisor(&stored.id.to_string());
     let line = supervisor.line().await.map_err(|error| match error {
         ControlError::NotRunning => Refusal::from(DriverError::NotFound)
-            .next_step(format!("start it with `openshell sandbox start {name}`")),
+            .next_step(format!("start it with POST /v1/sandboxes/{name}/start")),
         error => Refusal::from(DriverError::from(error)),
     })?;
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
@@ -234,8 +234,13 @@ async fn frames_up(
                 words.say(word).await.map_err(io::Error::other)?;
             }
             Message::Binary(bytes) => match bytes.split_first() {
+                Some((&kind, [])) if kind == Kind::Input as u8 => {
+                    frame::send(&mut to, Kind::Input, &[]).await?;
+                }
                 Some((&kind, bytes)) if kind == Kind::Input as u8 => {
-                    frame::send(&mut to, Kind::Input, bytes).await?;
+                    for piece in bytes.chunks(frame::PIECE_BYTES_MAX) {
+                        frame::send(&mut to, Kind::Input, piece).await?;
+                    }
                 }
                 // Nobody but the supervisor has anything else to say in bytes.
                 _ => return Err(io::Error::from(io::ErrorKind::InvalidData).into()),
@@ -266,6 +271,8 @@ async fn bytes_down(mut from: OwnedReadHalf, mut to: Outgoing) -> Result<(), Bro
 async fn bytes_up(mut from: Incoming, mut to: OwnedWriteHalf) -> Result<(), Broken> {
     while let Some(message) = from.next().await {
         match message? {
+            // Nothing more comes from here; what comes from there is still heard.
+            Message::Binary(bytes) if bytes.is_empty() => to.shutdown().await?,
             Message::Binary(bytes) => to.write_all(&bytes).await?,
             Message::Close(_) => break,
             Message::Text(_) | Message::Ping(_) | Message::Pong(_) => {}

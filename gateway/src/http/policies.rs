@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     auth::access::Permit,
+    lifecycle::Desired,
     policies,
     records::SandboxRecord,
     store::{GLOBAL_SCOPE, Page},
@@ -52,6 +53,9 @@ pub(super) async fn set(
     Json(new): Json<NewPolicy>,
 ) -> Result<(StatusCode, Body<PolicySet>), Refusal> {
     let stored = sandboxes::find(&app, &permit, &sandbox).await?;
+    if stored.body.desired == Desired::Deleted {
+        return Err(sandboxes::being_deleted(&sandbox));
+    }
     let set = policies::add(&app.store, stored.id, &new.policy, new.base).await?;
     app.keeper.touch(&stored.workspace, &stored.name);
     Ok((StatusCode::ACCEPTED, Body(set)))

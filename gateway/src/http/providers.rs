@@ -24,9 +24,9 @@ use super::{
 use crate::{
     auth::access::Permit,
     names,
-    providers::{self, owner},
+    providers::{self, OWNER},
     records::{ProviderRecord, SandboxRecord},
-    store::{Store, Stored},
+    store::{SecretChanges, Store, Stored},
     time,
 };
 
@@ -66,12 +66,11 @@ pub(super) async fn create(
     }
     let keys = new.credentials.keys().cloned().collect();
     let record = ProviderRecord { kind: new.kind, keys, config: new.config };
-    let stored = app.store.create(workspace(&permit)?, &new.name, &record).await?;
-    if let Err(error) = keep(&app.store, &stored, new.credentials).await {
-        // Without its secrets it would be something else than what was asked for.
-        app.store.remove::<ProviderRecord>(workspace(&permit)?, &new.name, None).await?;
-        return Err(error);
-    }
+    let secrets = kept(new.credentials);
+    let put: Vec<(&str, &SecretString)> = secrets.iter().map(|(key, one)| (&**key, one)).collect();
+    let changes = SecretChanges { owner_kind: OWNER, put: &put, remove: &[] };
+    let made = app.store.create_with_secrets(workspace(&permit)?, &new.name, &record, &changes);
+    let stored = made.await?;
     Ok((StatusCode::CREATED, tagged(stored.version), Body(shown(&stored))))
 }
 
@@ -128,15 +127,25 @@ pub(super) async fn change(
     if !faults.is_empty() {
         return Err(Refusal::faults(faults));
     }
-    // The record last: whoever sees its new version finds the secrets.
-    keep(&app.store, &stored, given).await?;
-    let record = ProviderRecord { kind: stored.body.kind.clone(), keys, config };
-    let stored = app.store.replace(&stored, &record).await?;
-    for key in dropped {
-        app.store.remove_secret(owner(&stored.id.to_string()), &key).await?;
+    let users = users(&app.store, workspace(&permit)?, &provider).await?;
+    for user in &users {
+        let mut others = user.body.spec.providers.clone();
+        others.retain(|name| *name != provider);
+        let others = records(&app, workspace(&permit)?, &others).await?;
+        let all = others.iter().map(|one| (one.name.as_str(), one.body.keys.as_slice()));
+        if let Some(clash) = providers::clash(all.chain([(provider.as_str(), keys.as_slice())])) {
+            let detail = format!("does not fit into sandbox {}: {clash}", user.name);
+            return Err(Refusal::faults(vec![Fault::new("/credentials", detail)]));
+        }
     }
-    for user in users(&app.store, workspace(&permit)?, &provider).await? {
-        app.keeper.touch(workspace(&permit)?, &user);
+    let secrets = kept(given);
+    let put: Vec<(&str, &SecretString)> = secrets.iter().map(|(key, one)| (&**key, one)).collect();
+    let remove: Vec<&str> = dropped.iter().map(String::as_str).collect();
+    let changes = SecretChanges { owner_kind: OWNER, put: &put, remove: &remove };
+    let record = ProviderRecord { kind: stored.body.kind.clone(), keys, config };
+    let stored = app.store.replace_with_secrets(&stored, &record, &changes).await?;
+    for user in &users {
+        app.keeper.touch(&user.workspace, &user.name);
     }
     Ok((tagged(stored.version), Body(shown(&stored))))
 }
@@ -152,28 +161,39 @@ pub(super) async fn delete(
     Path(provider): Path<String>,
     IfMatch(version): IfMatch,
 ) -> Result<StatusCode, Refusal> {
-    let stored = find(&app, workspace(&permit)?, &provider).await?;
+    find(&app, workspace(&permit)?, &provider).await?;
     let users = users(&app.store, workspace(&permit)?, &provider).await?;
     if !users.is_empty() {
+        let users: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
         let detail = format!("provider {provider} is used by {}", users.join(", "));
         return Err(Refusal::new(StatusCode::CONFLICT, "in_use", detail)
             .next_step("detach it from these sandboxes first"));
     }
-    app.store.remove::<ProviderRecord>(workspace(&permit)?, &provider, version).await?;
-    app.store.remove_secrets(owner(&stored.id.to_string())).await?;
+    let removed = app.store.remove_with_secrets::<ProviderRecord>(
+        workspace(&permit)?,
+        &provider,
+        version,
+        OWNER,
+    );
+    removed.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn keep(
-    store: &Store,
-    stored: &Stored<ProviderRecord>,
-    secrets: BTreeMap<String, Secret>,
-) -> Result<(), Refusal> {
-    let secrets: Vec<(String, SecretString)> =
-        secrets.into_iter().map(|(key, secret)| (key, secret.into_inner())).collect();
-    let values: Vec<(&str, &SecretString)> =
-        secrets.iter().map(|(key, secret)| (key.as_str(), secret)).collect();
-    Ok(store.put_secrets(owner(&stored.id.to_string()), &values).await?)
+fn kept(secrets: BTreeMap<String, Secret>) -> Vec<(String, SecretString)> {
+    secrets.into_iter().map(|(key, secret)| (key, secret.into_inner())).collect()
+}
+
+/// The providers of these names; those that are gone are left out.
+pub(super) async fn records(
+    app: &App,
+    workspace: &str,
+    names: &[String],
+) -> Result<Vec<Stored<ProviderRecord>>, Refusal> {
+    let mut records = Vec::new();
+    for name in names {
+        records.extend(providers::find(&app.store, workspace, name).await?);
+    }
+    Ok(records)
 }
 
 async fn find(app: &App, workspace: &str, name: &str) -> Result<Stored<ProviderRecord>, Refusal> {
@@ -182,12 +202,16 @@ async fn find(app: &App, workspace: &str, name: &str) -> Result<Stored<ProviderR
 }
 
 /// The sandboxes that use it.
-async fn users(store: &Store, workspace: &str, provider: &str) -> Result<Vec<String>, Refusal> {
+async fn users(
+    store: &Store,
+    workspace: &str,
+    provider: &str,
+) -> Result<Vec<Stored<SandboxRecord>>, Refusal> {
     let uses = |stored: &Stored<SandboxRecord>| {
         stored.body.spec.providers.iter().any(|name| name == provider)
     };
     let all = sandboxes::all(store, workspace).await?;
-    Ok(all.into_iter().filter(uses).map(|stored| stored.name).collect())
+    Ok(all.into_iter().filter(uses).collect())
 }
 
 fn shown(stored: &Stored<ProviderRecord>) -> Provider {

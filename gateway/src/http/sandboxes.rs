@@ -82,7 +82,8 @@ pub(super) async fn create(
     if let Some(Err(found)) = &policy {
         faults.extend(found.iter().cloned());
     }
-    faults.extend(missing(&app.store, workspace(&permit)?, &new.spec.providers).await?);
+    let places = ("/spec/providers", new.spec.providers.as_slice());
+    faults.extend(unfit(&app, workspace(&permit)?, places).await?);
     if !faults.is_empty() {
         return Err(Refusal::faults(faults));
     }
@@ -195,25 +196,19 @@ pub(super) async fn attach(
     IfMatch(version): IfMatch,
     Json(names): Json<ProviderNames>,
 ) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
-    let faults = missing(&app.store, workspace(&permit)?, &names.providers).await?;
-    if !faults.is_empty() {
-        return Err(Refusal::faults(faults));
-    }
     let stored = find(&app, &permit, &sandbox).await?;
+    unchanged(stored.version, version)?;
     let mut all = stored.body.spec.providers.clone();
     all.extend(names.providers);
     all.sort_unstable();
     all.dedup();
-    // Two that name the same variable do not fit into one sandbox.
-    let opened = providers::open(&app.store, workspace(&permit)?, &all).await;
-    let opened = opened.map_err(|error| {
-        tracing::error!(error, "providers cannot be opened");
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", error)
-    })?;
-    if let Err(failed) = sandbox::providers::check(&opened) {
-        return Err(Refusal::faults(vec![Fault::new("/providers", failed.message)]));
+    let faults = unfit(&app, workspace(&permit)?, ("/providers", &all)).await?;
+    if !faults.is_empty() {
+        return Err(Refusal::faults(faults));
     }
-    let changed = want(&app, &permit, (&sandbox, version), |record| {
+    // What was attached or detached meanwhile is not undone.
+    let seen = Some(stored.version);
+    let changed = want(&app, &permit, (&sandbox, seen), |record| {
         record.spec.providers = all;
     });
     Ok((StatusCode::ACCEPTED, Body(changed.await?)))
@@ -249,9 +244,7 @@ async fn want(
     let mut record = stored.body.clone();
     change(&mut record);
     if stored.body.desired == Desired::Deleted && record.desired != Desired::Deleted {
-        let detail = format!("sandbox {name} is being deleted");
-        return Err(Refusal::new(StatusCode::CONFLICT, "being_deleted", detail)
-            .next_step("create another one when it is gone"));
+        return Err(being_deleted(name));
     }
     if record == stored.body {
         return Ok(shown(app, &stored));
@@ -259,6 +252,13 @@ async fn want(
     let stored = app.store.replace(&stored, &record).await?;
     app.keeper.touch(&stored.workspace, &stored.name);
     Ok(shown(app, &stored))
+}
+
+/// Nothing more can be wanted of it.
+pub(super) fn being_deleted(name: &str) -> Refusal {
+    let detail = format!("sandbox {name} is being deleted");
+    Refusal::new(StatusCode::CONFLICT, "being_deleted", detail)
+        .next_step("create another one when it is gone")
 }
 
 /// The sandbox of that name.
@@ -306,18 +306,22 @@ async fn named(
     Err(StoreError::Exists.into())
 }
 
-async fn missing(
-    store: &Store,
+/// What keeps these providers from being used in one sandbox.
+async fn unfit(
+    app: &App,
     workspace: &str,
-    names: &[String],
-) -> Result<Vec<Fault>, StoreError> {
-    let mut faults = Vec::new();
-    for (place, name) in names.iter().enumerate() {
-        if providers::find(store, workspace, name).await?.is_none() {
-            let detail = format!("there is no provider {name:?}");
-            faults.push(Fault::new(format!("/spec/providers/{place}"), detail));
-        }
+    (place, names): (&str, &[String]),
+) -> Result<Vec<Fault>, Refusal> {
+    if names.len() > PROVIDERS_MAX {
+        return Ok(vec![Fault::new(place, format!("has more than {PROVIDERS_MAX}"))]);
     }
+    let found = super::providers::records(app, workspace, names).await?;
+    let mut faults = Vec::new();
+    for name in names.iter().filter(|name| !found.iter().any(|one| one.name == **name)) {
+        faults.push(Fault::new(place, format!("there is no provider {name:?}")));
+    }
+    let all = found.iter().map(|one| (one.name.as_str(), one.body.keys.as_slice()));
+    faults.extend(providers::clash(all).map(|clash| Fault::new(place, clash)));
     Ok(faults)
 }
 
@@ -338,10 +342,6 @@ fn faults(spec: &SandboxSpec) -> Vec<Fault> {
     }
     entries("/spec/environment", &spec.environment, &mut faults);
     entries("/spec/labels", &spec.labels, &mut faults);
-    if spec.providers.len() > PROVIDERS_MAX {
-        let detail = format!("has more than {PROVIDERS_MAX}");
-        faults.push(Fault::new("/spec/providers", detail));
-    }
     faults
 }
 

@@ -75,6 +75,10 @@ pub(super) async fn create(
         return Err(Refusal::faults(faults));
     }
     let record = UserRecord { role: new.role, workspaces: new.workspaces };
+    if app.store.find::<UserRecord>(EVERYWHERE, &new.name).await?.is_none() {
+        // Whoever had that name before proves nothing under it, also where somebody was killed while removing it.
+        revoke_all(&app, &new.name).await?;
+    }
     let stored = app.store.create(EVERYWHERE, &new.name, &record).await?;
     Ok((StatusCode::CREATED, tagged(stored.version), Body(shown(&stored))))
 }
@@ -125,7 +129,9 @@ pub(super) async fn change(
         .next_step("let another administrator do it"));
     }
     let stored = app.store.replace(&stored, &record).await?;
-    if let Ok(name) = user.parse() {
+    if let Ok(name) = user.parse()
+        && caller(&permit) != user
+    {
         // What was begun with the roles of before ends.
         app.doors.live.end(&Identity::User(name));
     }
@@ -147,17 +153,21 @@ pub(super) async fn delete(
     }
     let stored = find(&app, &user).await?;
     unchanged(stored.version, version)?;
-    // What it proves itself with first: a user that is made again under that name has none of it.
-    app.store.revoke_tokens_of(&user, time::now_ms()).await?;
-    certificates::revoke_all(&app, &user).await?;
-    if app.store.remove::<UserRecord>(EVERYWHERE, &user, Some(stored.version)).await? {
-        if let Ok(name) = user.parse() {
-            app.doors.live.end(&Identity::User(name));
-        }
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Refusal::not_found("user", &user))
+    // The user first: a request that is under way makes no proof for one that is gone, and what it had proves nobody any more.
+    if !app.store.remove::<UserRecord>(EVERYWHERE, &user, Some(stored.version)).await? {
+        return Err(Refusal::not_found("user", &user));
     }
+    revoke_all(&app, &user).await?;
+    if let Ok(name) = user.parse() {
+        app.doors.live.end(&Identity::User(name));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Revokes all that a user proves itself with.
+async fn revoke_all(app: &App, user: &str) -> Result<(), Refusal> {
+    app.store.revoke_tokens_of(user, time::now_ms()).await?;
+    certificates::revoke_all(app, user).await
 }
 
 pub(super) async fn find(app: &App, user: &str) -> Result<Stored<UserRecord>, Refusal> {
