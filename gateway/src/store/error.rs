@@ -15,6 +15,9 @@ pub enum StoreError {
     /// It was changed or removed by someone else meanwhile: read it again.
     #[error("it was changed meanwhile")]
     Stale,
+    /// There are as many already as there may be.
+    #[error("there are as many already as there may be")]
+    TooMany,
     /// The caller gave something that no store takes.
     #[error("{0}")]
     Invalid(&'static str),
