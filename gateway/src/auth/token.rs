@@ -43,6 +43,13 @@ impl TokenHash {
     }
 }
 
+impl From<[u8; 32]> for TokenHash {
+    /// A hash as it was stored.
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenHash(…)")
@@ -147,6 +154,7 @@ mod tests {
         let text = text(&minted);
         assert_eq!(text.len(), 53);
         assert_eq!(read(&text), Ok(minted.hash));
+        assert_eq!(TokenHash::from(*minted.hash.as_bytes()), minted.hash);
         assert!(!format!("{minted:?}").contains("BwcH"), "{minted:?}");
         assert_ne!(minted.hash, mint(&[8; 32]).hash);
     }

@@ -15,6 +15,9 @@ pub enum StoreError {
     /// It was changed or removed by someone else meanwhile: read it again.
     #[error("it was changed meanwhile")]
     Stale,
+    /// There are as many already as there may be.
+    #[error("there are as many already as there may be")]
+    TooMany,
     /// The caller gave something that no store takes.
     #[error("{0}")]
     Invalid(&'static str),
@@ -39,6 +42,16 @@ pub enum StoreError {
     /// A sealed value was changed, or moved from another place.
     #[error("a stored secret cannot be opened")]
     Seal(#[source] SealError),
+    /// A value that cannot be sealed anew, because it does not open.
+    #[error("the secret {name} of {owner} cannot be opened: put it again or remove it")]
+    Unopened {
+        /// The kind of its owner, and which one.
+        owner: String,
+        /// What its owner calls it.
+        name: String,
+        /// Why not.
+        source: SealError,
+    },
     /// A backup is restored into an empty place alone.
     #[error("there is something already: restore into an empty place")]
     NotEmpty,

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Store,
+    database::{Change, Engine},
     error::StoreError,
     now_ms,
     objects::{named, uuid_in},
@@ -70,28 +71,39 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] for a token that is there already; [`StoreError::Invalid`] for a holder that is no name.
     pub async fn create_token(&self, new: &NewToken<'_>) -> Result<Token, StoreError> {
-        named(new.holder)?;
-        if !new.label.is_empty() {
-            named(new.label)?;
+        let mut change = self.database().begin().await?;
+        let made = insert(&mut change, new).await?;
+        change.commit().await?;
+        Ok(made)
+    }
+
+    /// Stores a token of a holder who has fewer than `most` that are in force at this time. Those that were revoked or have
+    /// expired do not count.
+    ///
+    /// # Errors
+    /// [`StoreError::TooMany`] for one too many; else as [`Store::create_token`].
+    pub async fn create_token_within(
+        &self,
+        new: &NewToken<'_>,
+        most: u32,
+        now_ms: i64,
+    ) -> Result<Token, StoreError> {
+        let mut change = self.database().begin().await?;
+        if self.database().engine() == Engine::Postgres {
+            // Of two at once the later counts the one before it. In SQLite there is one writer.
+            let lock = "LOCK TABLE tokens IN SHARE ROW EXCLUSIVE MODE";
+            sqlx::query(lock).execute(&mut *change).await?;
         }
-        let scopes =
-            serde_json::to_string(new.scopes).map_err(|error| StoreError::body("token", &error))?;
-        let (id, now) = (Uuid::now_v7(), now_ms());
-        let insert = "INSERT INTO tokens (hash, id, holder, label, scopes, created_ms, expires_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        let insert = sqlx::query(insert).bind(hex::encode(new.hash)).bind(id.to_string());
-        let insert = insert.bind(new.holder).bind(new.label).bind(scopes);
-        self.database().execute(insert.bind(now).bind(new.expires_ms)).await?;
-        Ok(Token {
-            id,
-            holder: new.holder.to_owned(),
-            label: new.label.to_owned(),
-            scopes: new.scopes.to_vec(),
-            created_ms: now,
-            expires_ms: new.expires_ms,
-            revoked_ms: None,
-            used_ms: None,
-        })
+        let live = "SELECT COUNT(*) FROM tokens \
+             WHERE holder = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)";
+        let live = sqlx::query_scalar(live).bind(new.holder).bind(now_ms);
+        let live: i64 = live.fetch_one(&mut *change).await?;
+        if live >= i64::from(most) {
+            return Err(StoreError::TooMany);
+        }
+        let made = insert(&mut change, new).await?;
+        change.commit().await?;
+        Ok(made)
     }
 
     /// The token with this hash, valid or not: ask [`Token::is_valid`].
@@ -149,19 +161,44 @@ impl Store {
         holder: Option<&str>,
         now_ms: i64,
     ) -> Result<bool, StoreError> {
-        let update = "UPDATE tokens SET revoked_ms = $1 \
-             WHERE id = $2 AND revoked_ms IS NULL AND holder = COALESCE($3, holder)";
-        let update = sqlx::query(update).bind(now_ms).bind(id.to_string()).bind(holder);
-        Ok(self.database().execute(update).await? > 0)
+        Ok(self.end_token(id, holder, now_ms).await?.is_some())
     }
 
-    /// Revokes every token of a holder; how many were in force.
+    /// Revokes a token, of that holder if one is named, and gives its hash, by which what it has open is ended; `None` when it
+    /// was not there or not in force.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn revoke_tokens_of(&self, holder: &str, now_ms: i64) -> Result<u64, StoreError> {
-        let update = "UPDATE tokens SET revoked_ms = $1 WHERE holder = $2 AND revoked_ms IS NULL";
-        self.database().execute(sqlx::query(update).bind(now_ms).bind(holder)).await
+    pub async fn end_token(
+        &self,
+        id: Uuid,
+        holder: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Option<[u8; 32]>, StoreError> {
+        let update = "UPDATE tokens SET revoked_ms = $1 WHERE id = $2 AND revoked_ms IS NULL \
+             AND holder = COALESCE($3, holder) RETURNING hash";
+        let update = sqlx::query(update).bind(now_ms).bind(id.to_string()).bind(holder);
+        let mut change = self.database().begin().await?;
+        let row = update.fetch_optional(&mut *change).await?;
+        change.commit().await?;
+        row.as_ref().map(hash).transpose()
+    }
+
+    /// Revokes every token of a holder; the hashes of those that were not revoked before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revoke_tokens_of(
+        &self,
+        holder: &str,
+        now_ms: i64,
+    ) -> Result<Vec<[u8; 32]>, StoreError> {
+        let update = "UPDATE tokens SET revoked_ms = $1 WHERE holder = $2 AND revoked_ms IS NULL RETURNING hash";
+        let mut change = self.database().begin().await?;
+        let update = sqlx::query(update).bind(now_ms).bind(holder);
+        let rows = update.fetch_all(&mut *change).await?;
+        change.commit().await?;
+        rows.iter().map(hash).collect()
     }
 
     /// Forgets tokens that have been void since before that time; how many.
@@ -172,6 +209,38 @@ impl Store {
         let delete = "DELETE FROM tokens WHERE revoked_ms < $1 OR expires_ms < $1";
         self.database().execute(sqlx::query(delete).bind(before_ms)).await
     }
+}
+
+async fn insert(change: &mut Change, new: &NewToken<'_>) -> Result<Token, StoreError> {
+    named(new.holder)?;
+    if !new.label.is_empty() {
+        named(new.label)?;
+    }
+    let scopes =
+        serde_json::to_string(new.scopes).map_err(|error| StoreError::body("token", &error))?;
+    let (id, now) = (Uuid::now_v7(), now_ms());
+    let insert = "INSERT INTO tokens (hash, id, holder, label, scopes, created_ms, expires_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let insert = sqlx::query(insert).bind(hex::encode(new.hash)).bind(id.to_string());
+    let insert = insert.bind(new.holder).bind(new.label).bind(scopes);
+    insert.bind(now).bind(new.expires_ms).execute(&mut **change).await?;
+    Ok(Token {
+        id,
+        holder: new.holder.to_owned(),
+        label: new.label.to_owned(),
+        scopes: new.scopes.to_vec(),
+        created_ms: now,
+        expires_ms: new.expires_ms,
+        revoked_ms: None,
+        used_ms: None,
+    })
+}
+
+/// The first column, as 32 bytes.
+fn hash(row: &AnyRow) -> Result<[u8; 32], StoreError> {
+    let mut hash = [0; 32];
+    let decoded = hex::decode_to_slice(row.try_get::<&str, _>(0)?, &mut hash);
+    decoded.map(|()| hash).map_err(|_| StoreError::Damaged)
 }
 
 fn token(row: &AnyRow) -> Result<Token, StoreError> {

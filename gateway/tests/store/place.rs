@@ -76,10 +76,15 @@ impl Home {
         }
     }
 
+    /// A connection behind the store's back.
+    pub(crate) async fn connect(&self) -> sqlx::AnyConnection {
+        <sqlx::AnyConnection as sqlx::Connection>::connect(&self.url).await.unwrap()
+    }
+
     /// Runs statements behind the store's back.
     pub(crate) async fn run(&self, statements: &str) -> u64 {
         use sqlx::{AssertSqlSafe, Connection as _};
-        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        let mut connection = self.connect().await;
         let statements = AssertSqlSafe(statements.to_owned());
         let done = sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();

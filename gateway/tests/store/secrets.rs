@@ -203,6 +203,99 @@ async fn a_process_that_missed_a_rotation_is_told_and_goes_on_with_the_new_key()
 }
 
 #[tokio::test]
+async fn a_value_that_does_not_open_is_named_and_no_keys_pile_up() {
+    on_both(async |home| {
+        let source = KeySource::File(home.folder.path().join("master.key"));
+        let old = source.load().await.unwrap();
+        let store = opened(&home, &old).await;
+        put(&store, ONE, "good", "x").await;
+        put(&store, TWO, "bad", "x").await;
+        home.run("UPDATE secrets SET owner_id = 'three' WHERE owner_id = 'two'").await;
+        let mut fronts = Vec::new();
+        for _ in 0..3 {
+            let refused = store.rotate(&source).await.unwrap_err();
+            let RotateError::Store(error) = &refused else { panic!("{refused:?}") };
+            assert!(error.to_string().contains("bad of provider three"), "{error}");
+            let keys = source.load().await.unwrap();
+            assert_eq!(keys.ids().nth(1), Some(old.current()));
+            assert_eq!(keys.ids().count(), 2);
+            fronts.push(keys.current().clone());
+        }
+        assert!(fronts.iter().all(|front| *front == fronts[0]));
+        home.run("DELETE FROM secrets WHERE owner_id = 'three'").await;
+        store.rotate(&source).await.unwrap();
+        let keys = source.load().await.unwrap();
+        assert_eq!(keys.ids().collect::<Vec<_>>(), [&fronts[0]]);
+        assert_eq!(value(&store, ONE, "good").await.as_deref(), Some("x"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_key_goes_while_another_process_has_put_it_in_force_again() {
+    on_both(async |home| {
+        let source = KeySource::File(home.folder.path().join("master.key"));
+        let old = source.load().await.unwrap();
+        let store = opened(&home, &old).await;
+        put(&store, ONE, "a", "x").await;
+        // It does so in the middle of the rotation.
+        let (make, remove) = if home.postgres.is_some() {
+            (
+                "CREATE FUNCTION back() RETURNS trigger LANGUAGE plpgsql AS $$ \
+                 BEGIN UPDATE keyring SET key_id = OLD.key_id; RETURN NEW; END $$; \
+                 CREATE TRIGGER back AFTER UPDATE ON secrets FOR EACH ROW EXECUTE FUNCTION back()",
+                "DROP TRIGGER back ON secrets",
+            )
+        } else {
+            (
+                "CREATE TRIGGER back AFTER UPDATE ON secrets \
+                 BEGIN UPDATE keyring SET key_id = OLD.key_id; END",
+                "DROP TRIGGER back",
+            )
+        };
+        home.run(make).await;
+        let refused = store.rotate(&source).await;
+        assert!(matches!(refused, Err(RotateError::Meanwhile)), "{refused:?}");
+        let both = source.load().await.unwrap();
+        assert_eq!(both.ids().nth(1), Some(old.current()));
+        home.run(remove).await;
+        store.rotate(&source).await.unwrap();
+        let new = source.load().await.unwrap();
+        assert_eq!(new.ids().collect::<Vec<_>>(), [both.current()]);
+        let again = Store::open(&home.place, new).await.unwrap();
+        assert_eq!(value(&again, ONE, "a").await.as_deref(), Some("x"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_process_that_comes_with_old_keys_during_a_rotation_does_not_put_them_in_force() {
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+    let Some(home) = Home::in_postgres().await else { return };
+    let behind = home.again().await;
+    // A process that seals, and then puts another key in force.
+    let mut rotation = home.connect().await;
+    let mut change = rotation.begin().await.unwrap();
+    change.execute("SELECT key_id FROM keyring FOR SHARE").await.unwrap();
+    let mut watch = home.connect().await;
+    let commit = async {
+        let waits = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
+        while sqlx::query_scalar::<_, i64>(AssertSqlSafe(waits))
+            .fetch_one(&mut watch)
+            .await
+            .unwrap()
+            == 0
+        {
+            tokio::task::yield_now().await;
+        }
+        change.execute("UPDATE keyring SET key_id = 'new'").await.unwrap();
+        change.commit().await.unwrap();
+    };
+    let (adopted, ()) = tokio::join!(behind.adopt(home.keys.clone()), commit);
+    assert!(matches!(&adopted, Err(StoreError::Key(id)) if id == "new"), "{adopted:?}");
+}
+
+#[tokio::test]
 async fn the_wrong_master_key_is_named_at_once() {
     on_both(async |home| {
         let error = Store::open(&home.place, Keys::random().unwrap()).await.unwrap_err();

@@ -1,6 +1,6 @@
 //! Tokens: found by hash, valid for a time, revoked for good.
 
-use gateway::store::{NewToken, Page, StoreError};
+use gateway::store::{NewToken, Page, Store, StoreError};
 
 use crate::place::on_both;
 
@@ -36,16 +36,43 @@ async fn tokens_end_by_time_and_by_revocation() {
         let lasts = store.create_token(&new(&[2; 32], "ann", &[])).await.unwrap();
         let theirs = store.create_token(&new(&[3; 32], "bob", &[])).await.unwrap();
         assert!(lasts.is_valid(i64::MAX));
-        assert!(!store.revoke_token(lasts.id, Some("bob"), 5).await.unwrap());
-        assert!(store.revoke_token(lasts.id, Some("ann"), 5).await.unwrap());
-        assert!(!store.revoke_token(lasts.id, None, 6).await.unwrap());
+        assert_eq!(store.end_token(lasts.id, Some("bob"), 5).await.unwrap(), None);
+        assert_eq!(store.end_token(lasts.id, Some("ann"), 5).await.unwrap(), Some([2; 32]));
+        assert_eq!(store.end_token(lasts.id, None, 6).await.unwrap(), None);
         let found = store.token(&[2; 32]).await.unwrap().unwrap();
         assert!(found.revoked_ms == Some(5) && !found.is_valid(0));
-        assert_eq!(store.revoke_tokens_of("ann", 7).await.unwrap(), 1);
+        assert_eq!(store.revoke_tokens_of("ann", 7).await.unwrap(), [[1; 32]]);
+        assert!(store.revoke_tokens_of("ann", 7).await.unwrap().is_empty());
         assert!(store.token(&[3; 32]).await.unwrap().unwrap().is_valid(8));
         assert_eq!(store.forget_void_tokens(6).await.unwrap(), 1);
         assert_eq!(store.forget_void_tokens(2000).await.unwrap(), 1);
         assert_eq!(store.tokens(None, &Page::default()).await.unwrap().items, [theirs]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_tokens_in_force_count_and_of_two_at_once_one_is_too_many() {
+    on_both(async |home| {
+        let (store, other) = (&home.store, home.again().await);
+        let make = async |store: &Store, number: u8, expires_ms| {
+            let hash = [number; 32];
+            let token = NewToken { expires_ms, ..new(&hash, "ann", &[]) };
+            store.create_token_within(&token, 3, 1000).await
+        };
+        make(store, 1, Some(1000)).await.unwrap(); // void from the start
+        let revoked = make(store, 2, None).await.unwrap();
+        store.end_token(revoked.id, None, 900).await.unwrap();
+        store.create_token(&new(&[3; 32], "bob", &[])).await.unwrap();
+        make(store, 4, Some(1001)).await.unwrap();
+        make(store, 5, None).await.unwrap();
+        for round in 0..10 {
+            let (one, two) = (10 + 2 * round, 11 + 2 * round);
+            let both = tokio::join!(make(store, one, None), make(&other, two, None));
+            let (won, lost) = if both.0.is_ok() { both } else { (both.1, both.0) };
+            assert!(matches!(lost, Err(StoreError::TooMany)), "{lost:?}");
+            store.end_token(won.unwrap().id, None, 900).await.unwrap();
+        }
     })
     .await;
 }
