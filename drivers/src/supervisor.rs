@@ -70,6 +70,8 @@ pub fn command(folder: &Folder, role: Role) -> Command {
         .filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
     command.env_clear().envs(kept).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    // What ends whoever starts it, and everything that was started with that, does not end this.
+    command.process_group(0);
     command
 }
 
@@ -133,5 +135,21 @@ pub fn kill(folder: &Folder) {
     if let Some(process) = process.and_then(Pid::from_raw) {
         // One that has ended meanwhile is what was wanted.
         kill_process(process, Signal::KILL).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpgid;
+
+    use super::*;
+
+    #[test]
+    fn a_supervisor_is_in_no_group_of_whoever_starts_it() {
+        let mut command = command(&Folder::at("/no/such/folder"), Role::Prepared);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let process = Pid::from_child(&child);
+        assert_eq!(getpgid(Some(process)).unwrap(), process);
+        child.wait().unwrap();
     }
 }
