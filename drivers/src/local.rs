@@ -141,9 +141,7 @@ impl Local {
     /// What cannot be removed.
     pub async fn delete(&self, name: &str) -> Result<(), DriverError> {
         let folder = self.folder(name);
-        if self.stop(name, Duration::ZERO).await.is_err() {
-            supervisor::kill(&folder);
-        }
+        supervisor::end(&folder).await?;
         let removed = spawn_blocking(move || folder.remove());
         finished(removed.await, "remove the folder of the sandbox")
     }
