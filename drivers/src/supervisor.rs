@@ -70,6 +70,8 @@ pub fn command(folder: &Folder, role: Role) -> Command {
         .filter(|(name, _)| SUPERVISOR_ENVIRONMENT.iter().any(|one| name == one));
     command.env_clear().envs(kept).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    // What ends whoever starts it, and everything that was started with that, does not end this.
+    command.process_group(0);
     command
 }
 
@@ -107,31 +109,92 @@ pub async fn start(folder: &Folder, role: Role) -> Result<(), DriverError> {
 /// # Errors
 /// When it does not end within `grace` and a few seconds.
 pub async fn stop(folder: &Folder, grace: Duration) -> Result<(), DriverError> {
-    if !folder.is_attended() {
-        return Ok(());
-    }
     let gone = async {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let stopped = Supervisor::of(folder).stop(grace_ms).await;
+        let mut told = Ok(());
+        let mut is_told = false;
         // Its record of decisions is whole, and its state the last one, only when it has let go.
         while folder.is_attended() {
+            if !is_told {
+                told = Supervisor::of(folder).stop(grace_ms).await;
+                // One that is still being built hears nothing yet, and one that ends by itself hears nothing more.
+                is_told = !matches!(told, Err(ControlError::NotRunning));
+            }
             sleep(PAUSE).await;
         }
-        stopped
+        match told {
+            Err(ControlError::NotRunning) => Ok(()),
+            other => other,
+        }
     };
     let stopped = timeout(grace.saturating_add(ANSWER_MAX), gone).await;
-    match stopped.map_err(|_| DriverError::Silent)? {
-        // It went by itself meanwhile.
-        Err(ControlError::NotRunning) => Ok(()),
-        other => Ok(other?),
+    Ok(stopped.map_err(|_| DriverError::Silent)??)
+}
+
+/// Ends a sandbox and its supervisor, by force where it must be, and waits until both are gone.
+///
+/// # Errors
+/// [`DriverError::Silent`] when not even force ends it.
+pub async fn end(folder: &Folder) -> Result<(), DriverError> {
+    match stop(folder, Duration::ZERO).await {
+        Ok(()) => Ok(()),
+        Err(_) => kill(folder).await,
     }
 }
 
-/// Ends a supervisor that does not answer, and with it everything in its sandbox.
-pub fn kill(folder: &Folder) {
+/// Ends a supervisor that does not answer, and with it everything in its sandbox; waits until it is gone.
+///
+/// # Errors
+/// [`DriverError::Silent`] when not even force ends it.
+pub async fn kill(folder: &Folder) -> Result<(), DriverError> {
     let process = folder.attendant().and_then(|number| i32::try_from(number).ok());
     if let Some(process) = process.and_then(Pid::from_raw) {
         // One that has ended meanwhile is what was wanted.
         kill_process(process, Signal::KILL).ok();
+    }
+    let gone = async {
+        while folder.is_attended() {
+            sleep(PAUSE).await;
+        }
+    };
+    timeout(ANSWER_MAX, gone).await.map_err(|_| DriverError::Silent)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpgid;
+    use sandbox::control::{Request, frame};
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_supervisor_is_in_no_group_of_whoever_starts_it() {
+        let mut command = command(&Folder::at("/no/such/folder"), Role::Prepared);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let process = Pid::from_child(&child);
+        assert_eq!(getpgid(Some(process)).unwrap(), process);
+        child.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_is_still_being_built_is_told_to_end_once_it_listens() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::at(home.path());
+        let lock = folder.lock().unwrap();
+        let stop = stop(&folder, Duration::ZERO);
+        let built = async {
+            // Long after the first look, and long before anybody gives up.
+            sleep(Duration::from_millis(50)).await;
+            let listener = UnixListener::bind(home.path().join("control.sock")).unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let asked = frame::receive(&mut stream).await.unwrap();
+            let (_, asked) = asked.unwrap();
+            assert_eq!(frame::message::<Request>(&asked).unwrap(), Request::Stop { grace_ms: 0 });
+            frame::say(&mut stream, &Reply::Done).await.unwrap();
+            drop(lock);
+        };
+        let (stopped, ()) = tokio::join!(stop, built);
+        stopped.unwrap();
     }
 }

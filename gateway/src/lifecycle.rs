@@ -10,12 +10,13 @@ mod step;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     sync::Arc,
     time::Duration,
 };
 
 use api::sandbox::{Phase, SandboxStatus};
-use drivers::{Local, Observed};
+use drivers::{DriverError, Local, Observed};
 use parking_lot::Mutex;
 use sandbox::state;
 use tokio::{
@@ -296,10 +297,16 @@ impl Keeper {
                 return;
             }
         };
-        let mut seen: BTreeMap<String, Observed> =
-            listed.into_iter().map(|one| (one.folder.clone(), one)).collect();
+        let mut seen: BTreeMap<_, _> = listed.into_iter().collect();
         for entry in self.known.lock().values_mut().filter(|entry| !entry.busy) {
-            entry.observe(seen.remove(&entry.stored.id.to_string()));
+            match seen.remove(&entry.stored.id.to_string()) {
+                Some(Ok(observed)) => entry.observe(Some(observed)),
+                Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                    // What was known of it stands.
+                    tracing::warn!(sandbox = entry.stored.name, %error, "a sandbox cannot be read");
+                }
+                _ => entry.observe(None),
+            }
         }
     }
 
@@ -327,19 +334,19 @@ impl Keeper {
             steps.spawn(async move {
                 let done = act::act(&keeper, step, &stored, &wanted).await;
                 let observed = keeper.driver.inspect(&id.to_string()).await;
-                keeper.settle(id, (step, wanted), done, observed.ok().flatten());
+                keeper.settle(id, (step, wanted), done, observed);
                 drop(place);
             });
         }
     }
 
-    /// Takes over what came of a step.
+    /// Takes over what came of a step, and what is seen now if it can be.
     fn settle(
         &self,
         id: Uuid,
         (step, wanted): (Step, Wanted),
         done: Result<Done, String>,
-        observed: Option<Observed>,
+        observed: Result<Option<Observed>, DriverError>,
     ) {
         let mut known = self.known.lock();
         if step == Step::Forget && done.is_ok() {
@@ -350,7 +357,12 @@ impl Keeper {
         }
         let Some(entry) = known.get_mut(&id) else { return };
         entry.busy = false;
-        entry.observe(observed);
+        match observed {
+            Ok(observed) => entry.observe(observed),
+            Err(error) => {
+                tracing::warn!(sandbox = entry.stored.name, %error, "a sandbox cannot be read");
+            }
+        }
         match done {
             Ok(done) => {
                 entry.trouble = None;

@@ -38,6 +38,8 @@ use crate::{
 /// How often a lock that is held is tried.
 const LOOKS_MAX: u32 = 200;
 
+const RECORD: &str = "sandbox.json";
+const STATE: &str = "state.json";
 const TOKEN: &str = "router.token";
 /// The largest file of these that is read, bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -269,13 +271,41 @@ impl Folder {
     /// # Errors
     /// `AlreadyExists` when there is one of that name.
     pub fn create(&self, record: &Record) -> io::Result<()> {
-        if let Some(parent) = self.0.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-        }
+        self.make_parent()?;
         DirBuilder::new().mode(0o700).create(&self.0)?;
-        DirBuilder::new().mode(0o700).create(self.files())?;
-        self.write("sandbox.json", record)?;
-        self.write("state.json", &State::default())
+        self.lay_out()?;
+        self.keep_record(record)
+    }
+
+    /// Makes what is missing of the folder but for the record, without which it is none of a sandbox.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn lay_out(&self) -> io::Result<()> {
+        self.make_parent()?;
+        for folder in [self.0.clone(), self.files()] {
+            match DirBuilder::new().mode(0o700).create(folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        if fs::exists(self.0.join(STATE))? {
+            return Ok(());
+        }
+        self.write(STATE, &State::default())
+    }
+
+    fn make_parent(&self) -> io::Result<()> {
+        let parent = self.0.parent();
+        parent.map_or(Ok(()), |parent| DirBuilder::new().recursive(true).mode(0o700).create(parent))
+    }
+
+    /// Writes down what was asked for, which makes the folder that of a sandbox.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_record(&self, record: &Record) -> io::Result<()> {
+        self.write(RECORD, record)
     }
 
     /// What was asked for.
@@ -283,7 +313,7 @@ impl Folder {
     /// # Errors
     /// `NotFound` when there is no such sandbox; `InvalidData` when the file is damaged.
     pub fn record(&self) -> io::Result<Record> {
-        self.read("sandbox.json")
+        self.read(RECORD)
     }
 
     /// Notes which providers are attached to it.
@@ -291,15 +321,19 @@ impl Folder {
     /// # Errors
     /// As [`Folder::record`], and when it cannot be written.
     pub fn keep_providers(&self, providers: Vec<String>) -> io::Result<()> {
-        self.write("sandbox.json", &Record { providers, ..self.record()? })
+        self.keep_record(&Record { providers, ..self.record()? })
     }
 
-    /// How it is doing. A supervisor that is gone without a word has lost its sandbox.
+    /// How it is doing. A supervisor that is gone without a word has lost its sandbox; one of which nothing is written was never
+    /// started, or is being removed.
     ///
     /// # Errors
-    /// As [`Folder::record`].
+    /// `InvalidData` when the file is damaged.
     pub fn state(&self) -> io::Result<State> {
-        let mut state: State = self.read("state.json")?;
+        let mut state: State = match self.read(STATE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => State::default(),
+            other => other?,
+        };
         if matches!(state.phase, Phase::Ready) && !self.is_attended() {
             cgroup::remove_left(&std::mem::take(&mut state.groups));
             state.phase = Phase::Error;
@@ -359,22 +393,27 @@ impl Folder {
         text.parse().ok().filter(|_| self.is_attended())
     }
 
-    /// Removes the folder with everything in it, whatever modes an agent has left there.
+    /// Removes the folder with everything in it, whatever modes an agent has left there. The record goes last: what is left of a
+    /// sandbox is known until all of it is gone.
     ///
     /// # Errors
     /// What cannot be removed.
     pub fn remove(&self) -> io::Result<()> {
-        if let Ok(state) = self.read::<State>("state.json") {
+        if let Ok(state) = self.read::<State>(STATE) {
             cgroup::remove_left(&state.groups);
         }
-        if fs::remove_dir_all(&self.0).is_ok() {
-            return Ok(());
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name() != RECORD {
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                remove_all(&entry.path(), is_folder)?;
+            }
         }
-        open_up(&self.files());
-        match fs::remove_dir_all(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        remove_all(&self.0, true)
     }
 
     /// Opens the folder for reaching its socket, whose whole path may be longer than an address can be.
@@ -406,6 +445,19 @@ impl Folder {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(bytes)?;
         fs::rename(beside, path)
+    }
+}
+
+/// Removes this file or folder, whatever modes are in there. Somebody else may be faster.
+fn remove_all(path: &Path, is_folder: bool) -> io::Result<()> {
+    let mut removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    if is_folder && removed.is_err() {
+        open_up(path);
+        removed = fs::remove_dir_all(path);
+    }
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -503,5 +555,6 @@ mod tests {
         fs::set_permissions(closed.parent().unwrap(), Permissions::from_mode(0o000)).unwrap();
         folder.remove().unwrap();
         assert!(!folder.path().exists());
+        folder.remove().unwrap();
     }
 }

@@ -1,9 +1,6 @@
 //! Prepared sandboxes: taken where they are what is asked for, left alone where they are not, and never two times.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use openshell_tests::{
     sandboxes::Person,
@@ -29,20 +26,9 @@ fn shell(person: &Person, sandbox: &str, script: &str) -> String {
     person.run(&["sandbox", "exec", "-n", sandbox, "--", "sh", "-c", script]).expect(0).stdout
 }
 
-/// The one that takes the place of one that was taken. What is prepared on the side gives up where the machine has no room for it
-/// in that moment; the pool is filled by asking again then.
+/// The one that takes the place of one that was taken.
 fn another(person: &Person) -> Pid {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = waiting(person).first() {
-            return *found;
-        }
-        if begun.elapsed() > LONG {
-            drop(person.run(&["sandbox", "pool", "1"]).expect(0));
-        }
-        assert!(begun.elapsed() < 2 * LONG, "nothing fills the pool");
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
+    wait::until("another one to be prepared", LONG, || waiting(person).first().copied())
 }
 
 /// What a proxy answers somebody who asks for this host.

@@ -109,13 +109,11 @@ pub(super) fn destroy(args: &GatewayDestroyArgs) -> Result<(), Failure> {
     let sandboxes = block_on(async { Ok(driver.list().await?) })?;
     confirm(args, sandboxes.len())?;
     end(name)?;
-    for (number, sandbox) in sandboxes.iter().enumerate() {
+    for (number, (folder, sandbox)) in sandboxes.iter().enumerate() {
         let (number, all) = (number + 1, sandboxes.len());
-        output::complain(&format!(
-            "• Deleting sandbox {} ({number} of {all})",
-            sandbox.record.name
-        ));
-        block_on(async { Ok(driver.delete(&sandbox.folder).await?) })?;
+        let name = sandbox.as_ref().map_or(folder, |sandbox| &sandbox.record.name);
+        output::complain(&format!("• Deleting sandbox {name} ({number} of {all})"));
+        block_on(async { Ok(driver.delete(folder).await?) })?;
     }
     std::fs::remove_dir_all(&state)
         .with_context(|| format!("cannot remove {}", state.display()))?;

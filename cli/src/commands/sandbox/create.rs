@@ -72,8 +72,10 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
         },
         created: now(),
     };
+    // What is prepared in place of one that was taken is on its way when this returns, however it does.
     let Made { name, folder, taken } = make(args, &record, policy)?;
-    let stood = prepare(&name, &folder, &taken, policy, providers)
+    let stands = taken.as_ref().is_some_and(|taken| taken.stands);
+    let stood = prepare(&name, &folder, stands, policy, providers)
         .and_then(|()| super::find(Some(&name)).map(drop))
         .and_then(|()| fill(&name, &folder, args, &uploads))
         .and_then(|()| launch(&name, &folder, args));
@@ -85,10 +87,6 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
     let done = begin(&name, &folder, args);
     if args.no_keep {
         life::remove(&name, &folder)?;
-    }
-    if let Taken::Stands(next) = taken {
-        // It only starts a process, and has nothing to say.
-        next.join().ok();
     }
     done
 }
@@ -146,7 +144,7 @@ fn upload(text: &str) -> Result<Upload, Failure> {
 struct Made {
     name: String,
     folder: Folder,
-    taken: Taken,
+    taken: Option<Taken>,
 }
 
 /// The folder of a new sandbox, under the name asked for or one that is free.
@@ -163,11 +161,11 @@ fn make(args: &CreateArgs, record: &Record, policy: &str) -> Result<Made, Failur
         let record = Record { name: name.clone(), ..record.clone() };
         // The proof of who it is must be there before its supervisor reads it.
         let taken = match args.sandbox_key {
-            Some(_) => Ok(Taken::Nothing),
+            Some(_) => Ok(None),
             None => pool::take(&record, policy, &folder),
         };
         let made = match taken {
-            Ok(Taken::Nothing) => folder.create(&record).map(|()| Taken::Nothing),
+            Ok(None) => folder.create(&record).map(|()| None),
             Ok(taken) => Ok(taken),
             Err(TakeError::Disk(error)) => Err(error),
             Err(TakeError::Policy(failed)) => {
@@ -214,11 +212,11 @@ fn prove(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure> 
 fn prepare(
     name: &str,
     folder: &Folder,
-    taken: &Taken,
+    stands: bool,
     policy: &str,
     providers: Vec<Provider>,
 ) -> Result<(), Failure> {
-    if !matches!(taken, Taken::Stands(_)) {
+    if !stands {
         let set = Policies::open(folder)?.set(policy);
         set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
         spawn(name, folder, Role::Sandbox)?;

@@ -74,9 +74,7 @@ pub(super) fn delete(args: DeleteArgs) -> Result<ExitCode, Failure> {
 /// Ends a sandbox and removes everything of it.
 pub(crate) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
     forward::stop_all(name)?;
-    if folder.is_attended() && end(name, folder, 0).is_err() {
-        supervisor::kill(folder);
-    }
+    end_by_force(name, folder)?;
     folder.remove().map_err(|error| {
         let path = folder.path().display();
         Failure::from(anyhow::Error::new(error).context(format!("cannot remove {path}")))
@@ -95,4 +93,12 @@ pub(crate) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
 pub(crate) fn end(name: &str, folder: &Folder, grace_ms: u64) -> Result<(), Failure> {
     let grace = Duration::from_millis(grace_ms);
     block_on(async { started(name, folder, supervisor::stop(folder, grace).await) })
+}
+
+/// Ends a sandbox, by force where it must be.
+pub(super) fn end_by_force(name: &str, folder: &Folder) -> Result<(), Failure> {
+    if !folder.is_attended() {
+        return Ok(());
+    }
+    block_on(async { started(name, folder, supervisor::end(folder).await) })
 }

@@ -3,23 +3,28 @@
 //! Each has a supervisor of its own, so nobody else needs to live for the pool. Who takes one leaves another in its place.
 
 use std::{
+    io,
     process::{ExitCode, Stdio},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use drivers::supervisor::{self, Role};
 use sandbox::{
     control::{Request, client::Supervisor},
-    pool::{PREPARED_MAX, Pool, TakeError},
+    pool::{PREPARED_MAX, Pool, TakeError, discard},
     state::{Folder, Record},
 };
+use tokio::time::timeout;
 
 use super::{block_on, create, home, life};
 use crate::{args::sandbox::PoolArgs, failure::Failure, output};
 
 /// What a prepared sandbox is called where people read of it.
 const NAME: &str = "that is prepared";
+/// How long a prepared sandbox may take to become somebody's, which takes it milliseconds. Building one anew takes less.
+const ADOPT_MAX: Duration = Duration::from_secs(10);
 
 /// Makes or ends as many as it takes.
 pub(super) fn run(args: &PoolArgs) -> Result<ExitCode, Failure> {
@@ -43,7 +48,7 @@ pub(super) fn run(args: &PoolArgs) -> Result<ExitCode, Failure> {
         let folder = add(&pool, &policy)?;
         let stands = super::spawn(NAME, &folder, Role::Prepared);
         if let Err(failure) = stands {
-            folder.remove().ok();
+            end(&folder).ok();
             return Err(failure);
         }
     }
@@ -57,43 +62,81 @@ fn add(pool: &Pool, policy: &str) -> Result<Folder, Failure> {
 }
 
 fn end(folder: &Folder) -> Result<(), Failure> {
-    if folder.is_attended() {
-        life::end(NAME, folder, 0)?;
-    }
-    Ok(folder.remove().context("cannot remove a prepared sandbox")?)
+    life::end_by_force(NAME, folder)?;
+    let ended = match discard(folder) {
+        // Its supervisor has only just begun.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            life::end_by_force(NAME, folder)?;
+            discard(folder)
+        }
+        other => other,
+    };
+    Ok(ended.context("cannot remove a prepared sandbox")?)
 }
 
-/// What came of asking for a prepared sandbox.
-pub(super) enum Taken {
-    /// It stands under its name. Another one is being prepared, which is to be waited for at the very end.
-    Stands(JoinHandle<()>),
-    /// The folder is there, and has to be started like any other.
-    Folder,
-    /// There is none.
-    Nothing,
+/// A prepared sandbox that is somebody's now.
+pub(super) struct Taken {
+    /// Whether it stands. Else only its folder is there, and has to be started like any other.
+    pub(super) stands: bool,
+    /// Another one in its place.
+    pub(super) next: Next,
 }
 
-/// Takes a prepared sandbox for this record.
-pub(super) fn take(record: &Record, policy: &str, to: &Folder) -> Result<Taken, TakeError> {
-    let Ok(home) = home() else { return Ok(Taken::Nothing) };
-    let pool = Pool::of(&home);
-    let Some(taken) = pool.take(record, policy, to)? else { return Ok(Taken::Nothing) };
-    let adopt = Request::Adopt { folder: to.path().to_owned() };
-    let adopted = block_on(async { Ok(Supervisor::of(to).ask(&adopt).await.is_ok()) });
-    if !adopted.unwrap_or_default() {
-        // What would be built by now is something else.
-        life::end(&record.name, to, 0).ok();
-        return Ok(Taken::Folder);
-    }
-    // Beside what the new sandbox begins with; nobody waits for it to stand.
-    let next = std::thread::spawn(move || {
-        if let Ok(folder) = add(&pool, &taken.policy) {
+/// Prepares another one beside what the new sandbox begins with; nobody waits for it to stand. Who drops it waits until it is on
+/// its way.
+pub(super) struct Next(Option<JoinHandle<()>>);
+
+impl Next {
+    fn begin(pool: Pool, policy: String) -> Self {
+        Self(Some(thread::spawn(move || {
+            let Ok(folder) = add(&pool, &policy) else { return };
             let mut command = supervisor::command(&folder, Role::Prepared);
             command.stdout(Stdio::null()).stderr(Stdio::null());
             if command.spawn().is_err() {
-                folder.remove().ok();
+                discard(&folder).ok();
             }
+        })))
+    }
+}
+
+impl Drop for Next {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // It only starts a process, and has nothing to say.
+            thread.join().ok();
         }
+    }
+}
+
+/// Takes a prepared sandbox for this record. `None` when there is none that fits.
+pub(super) fn take(record: &Record, policy: &str, to: &Folder) -> Result<Option<Taken>, TakeError> {
+    let Ok(home) = home() else { return Ok(None) };
+    let pool = Pool::of(&home);
+    let Some(taken) = pool.take(record, policy, to)? else { return Ok(None) };
+    let filled = taken.fill(record, policy);
+    let next = Next::begin(pool, taken.policy);
+    if let Err(error) = filled {
+        life::end_by_force(&record.name, to).ok();
+        to.remove().ok();
+        return Err(error);
+    }
+    let stands = adopt(to);
+    if !stands {
+        // What would be built by now is something else, or it does not answer.
+        life::end_by_force(&record.name, to).ok();
+    }
+    Ok(Some(Taken { stands, next }))
+}
+
+/// Whether its supervisor takes over what is in the folder now.
+fn adopt(to: &Folder) -> bool {
+    let request = Request::Adopt { folder: to.path().to_owned() };
+    let adopted = block_on(async {
+        let answer = timeout(ADOPT_MAX, Supervisor::of(to).ask(&request)).await;
+        if answer.is_err() {
+            supervisor::kill(to).await?;
+        }
+        Ok(answer.is_ok_and(|answer| answer.is_ok()))
     });
-    Ok(Taken::Stands(next))
+    adopted.unwrap_or_default()
 }
