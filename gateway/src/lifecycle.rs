@@ -78,7 +78,7 @@ struct Entry {
     wanted: Wanted,
     observed: Option<Observed>,
     told: Told,
-    /// Whether it has been ready.
+    /// Whether it has been ready with the supervisor that it has.
     stood: bool,
     trouble: Option<Trouble>,
     busy: bool,
@@ -111,13 +111,14 @@ impl Entry {
         step::next(&self.wanted, self.seen().as_ref(), &self.told)
     }
 
-    /// Takes over what the driver sees. Another supervisor than before was told nothing yet.
+    /// Takes over what the driver sees. Another supervisor than before was told nothing yet, and has started nothing.
     fn observe(&mut self, observed: Option<Observed>) {
         let supervisor = |one: &Option<Observed>| {
             one.as_ref().filter(|one| one.attended).and_then(|one| one.state.supervisor)
         };
         if supervisor(&self.observed) != supervisor(&observed) {
             self.told = Told::default();
+            self.stood = false;
         }
         self.observed = observed;
     }

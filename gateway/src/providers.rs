@@ -28,7 +28,7 @@ pub(crate) fn clash<'a>(
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for (provider, keys) in providers {
         for key in keys {
-            if let Some(other) = names.insert(key, provider) {
+            if let Some(other) = names.insert(key, provider).filter(|other| *other != provider) {
                 return Some(format!("{key} is of provider {other} and of provider {provider}"));
             }
         }

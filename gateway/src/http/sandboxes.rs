@@ -198,14 +198,14 @@ pub(super) async fn attach(
 ) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
     let stored = find(&app, &permit, &sandbox).await?;
     unchanged(stored.version, version)?;
-    let mut all = stored.body.spec.providers.clone();
-    all.extend(names.providers);
-    all.sort_unstable();
-    all.dedup();
+    let mut all = names.providers;
+    all.extend_from_slice(&stored.body.spec.providers);
     let faults = unfit(&app, workspace(&permit)?, ("/providers", &all)).await?;
     if !faults.is_empty() {
         return Err(Refusal::faults(faults));
     }
+    all.sort_unstable();
+    all.dedup();
     // What was attached or detached meanwhile is not undone.
     let seen = Some(stored.version);
     let changed = want(&app, &permit, (&sandbox, seen), |record| {
@@ -317,8 +317,11 @@ async fn unfit(
     }
     let found = super::providers::records(app, workspace, names).await?;
     let mut faults = Vec::new();
-    for name in names.iter().filter(|name| !found.iter().any(|one| one.name == **name)) {
-        faults.push(Fault::new(place, format!("there is no provider {name:?}")));
+    for (number, name) in names.iter().enumerate() {
+        if !found.iter().any(|one| one.name == *name) {
+            let detail = format!("there is no provider {name:?}");
+            faults.push(Fault::new(format!("{place}/{number}"), detail));
+        }
     }
     let all = found.iter().map(|one| (one.name.as_str(), one.body.keys.as_slice()));
     faults.extend(providers::clash(all).map(|clash| Fault::new(place, clash)));

@@ -79,7 +79,7 @@ pub(super) struct Taken {
     /// Whether it stands. Else only its folder is there, and has to be started like any other.
     pub(super) stands: bool,
     /// Another one in its place.
-    pub(super) next: Next,
+    pub(super) _next: Next,
 }
 
 /// Prepares another one beside what the new sandbox begins with; nobody waits for it to stand. Who drops it waits until it is on
@@ -125,7 +125,7 @@ pub(super) fn take(record: &Record, policy: &str, to: &Folder) -> Result<Option<
         // What would be built by now is something else, or it does not answer.
         life::end_by_force(&record.name, to).ok();
     }
-    Ok(Some(Taken { stands, next }))
+    Ok(Some(Taken { stands, _next: next }))
 }
 
 /// Whether its supervisor takes over what is in the folder now.
