@@ -1,11 +1,20 @@
 //! Asks a gateway: over its port with a certificate or a token, or over the socket of the local user.
+//!
+//! Below: what comes as it happens (`events`), and conversations (`conversation`).
 
-use std::{fmt, path::PathBuf, time::Duration};
+mod conversation;
+mod events;
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Identity, Method, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use self::{
+    conversation::Conversation,
+    events::{Event, Events},
+};
 use crate::problem::{MEDIA_TYPE, Problem};
 
 /// How long a connection may take to come about.
@@ -83,6 +92,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     shown: String,
+    place: Arc<Place>,
 }
 
 impl Client {
@@ -90,36 +100,15 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Place`].
-    pub fn new(place: &Place) -> Result<Self, ClientError> {
+    pub fn new(place: Place) -> Result<Self, ClientError> {
         // Whoever was first has installed the same one.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT_MAX).no_proxy();
-        // What a gateway says is never to be looked for elsewhere.
-        let builder = builder.redirect(reqwest::redirect::Policy::none());
-        let (builder, base, shown) = match place {
-            Place::Unix(path) => {
-                let builder = builder.unix_socket(path.as_path());
-                (builder, "http://localhost".to_owned(), path.display().to_string())
-            }
-            Place::Https { url, ca_pem, certificate, token } => {
-                let mut builder = builder.https_only(true);
-                if let Some(pem) = ca_pem {
-                    let ca = Certificate::from_pem(pem.as_bytes()).map_err(ClientError::Place)?;
-                    builder = builder.tls_built_in_root_certs(false).add_root_certificate(ca);
-                }
-                if let Some((certificate, key)) = certificate {
-                    let pem = identity(certificate, key);
-                    let identity = Identity::from_pem(&pem).map_err(ClientError::Place)?;
-                    builder = builder.identity(identity);
-                }
-                if let Some(token) = token {
-                    builder = builder.default_headers(bearer(token)?);
-                }
-                (builder, url.trim_end_matches('/').to_owned(), url.clone())
-            }
+        let http = builder(&place)?.build().map_err(ClientError::Place)?;
+        let (base, shown) = match &place {
+            Place::Unix(path) => ("http://localhost".to_owned(), path.display().to_string()),
+            Place::Https { url, .. } => (url.trim_end_matches('/').to_owned(), url.clone()),
         };
-        let http = builder.build().map_err(ClientError::Place)?;
-        Ok(Self { http, base, shown })
+        Ok(Self { http, base, shown, place: Arc::new(place) })
     }
 
     /// What is at a path, such as `/v1/info`.
@@ -172,21 +161,54 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let unreachable = |source| ClientError::Unreachable { at: self.shown.clone(), source };
-        let mut answer = request.send().await.map_err(unreachable)?;
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         let (status, kind) = (answer.status(), kind(&answer));
-        let mut bytes = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
-            if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err(ClientError::Malformed("it is too large".to_owned()));
-            }
-            bytes.extend(piece);
-        }
+        let bytes = self.whole(answer).await?;
         if status.is_success() {
             return Ok(bytes);
         }
         Err(refusal(status, &kind, &bytes))
     }
+
+    async fn whole(&self, mut answer: reqwest::Response) -> Result<Vec<u8>, ClientError> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| self.unreachable(error))? {
+            if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
+                return Err(ClientError::Malformed("it is too large".to_owned()));
+            }
+            bytes.extend(piece);
+        }
+        Ok(bytes)
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Unreachable { at: self.shown.clone(), source }
+    }
+}
+
+fn builder(place: &Place) -> Result<reqwest::ClientBuilder, ClientError> {
+    let builder = reqwest::Client::builder().connect_timeout(CONNECT_MAX).no_proxy();
+    // What a gateway says is never to be looked for elsewhere.
+    let mut builder = builder.redirect(reqwest::redirect::Policy::none());
+    match place {
+        Place::Unix(path) => builder = builder.unix_socket(path.as_path()),
+        Place::Https { ca_pem, certificate, token, .. } => {
+            builder = builder.https_only(true);
+            if let Some(pem) = ca_pem {
+                let ca = Certificate::from_pem(pem.as_bytes()).map_err(ClientError::Place)?;
+                builder = builder.tls_built_in_root_certs(false).add_root_certificate(ca);
+            }
+            if let Some((certificate, key)) = certificate {
+                let pem = identity(certificate, key);
+                let identity = Identity::from_pem(&pem).map_err(ClientError::Place)?;
+                builder = builder.identity(identity);
+            }
+            if let Some(token) = token {
+                builder = builder.default_headers(bearer(token)?);
+            }
+        }
+    }
+    Ok(builder)
 }
 
 fn kind(answer: &reqwest::Response) -> String {

@@ -82,6 +82,20 @@ pub struct SandboxSpec {
     pub providers: Vec<String>,
     /// Whether programs that run code from where the sandbox can write open no connection.
     pub strict_callers: bool,
+    /// What it may use up as a whole.
+    pub limits: SandboxLimits,
+}
+
+/// What a sandbox may use up as a whole. What is asked for holds, or there is no sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxLimits {
+    /// Processor time, in percent of one core.
+    pub cpu_percent: Option<u32>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads; 1024 when nobody says.
+    pub processes: Option<u32>,
 }
 
 /// What came of it.
@@ -101,6 +115,8 @@ pub struct SandboxStatus {
     pub policy_version: u64,
     /// What the host lacks of what was asked for.
     pub notes: Vec<String>,
+    /// What holds each limit: a control group, or the limit of its user on processes.
+    pub limited_by: BTreeMap<String, String>,
 }
 
 /// A sandbox to be made.
@@ -113,6 +129,8 @@ pub struct NewSandbox {
     pub spec: SandboxSpec,
     /// The policy file, YAML; without one nothing is reachable but inference.
     pub policy: Option<String>,
+    /// Whether its main command waits until somebody launches it, as whoever brings files first wants.
+    pub hold: bool,
 }
 
 /// Providers to be attached or detached.
@@ -129,6 +147,19 @@ pub struct ProviderNames {
 pub struct Stop {
     /// How long its main command may take to end by itself, in milliseconds; 10 s when not given.
     pub grace_ms: Option<u64>,
+}
+
+/// A change of a sandbox, as it is told to whoever watches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxChange {
+    /// What tells the sandbox from every other.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its workspace.
+    pub workspace: String,
+    /// How it is doing now; none when it is gone.
+    pub status: Option<SandboxStatus>,
 }
 
 /// What is watched.

@@ -30,8 +30,28 @@ use crate::output::Format;
   openshell router check router.yaml     check a router file
   openshell router run -c router.yaml    serve on 127.0.0.1:8080")]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Which gateway a command works with.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ChoiceArgs {
+    /// The gateway to work with instead of the active one; `none` works without any
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "NAME",
+        env = "OPENSHELL_GATEWAY",
+        help = "The gateway to work with instead of the active one; none works without any"
+    )]
+    pub(crate) gateway: Option<String>,
+    /// The workspace of that gateway
+    #[arg(long, short, global = true, value_name = "NAME", env = "OPENSHELL_WORKSPACE")]
+    pub(crate) workspace: Option<String>,
 }
 
 /// All commands.
@@ -254,6 +274,8 @@ pub(crate) enum PolicyCommand {
     Get(PolicyGetArgs),
     /// List the revisions of the policy of a sandbox
     List(PolicyListArgs),
+    /// Delete the policy of the gateway; its sandboxes are held to their own again
+    Delete(PolicyDeleteArgs),
     /// One decision, without resolving names; exit code 0 allow, 3 inference, 4 deny, 1 a policy that is refused
     Check(PolicyCheckArgs),
     /// Why: the rule that decides, and what would have to change in those that nearly matched
@@ -279,6 +301,23 @@ pub(crate) struct PolicySetArgs {
     /// How long to wait, in seconds; 124 when it takes longer
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) timeout: u64,
+    /// The policy of the gateway, which is in force in every sandbox of it
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) global: bool,
+    /// Do not ask about --global
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// `openshell policy delete`
+#[derive(Debug, Args)]
+pub(crate) struct PolicyDeleteArgs {
+    /// The policy of the gateway; that of a sandbox goes with it
+    #[arg(long, required = true)]
+    pub(crate) global: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 /// `openshell policy get`
@@ -293,6 +332,9 @@ pub(crate) struct PolicyGetArgs {
     /// With the policy itself
     #[arg(long)]
     pub(crate) full: bool,
+    /// The policy of the gateway
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) global: bool,
     /// Output format
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,
@@ -307,6 +349,9 @@ pub(crate) struct PolicyListArgs {
     /// Maximum number of revisions
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
+    /// Those of the policy of the gateway
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) global: bool,
     /// Output format
     #[arg(long, short, value_enum, default_value_t)]
     pub(crate) output: Format,

@@ -33,12 +33,12 @@ use crate::{
 /// Runs what was typed.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
-        Command::Sandbox(command) => sandbox::run(command),
+        Command::Sandbox(command) => sandbox::run(command, &cli.choice),
         Command::Gateway(command) => gateway::run(command),
         Command::Status(args) => gateway::status(&args),
-        Command::Provider(command) => provider::run(command),
+        Command::Provider(command) => provider::run(command, &cli.choice),
         Command::Inference(command) => inference::run(command),
-        Command::Forward(command) => forward::run(command),
+        Command::Forward(command) => forward::run(command, &cli.choice),
         Command::Logs(args) => logs::run(&args),
         Command::Supervise(args) => Ok(sandbox::supervise(&args)),
         Command::Router(RouterCommand::Run(args)) => run::run(args),
@@ -47,7 +47,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Classify(args) => classify::run(&args),
         Command::Cost(args) => cost::run(&args),
         Command::Audit(args) => audit::run(&args),
-        Command::Policy(command) => policy::run(command),
+        Command::Policy(command) => policy::run(command, &cli.choice),
         Command::Rule(command) => rule::run(command),
         Command::Learn(args) => learn::run(args),
         Command::Demo(args) => demo::run(&args),

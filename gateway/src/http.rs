@@ -79,6 +79,7 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sandboxes::list, sandboxes::create))
         .routes(routes!(sandboxes::get, sandboxes::delete))
         .routes(routes!(sandboxes::start))
+        .routes(routes!(sandboxes::launch))
         .routes(routes!(sandboxes::stop))
         .routes(routes!(sandboxes::attach))
         .routes(routes!(sandboxes::detach))

@@ -137,6 +137,7 @@ impl Entry {
             exit_code: state.and_then(|state| state.exit_code),
             policy_version: self.told.policy.unwrap_or_default().version,
             notes: state.map(|state| state.notes.clone()).unwrap_or_default(),
+            limited_by: state.map(|state| state.limited_by.clone()).unwrap_or_default(),
         }
     }
 }
@@ -311,6 +312,17 @@ impl Keeper {
         }
     }
 
+    /// Looks at one sandbox at once, so that whoever asks next hears what has just happened to it.
+    pub(crate) async fn glance(&self, id: Uuid) {
+        let seen = self.driver.inspect(&id.to_string()).await;
+        if let Some(entry) = self.known.lock().get_mut(&id).filter(|entry| !entry.busy)
+            && let Ok(observed) = seen
+        {
+            entry.observe(observed);
+            self.tell(entry);
+        }
+    }
+
     /// Begins the next step of every sandbox that has one, and tells what has changed.
     fn step_all(self: &Arc<Self>, steps: &mut JoinSet<()>) {
         let now = Instant::now();
@@ -411,5 +423,6 @@ fn unknown(desired: Desired) -> SandboxStatus {
         exit_code: None,
         policy_version: 0,
         notes: Vec::new(),
+        limited_by: BTreeMap::new(),
     }
 }

@@ -21,6 +21,9 @@ pub(crate) struct SandboxRecord {
     pub(crate) desired: Desired,
     /// How long its main command may take to end by itself, in milliseconds.
     pub(crate) grace_ms: u64,
+    /// Whether its main command waits until somebody launches it.
+    #[serde(default)]
+    pub(crate) held: bool,
 }
 
 impl Object for SandboxRecord {

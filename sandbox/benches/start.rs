@@ -141,7 +141,7 @@ fn supervised(agent: &Path, samples: usize) -> Result<Supervised, Box<dyn Error>
         Policies::open(&folder)?.set(&policy)?;
         let mut child = stands(&folder, "")?;
         let supervisor = Supervisor::of(&folder);
-        let launch = Request::Launch { attach: true, terminal: None };
+        let launch = Request::Launch { attach: true, once: false, terminal: None };
         runtime.block_on(first_said(&supervisor, &launch))?;
         taken.create.push(began.elapsed());
 

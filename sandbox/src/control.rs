@@ -44,6 +44,9 @@ pub enum Request {
     Launch {
         /// Whether its streams follow.
         attach: bool,
+        /// Whether one that has run since the sandbox was started stays ended.
+        #[serde(default)]
+        once: bool,
         /// The size of its terminal, if it has one.
         #[serde(default)]
         terminal: Option<Screen>,

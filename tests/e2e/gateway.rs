@@ -176,7 +176,7 @@ fn files_with(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
 
 #[test]
 fn a_person_starts_one_and_comes_in_with_a_certificate_alone() {
-    for person in Person::all() {
+    for person in Person::all().into_iter().map(Person::with_gateways) {
         let none = person.run(&["status"]).expect(0);
         assert!(none.stdout.contains("No gateway configured"), "{none:?}");
         let gateway = Gateway::start(&person);
@@ -243,7 +243,7 @@ fn a_person_starts_one_and_comes_in_with_a_certificate_alone() {
 #[test]
 fn a_sandbox_is_kept_as_it_is_wanted_also_when_the_gateway_is_killed() {
     // The socket of another person is closed to who runs the tests.
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let provider = json!({"name": "gh", "type": "github", "credentials": {"GITHUB_TOKEN": SECRET}});
     let made = gateway.ask("POST", "/v1/providers", Some(&provider));
@@ -351,7 +351,7 @@ fn programs_are_talked_to(gateway: &Gateway<'_>) {
 
 #[test]
 fn who_was_away_hears_what_it_missed() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let new = json!({"name": "one", "spec": {}});
     assert_eq!(gateway.ask("POST", "/v1/sandboxes", Some(&new)).status, 201);
@@ -406,7 +406,7 @@ fn read_events(gateway: &Gateway<'_>, after: Option<&str>, enough: fn(&str) -> b
 
 #[test]
 fn what_cannot_be_is_told_with_every_fault_and_changes_nothing() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let wrong = json!({
         "name": "a/b", "policy": "version: 2\n",

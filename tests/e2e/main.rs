@@ -33,6 +33,7 @@ mod egress_bad_input;
 mod egress_load;
 mod encodings;
 mod failover;
+mod first_hour;
 mod gateway;
 mod inference;
 mod lab;

@@ -28,6 +28,8 @@ pub struct Person {
     folder: TempDir,
     binary: PathBuf,
     uid: Option<u32>,
+    /// Whether its commands work with its active gateway.
+    with_gateways: bool,
 }
 
 impl Person {
@@ -69,7 +71,14 @@ impl Person {
             std::os::unix::fs::chown(folder.path(), Some(uid), Some(uid)).expect("ours to give");
             binary = copy;
         }
-        Self { name, folder, binary, uid }
+        Self { name, folder, binary, uid, with_gateways: false }
+    }
+
+    /// The same, whose commands work with its active gateway; those of others work without any.
+    #[must_use]
+    pub fn with_gateways(mut self) -> Self {
+        self.with_gateways = true;
+        self
     }
 
     /// Who it is, for messages.
@@ -134,6 +143,9 @@ impl Person {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.path()).env("OPENSHELL_HOME", self.home());
         command.env("RUST_BACKTRACE", "1").current_dir(self.path());
+        if !self.with_gateways {
+            command.env("OPENSHELL_GATEWAY", "none");
+        }
         if let Some(path) = environment::inherited("PATH") {
             command.env("PATH", path);
         }
@@ -193,11 +205,11 @@ impl Person {
 impl Drop for Person {
     fn drop(&mut self) {
         // Where none runs, nothing happens.
-        drop(self.openshell(&["inference", "stop"]).output());
+        drop(self.openshell(&["--gateway", "none", "inference", "stop"]).output());
         if self.home().join("pool").exists() {
-            drop(self.openshell(&["sandbox", "pool", "0"]).output());
+            drop(self.openshell(&["--gateway", "none", "sandbox", "pool", "0"]).output());
         }
-        let deleted = self.openshell(&["sandbox", "delete", "--all"]).output();
+        let deleted = self.openshell(&["--gateway", "none", "sandbox", "delete", "--all"]).output();
         if deleted.is_ok_and(|output| output.status.success()) {
             return;
         }

@@ -9,6 +9,8 @@ use crate::output::Format;
 
 /// The name of a gateway when nobody gives one.
 pub(crate) const NAME: &str = "openshell";
+/// Its port when nobody gives one.
+pub(crate) const PORT: u16 = 8080;
 
 /// `openshell gateway …`
 #[derive(Debug, Subcommand)]
@@ -87,7 +89,7 @@ pub(crate) struct GatewayStartArgs {
     #[arg(long, value_enum, env = "OPENSHELL_DRIVER", default_value = "local")]
     pub(crate) driver: DriverWord,
     /// The port on this machine; a free one when it is taken
-    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    #[arg(long, value_name = "PORT", default_value_t = PORT)]
     pub(crate) port: u16,
     /// A further name or address under which it is reached; it then listens on every address
     #[arg(long, value_name = "HOST")]

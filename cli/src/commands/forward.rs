@@ -18,13 +18,18 @@ use rustix::{
     fs::{FlockOperation, flock},
     process::{Pid, Signal, kill_process},
 };
-use sandbox::{control::client::Supervisor, state::Folder};
 use serde::{Deserialize, Serialize};
 use tokio::{io::copy_bidirectional, net::TcpListener, sync::Semaphore, task::JoinSet};
 
-use super::sandbox::{block_on, find, home};
+use super::{
+    gateway::Whose,
+    sandbox::{block_on, home, line, line::Line},
+};
 use crate::{
-    args::sandbox::{ForwardCommand, ForwardStartArgs},
+    args::{
+        ChoiceArgs,
+        sandbox::{ForwardCommand, ForwardStartArgs},
+    },
     failure::Failure,
     output::{self, columns},
 };
@@ -37,6 +42,9 @@ const IN_BACKGROUND: &str = "OPENSHELL_FORWARD_IN_BACKGROUND";
 /// A forward in the background.
 #[derive(Debug, Serialize, Deserialize)]
 struct Known {
+    /// The gateway that keeps the sandbox, where one does.
+    #[serde(default)]
+    gateway: Option<String>,
     sandbox: String,
     bind: String,
     port: u16,
@@ -44,9 +52,9 @@ struct Known {
 }
 
 /// Runs what was typed.
-pub(crate) fn run(command: ForwardCommand) -> Result<ExitCode, Failure> {
+pub(crate) fn run(command: ForwardCommand, choice: &ChoiceArgs) -> Result<ExitCode, Failure> {
     match command {
-        ForwardCommand::Start(args) => start(&args),
+        ForwardCommand::Start(args) => start(&Whose::of(choice)?, &args),
         ForwardCommand::Stop { port, name } => stop(port, name.as_deref()),
         ForwardCommand::List { output } => {
             let all: Vec<Known> = known()?.into_iter().map(|(_, known)| known).collect();
@@ -74,10 +82,11 @@ pub(crate) fn run(command: ForwardCommand) -> Result<ExitCode, Failure> {
     }
 }
 
-fn start(args: &ForwardStartArgs) -> Result<ExitCode, Failure> {
-    let (name, folder) = find(args.sandbox.name.as_deref())?;
+fn start(whose: &Whose, args: &ForwardStartArgs) -> Result<ExitCode, Failure> {
+    let sandbox = line(whose, args.sandbox.name.as_deref())?;
+    let name = &sandbox.name;
     if args.background {
-        background(&args.port, &name, &folder)?;
+        background(&args.port, whose, name)?;
         return Ok(ExitCode::SUCCESS);
     }
     let at = address(&args.port)?;
@@ -88,26 +97,30 @@ fn start(args: &ForwardStartArgs) -> Result<ExitCode, Failure> {
                 .hint("choose another port, or see `openshell forward list`")
         })?;
         // Held until this process ends.
-        let _kept = if in_background { Some(keep(&name, at)?) } else { None };
+        let _kept = if in_background { Some(keep(whose, name, at)?) } else { None };
         output::line(&format!("✓ Forwarding {at} to port {} of sandbox {name}", at.port()))?;
-        serve(&listener, &folder, at.port()).await;
+        serve(&listener, &sandbox, at.port()).await;
         Ok(ExitCode::SUCCESS)
     })
 }
 
 /// Carries connections for ever; one that the sandbox refuses is closed.
-async fn serve(listener: &TcpListener, folder: &Folder, port: u16) {
+async fn serve(listener: &TcpListener, sandbox: &Line, port: u16) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     while let Ok(place) = Arc::clone(&room).acquire_owned().await {
         let Ok((mut outside, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        let supervisor = Supervisor::of(folder);
+        let sandbox = sandbox.clone();
         connections.spawn(async move {
-            match supervisor.connect_to(port).await {
+            match sandbox.connect_to(port).await {
                 // How a connection ends is between its two ends.
-                Ok(mut inside) => drop(copy_bidirectional(&mut outside, &mut inside).await),
-                Err(error) => output::complain(&format!("! {error}")),
+                Ok((mut inside, mut carriers)) => {
+                    copy_bidirectional(&mut outside, &mut inside).await.ok();
+                    drop(inside);
+                    while carriers.join_next().await.is_some() {}
+                }
+                Err(failure) => output::complain(&format!("! {}", failure.message())),
             }
             drop(place);
         });
@@ -115,13 +128,17 @@ async fn serve(listener: &TcpListener, folder: &Folder, port: u16) {
 }
 
 /// Starts a forward as a process of its own and waits until it listens.
-pub(crate) fn background(port: &str, name: &str, folder: &Folder) -> Result<(), Failure> {
+pub(crate) fn background(port: &str, whose: &Whose, name: &str) -> Result<(), Failure> {
     let at = address(port)?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("openshell").args(["forward", "start", port, name]);
     command.env(IN_BACKGROUND, "1").current_dir("/").process_group(0);
-    if let Some(home) = folder.path().parent().and_then(|sandboxes| sandboxes.parent()) {
-        command.env("OPENSHELL_HOME", home);
+    command.env("OPENSHELL_HOME", std::path::absolute(home()?.path())?);
+    command.args(["--gateway", whose.name()]);
+    if let Whose::Gateway(gateway) = whose
+        && let Some(workspace) = &gateway.workspace
+    {
+        command.args(["--workspace", workspace]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start the forward")?;
@@ -159,9 +176,10 @@ fn stop(port: u16, name: Option<&str>) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Stops every forward to a sandbox.
-pub(crate) fn stop_all(name: &str) -> Result<(), Failure> {
-    for (path, known) in known()?.into_iter().filter(|(_, known)| known.sandbox == name) {
+/// Stops every forward to a sandbox of that gateway, or of this user.
+pub(crate) fn stop_all(gateway: Option<&str>, name: &str) -> Result<(), Failure> {
+    let is_its = |known: &Known| known.sandbox == name && known.gateway.as_deref() == gateway;
+    for (path, known) in known()?.into_iter().filter(|(_, known)| is_its(known)) {
         end(&known);
         fs::remove_file(path).ok();
     }
@@ -197,7 +215,7 @@ fn folder() -> Result<PathBuf, Failure> {
 }
 
 /// Notes this process as a forward. The file is locked as long as it is open.
-fn keep(name: &str, at: SocketAddr) -> Result<File, Failure> {
+fn keep(whose: &Whose, name: &str, at: SocketAddr) -> Result<File, Failure> {
     let folder = folder()?;
     fs::create_dir_all(&folder)?;
     let path = folder.join(format!("{name}-{}.pid", at.port()));
@@ -206,7 +224,12 @@ fn keep(name: &str, at: SocketAddr) -> Result<File, Failure> {
         .map_err(std::io::Error::from)
         .with_context(|| format!("port {} is forwarded already", at.port()))?;
     let pid = rustix::process::getpid().as_raw_nonzero().get();
-    let known = Known { sandbox: name.to_owned(), bind: at.ip().to_string(), port: at.port(), pid };
+    let gateway = match whose {
+        Whose::Own => None,
+        Whose::Gateway(gateway) => Some(gateway.name.clone()),
+    };
+    let (sandbox, bind, port) = (name.to_owned(), at.ip().to_string(), at.port());
+    let known = Known { gateway, sandbox, bind, port, pid };
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&serde_json::to_vec(&known)?)?;

@@ -3,6 +3,7 @@
 //! Here: which command, and the commands about what is known of gateways. Below: a gateway in the foreground (`serve`), in the
 //! background (`service`), and what is kept of gateways (`registry`). Not here: the gateway itself (`gateway`).
 
+mod chosen;
 mod registry;
 mod serve;
 mod service;
@@ -17,8 +18,11 @@ use api::{
 use reqwest::Method;
 use serde::Serialize;
 
-pub(crate) use self::registry::Registry;
 use self::registry::{Auth, Known};
+pub(crate) use self::{
+    chosen::{Chosen, Whose},
+    registry::Registry,
+};
 use crate::{
     args::gateway::{
         GatewayAddArgs, GatewayChoice, GatewayCommand, GatewayInfoArgs, GatewayListArgs,

@@ -5,8 +5,9 @@
 mod check;
 mod diff;
 mod explain;
-pub(crate) mod live;
+mod live;
 mod prove;
+pub(crate) mod subject;
 pub(crate) mod update;
 
 use std::{path::Path, process::ExitCode};
@@ -15,15 +16,22 @@ use anyhow::Context as _;
 use document::Notice;
 use policy::PolicyFile;
 
-use crate::{args::PolicyCommand, failure::Failure, output};
+use crate::{
+    args::{ChoiceArgs, PolicyCommand},
+    commands::gateway::Whose,
+    failure::Failure,
+    output,
+};
 
 /// Runs what was typed.
-pub(crate) fn run(command: PolicyCommand) -> Result<ExitCode, Failure> {
+pub(crate) fn run(command: PolicyCommand, choice: &ChoiceArgs) -> Result<ExitCode, Failure> {
+    let whose = || Whose::of(choice);
     match command {
-        PolicyCommand::Set(args) => live::set(&args),
-        PolicyCommand::Update(args) => update::run(&args),
-        PolicyCommand::Get(args) => live::get(&args),
-        PolicyCommand::List(args) => live::list(&args),
+        PolicyCommand::Set(args) => live::set(&whose()?, &args),
+        PolicyCommand::Update(args) => update::run(&whose()?, &args),
+        PolicyCommand::Get(args) => live::get(&whose()?, &args),
+        PolicyCommand::List(args) => live::list(&whose()?, &args),
+        PolicyCommand::Delete(args) => live::delete(&whose()?, &args),
         PolicyCommand::Check(args) => check::run(&args),
         PolicyCommand::Explain(args) => explain::run(&args),
         PolicyCommand::Prove(args) => prove::run(&args),

@@ -1,6 +1,8 @@
-//! `openshell provider …`: services with their credentials, as this user keeps them.
+//! `openshell provider …`: services with their credentials, as a gateway keeps them (`kept`), or this user without one.
 //!
 //! Invariant: no value of a credential is ever written to a terminal, a log or an argument.
+
+mod kept;
 
 use std::{collections::BTreeMap, ffi::OsStr, io, os::unix::ffi::OsStrExt as _, process::ExitCode};
 
@@ -11,11 +13,14 @@ use sandbox::{
 use serde::Serialize;
 
 use crate::{
-    args::provider::{
-        OutputArg, ProviderCommand, ProviderCreateArgs, ProviderGetArgs, ProviderListArgs,
-        ProviderUpdateArgs,
+    args::{
+        ChoiceArgs,
+        provider::{
+            OutputArg, ProviderCommand, ProviderCreateArgs, ProviderGetArgs, ProviderListArgs,
+            ProviderUpdateArgs,
+        },
     },
-    commands::{inference, sandbox::attached, sandbox::home},
+    commands::{gateway::Whose, inference, sandbox::attached, sandbox::home},
     failure::Failure,
     output::{self, columns, point},
 };
@@ -25,14 +30,33 @@ use crate::{
 struct Shown {
     name: String,
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: String,
     credential_keys: Vec<String>,
     config: BTreeMap<String, String>,
     created: String,
 }
 
+/// A provider by its name, and its type where this program knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its type.
+    pub(crate) kind: Option<Kind>,
+}
+
 /// Runs what was typed.
-pub(crate) fn run(command: ProviderCommand) -> Result<ExitCode, Failure> {
+pub(crate) fn run(command: ProviderCommand, choice: &ChoiceArgs) -> Result<ExitCode, Failure> {
+    let command = match command {
+        ProviderCommand::ListProfiles(args) => {
+            list_profiles(args)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        command => command,
+    };
+    if let Whose::Gateway(gateway) = Whose::of(choice)? {
+        return kept::run(&gateway, command);
+    }
     match command {
         ProviderCommand::Create(args) => create(args)?,
         ProviderCommand::Get(args) => get(&args)?,
@@ -42,6 +66,17 @@ pub(crate) fn run(command: ProviderCommand) -> Result<ExitCode, Failure> {
         ProviderCommand::ListProfiles(args) => list_profiles(args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every provider that sandboxes may be given.
+pub(crate) fn named(whose: &Whose) -> Result<Vec<Named>, Failure> {
+    match whose {
+        Whose::Gateway(gateway) => kept::named(gateway),
+        Whose::Own => {
+            let all = all()?.all()?.into_iter();
+            Ok(all.map(|one| Named { name: one.name, kind: Some(one.kind) }).collect())
+        }
+    }
 }
 
 /// The providers of this user.
@@ -82,9 +117,12 @@ fn create(args: ProviderCreateArgs) -> Result<(), Failure> {
 }
 
 /// Makes a provider of the credentials that this environment has of its type.
-pub(crate) fn make(name: &str, kind: Kind) -> Result<(), Failure> {
+pub(crate) fn make(whose: &Whose, name: &str, kind: Kind) -> Result<(), Failure> {
     let name = name.to_owned();
     let credentials = existing(kind)?;
+    if let Whose::Gateway(gateway) = whose {
+        return kept::make(gateway, name, (kind, credentials, BTreeMap::new()));
+    }
     keep(&Provider { name, kind, credentials, config: BTreeMap::new(), created: now() })
 }
 
@@ -180,8 +218,12 @@ fn is_variable(key: &str) -> bool {
 }
 
 fn get(args: &ProviderGetArgs) -> Result<(), Failure> {
-    let shown = show(find(&args.name)?);
-    output::emit(args.output.output, &shown, |shown| {
+    one(args, &show(find(&args.name)?))
+}
+
+/// Shows a provider.
+fn one(args: &ProviderGetArgs, shown: &Shown) -> Result<(), Failure> {
+    output::emit(args.output.output, shown, |shown| {
         let config: Vec<&str> = shown.config.keys().map(String::as_str).collect();
         let list = |keys: String| if keys.is_empty() { "<none>".to_owned() } else { keys };
         format!(
@@ -198,7 +240,7 @@ fn get(args: &ProviderGetArgs) -> Result<(), Failure> {
 fn show(provider: Provider) -> Shown {
     Shown {
         name: provider.name,
-        kind: provider.kind,
+        kind: provider.kind.to_string(),
         credential_keys: provider.credentials.into_keys().collect(),
         config: provider.config,
         created: point(provider.created),
@@ -206,8 +248,12 @@ fn show(provider: Provider) -> Shown {
 }
 
 fn list(args: &ProviderListArgs) -> Result<(), Failure> {
-    let all = all()?.all()?.into_iter().skip(args.offset).take(args.limit);
-    let shown: Vec<Shown> = all.map(show).collect();
+    listed(args, all()?.all()?.into_iter().map(show))
+}
+
+/// Shows a list of providers.
+fn listed(args: &ProviderListArgs, all: impl Iterator<Item = Shown>) -> Result<(), Failure> {
+    let shown: Vec<Shown> = all.skip(args.offset).take(args.limit).collect();
     if args.names {
         return shown.iter().try_for_each(|one| output::line(&one.name));
     }
@@ -217,12 +263,7 @@ fn list(args: &ProviderListArgs) -> Result<(), Failure> {
         }
         let row = |one: &Shown| {
             let (credentials, config) = (one.credential_keys.len(), one.config.len());
-            vec![
-                one.name.clone(),
-                one.kind.to_string(),
-                credentials.to_string(),
-                config.to_string(),
-            ]
+            vec![one.name.clone(), one.kind.clone(), credentials.to_string(), config.to_string()]
         };
         let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
         columns(&["NAME", "TYPE", "CREDENTIAL_KEYS", "CONFIG_KEYS"], &rows)

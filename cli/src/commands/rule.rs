@@ -21,7 +21,10 @@ use crate::{
         RuleStatus,
     },
     commands::{
-        policy::{live::Wait, update},
+        policy::{
+            subject::{Subject, Wait},
+            update,
+        },
         sandbox::{block_on, find, heard},
     },
     failure::Failure,
@@ -155,7 +158,8 @@ fn changes(denial: &Denial) -> Result<Vec<Change>, Failure> {
 
 fn put(name: &str, folder: &Folder, (denial, value): (Denial, Value)) -> Result<(), Failure> {
     let wait = Wait { told: false, seconds: APPROVE_SECONDS };
-    let version = update::apply(name, folder, &changes(&denial)?, wait)?;
+    let subject = Subject::Own { name: name.to_owned(), folder: folder.clone() };
+    let version = update::apply(&subject, &changes(&denial)?, wait)?;
     let decided =
         Decided { version: Some(version), ..Decided::new(&denial.id, Decision::Approved, value) };
     rules::decide(folder, vec![decided])?;

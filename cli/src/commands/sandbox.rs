@@ -1,12 +1,15 @@
-//! `openshell sandbox …`: sandboxes of this user on this machine.
+//! `openshell sandbox …`: sandboxes that a gateway keeps, or this user's own on this machine without one.
 //!
-//! Here: which command, which sandbox, how its supervisor is started and asked. Not here: walls, streams, files; the crate
-//! `sandbox` has them, and its supervisor answers.
+//! Here: which command, which sandbox, how a supervisor of this user's is started and asked. Below: sandboxes of a gateway
+//! (`kept`), and the line to what runs in either kind (`line`). Not here: walls, streams, files; the crate `sandbox` has them,
+//! and its supervisor answers.
 
 pub(crate) mod attached;
 pub(crate) mod create;
 mod files;
+pub(crate) mod kept;
 pub(crate) mod life;
+pub(crate) mod line;
 mod needed;
 mod pool;
 mod programs;
@@ -27,29 +30,48 @@ use sandbox::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+use self::line::Line;
 use crate::{
-    args::sandbox::{SandboxCommand, SuperviseArgs},
-    commands::inference::service::Service,
+    args::{
+        ChoiceArgs,
+        sandbox::{SandboxCommand, SuperviseArgs},
+    },
+    commands::{gateway::Whose, inference::service::Service},
     failure::Failure,
     output,
 };
 
 /// Runs what was typed.
-pub(crate) fn run(command: SandboxCommand) -> Result<ExitCode, Failure> {
+pub(crate) fn run(command: SandboxCommand, choice: &ChoiceArgs) -> Result<ExitCode, Failure> {
+    let whose = match &command {
+        SandboxCommand::Pool(args) => return pool::run(args),
+        SandboxCommand::Create(_) => Whose::of_or_start(choice)?,
+        _ => Whose::of(choice)?,
+    };
+    match command {
+        SandboxCommand::Exec(args) => programs::exec(&whose, args),
+        SandboxCommand::Connect(args) => programs::connect(&whose, args.name.as_deref()),
+        SandboxCommand::Attach(args) => programs::attach(&whose, args.name.as_deref()),
+        SandboxCommand::Upload(args) => files::upload(&whose, &args),
+        SandboxCommand::Download(args) => files::download(&whose, &args),
+        command => match whose {
+            Whose::Own => own(command),
+            Whose::Gateway(gateway) => kept::run(&gateway, command),
+        },
+    }
+}
+
+/// Runs what was typed for this user's own sandboxes.
+fn own(command: SandboxCommand) -> Result<ExitCode, Failure> {
     match command {
         SandboxCommand::Create(args) => create::run(&args),
         SandboxCommand::List(args) => show::list(&args),
         SandboxCommand::Get(args) => show::get(&args),
-        SandboxCommand::Exec(args) => programs::exec(args),
-        SandboxCommand::Connect(args) => programs::connect(args.name.as_deref()),
-        SandboxCommand::Attach(args) => programs::attach(args.name.as_deref()),
-        SandboxCommand::Upload(args) => files::upload(&args),
-        SandboxCommand::Download(args) => files::download(&args),
         SandboxCommand::Stop(args) => life::stop(&args),
         SandboxCommand::Start(args) => life::start(args.name.as_deref()),
         SandboxCommand::Delete(args) => life::delete(args),
-        SandboxCommand::Pool(args) => pool::run(&args),
         SandboxCommand::Provider(command) => attached::run(command),
+        _ => Err(Failure::new("this is not asked of a sandbox of this user")),
     }
 }
 
@@ -115,15 +137,25 @@ fn look(home: &Home, name: &str) -> Result<Folder, Failure> {
     Ok(folder)
 }
 
-/// The supervisor of a sandbox, to be asked.
-pub(crate) fn supervisor(name: Option<&str>) -> Result<(String, Supervisor), Failure> {
-    let (name, folder) = find(name)?;
-    Ok((name, Supervisor::of(&folder)))
+/// The line to the sandbox of that name, or to the last one that was used.
+pub(crate) fn line(whose: &Whose, name: Option<&str>) -> Result<Line, Failure> {
+    match whose {
+        Whose::Gateway(gateway) => kept::line(gateway, name),
+        Whose::Own => {
+            let (name, folder) = find(name)?;
+            Ok(Line::own(&name, Supervisor::of(&folder)))
+        }
+    }
 }
 
 /// What a supervisor said, or why nothing came of it.
 pub(crate) fn heard<T>(name: &str, answer: Result<T, ControlError>) -> Result<T, Failure> {
-    answer.map_err(|error| match error {
+    answer.map_err(|error| stopped(name, error))
+}
+
+/// Why nothing came of asking a supervisor, with what would help.
+fn stopped(name: &str, error: ControlError) -> Failure {
+    match error {
         ControlError::NotRunning => Failure::new(format!("sandbox {name} is not running"))
             .hint(format!("start it with `openshell sandbox start {name}`")),
         ControlError::Failed(failed) => {
@@ -133,7 +165,7 @@ pub(crate) fn heard<T>(name: &str, answer: Result<T, ControlError>) -> Result<T,
         other => Failure::from(other).hint(format!(
             "`openshell logs {name}` tells what it was doing; `openshell sandbox start {name}` starts it again"
         )),
-    })
+    }
 }
 
 /// The runtime of a command. Dropping it would wait for a read of standard input that may never end.

@@ -35,6 +35,8 @@ use tokio::{
     time::timeout,
 };
 
+use uuid::Uuid;
+
 use super::{App, Refusal, sandboxes};
 use crate::auth::access::Permit;
 
@@ -48,7 +50,10 @@ const PIECE_BYTES: usize = 32 << 10;
 /// Runs a program.
 #[utoipa::path(
     get, path = "/v1/sandboxes/{sandbox}/exec", tag = "conversations", params(WorkspaceQuery),
-    responses((status = 101, description = "The first message is `{\"ask\":\"exec\",\"command\":[…]}`")),
+    responses((
+        status = 101,
+        description = "The first message is `{\"ask\":\"exec\",\"command\":[…]}`; or `{\"ask\":\"tell\",…}` for a program that was started in another conversation",
+    )),
 )]
 pub(super) async fn exec(
     permit: Permit,
@@ -56,14 +61,17 @@ pub(super) async fn exec(
     sandbox: Path<String>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Refusal> {
-    let may = |request: &Request| matches!(request, Request::Exec { .. });
+    let may = |request: &Request| matches!(request, Request::Exec { .. } | Request::Tell { .. });
     begin(&permit, &state, &sandbox, upgrade, may).await
 }
 
 /// The streams of the main command.
 #[utoipa::path(
     get, path = "/v1/sandboxes/{sandbox}/attach", tag = "conversations", params(WorkspaceQuery),
-    responses((status = 101, description = "The first message is `{\"ask\":\"attach\"}`")),
+    responses((
+        status = 101,
+        description = "The first message is `{\"ask\":\"attach\"}`; or `{\"ask\":\"launch\",\"attach\":true}`, which starts it if it does not run",
+    )),
 )]
 pub(super) async fn attach(
     permit: Permit,
@@ -71,7 +79,9 @@ pub(super) async fn attach(
     sandbox: Path<String>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Refusal> {
-    let may = |request: &Request| matches!(request, Request::Attach { .. });
+    let may = |request: &Request| {
+        matches!(request, Request::Attach { .. } | Request::Launch { attach: true, .. })
+    };
     begin(&permit, &state, &sandbox, upgrade, may).await
 }
 
@@ -122,7 +132,7 @@ pub(super) async fn forward(
 
 async fn begin(
     permit: &Permit,
-    app: &App,
+    app: &Arc<App>,
     name: &str,
     upgrade: WebSocketUpgrade,
     may: fn(&Request) -> bool,
@@ -135,8 +145,9 @@ async fn begin(
         error => Refusal::from(DriverError::from(error)),
     })?;
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
+    let (app, id) = (Arc::clone(app), stored.id);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        if let Err(error) = converse(socket, (supervisor, line), may).await {
+        if let Err(error) = converse(socket, (supervisor, line), may, (&app, id)).await {
             tracing::debug!(%error, "conversation broken");
         }
     }))
@@ -158,6 +169,7 @@ async fn converse(
     mut socket: WebSocket,
     (supervisor, mut line): (Supervisor, UnixStream),
     may: fn(&Request) -> bool,
+    (app, id): (&App, Uuid),
 ) -> Result<(), Broken> {
     let asked = timeout(ASK_MAX, socket.recv()).await;
     let Ok(Some(Ok(Message::Text(asked)))) = asked else {
@@ -183,10 +195,22 @@ async fn converse(
     // Whichever side ends first ends both: the supervisor hangs up a program whose line is closed.
     match reply {
         Reply::Started { program, .. } => {
+            if matches!(request, Request::Launch { .. })
+                && let Err(error) = sandboxes::launched(app, id).await
+            {
+                tracing::warn!(%error, "that a main command was launched cannot be noted");
+            }
             let words = supervisor.words(program);
+            let is_main = !matches!(request, Request::Exec { .. });
+            // How its main command ended is known before its caller is told.
+            let ended = async || {
+                if is_main {
+                    app.keeper.glance(id).await;
+                }
+            };
             tokio::select! {
                 biased;
-                done = frames_down(from, to_caller) => done,
+                done = frames_down(from, to_caller, ended) => done,
                 done = frames_up(from_caller, to, &words) => done,
             }
         }
@@ -203,14 +227,19 @@ async fn converse(
 }
 
 /// Frames of the supervisor for the caller, until the last one.
-async fn frames_down(mut from: OwnedReadHalf, mut to: Outgoing) -> Result<(), Broken> {
+async fn frames_down(
+    mut from: OwnedReadHalf,
+    mut to: Outgoing,
+    ended: impl AsyncFnOnce(),
+) -> Result<(), Broken> {
     while let Some((kind, bytes)) = frame::receive(&mut from).await? {
         if kind == Kind::Message {
-            let last = is_last(&bytes);
-            to.send(text(bytes)?).await?;
-            if last {
+            if is_last(&bytes) {
+                ended().await;
+                to.send(text(bytes)?).await?;
                 return close(&mut to, close_code::NORMAL, "").await;
             }
+            to.send(text(bytes)?).await?;
         } else {
             let mut message = Vec::with_capacity(1 + bytes.len());
             message.push(kind as u8);

@@ -26,7 +26,7 @@ use crate::{
     names,
     providers::{self, OWNER},
     records::{ProviderRecord, SandboxRecord},
-    store::{SecretChanges, Store, Stored},
+    store::{SecretChanges, Store, StoreError, Stored},
     time,
 };
 
@@ -70,7 +70,10 @@ pub(super) async fn create(
     let put: Vec<(&str, &SecretString)> = secrets.iter().map(|(key, one)| (&**key, one)).collect();
     let changes = SecretChanges { owner_kind: OWNER, put: &put, remove: &[] };
     let made = app.store.create_with_secrets(workspace(&permit)?, &new.name, &record, &changes);
-    let stored = made.await?;
+    let stored = made.await.map_err(|error| match error {
+        StoreError::Exists => Refusal::taken("provider", &new.name),
+        error => error.into(),
+    })?;
     Ok((StatusCode::CREATED, tagged(stored.version), Body(shown(&stored))))
 }
 

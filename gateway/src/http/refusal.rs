@@ -24,6 +24,13 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, &format!("{kind}_not_found"), detail)
     }
 
+    /// There is one of that name already.
+    pub(crate) fn taken(kind: &str, name: &str) -> Self {
+        let detail = format!("{kind} {name} exists already");
+        Self::new(StatusCode::CONFLICT, "exists", detail)
+            .next_step("choose another name, or change the one that is there")
+    }
+
     /// Fields that cannot be taken, all of them.
     pub(crate) fn faults(faults: Vec<Fault>) -> Self {
         let first = faults.first().map(|fault| format!("{} {}", fault.pointer, fault.detail));

@@ -13,6 +13,7 @@ use axum::{
     response::IntoResponse,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use uuid::Uuid;
 
 use super::{
     App, Refusal,
@@ -92,6 +93,7 @@ pub(super) async fn create(
         owner: caller(&permit).to_owned(),
         desired: if new.policy.is_some() { Desired::Draft } else { Desired::Running },
         grace_ms: GRACE_MS,
+        held: new.hold,
     };
     let mut stored = named(&app.store, workspace(&permit)?, new.name.as_deref(), &record).await?;
     if let Some(text) = &new.policy {
@@ -180,8 +182,44 @@ pub(super) async fn start(
 ) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
     let changed = want(&app, &permit, (&sandbox, version), |record| {
         record.desired = Desired::Running;
+        record.held = false;
     });
     Ok((StatusCode::ACCEPTED, Body(changed.await?)))
+}
+
+/// Lets a main command begin that waits for that. One that has begun is left as it is.
+#[utoipa::path(
+    post, path = "/v1/sandboxes/{sandbox}/launch", tag = "sandboxes", params(WorkspaceQuery),
+    responses((status = 202, body = Sandbox)),
+)]
+pub(super) async fn launch(
+    permit: Permit,
+    State(app): State<Arc<App>>,
+    Path(sandbox): Path<String>,
+    IfMatch(version): IfMatch,
+) -> Result<(StatusCode, Body<Sandbox>), Refusal> {
+    let changed = want(&app, &permit, (&sandbox, version), |record| record.held = false);
+    Ok((StatusCode::ACCEPTED, Body(changed.await?)))
+}
+
+/// Notes that the main command of a sandbox was launched by somebody who stays with it.
+pub(super) async fn launched(app: &App, id: Uuid) -> Result<(), StoreError> {
+    loop {
+        let Some(stored) = app.store.find_by_id::<SandboxRecord>(id).await? else { return Ok(()) };
+        let record = SandboxRecord { held: false, ..stored.body.clone() };
+        if record == stored.body {
+            return Ok(());
+        }
+        match app.store.replace(&stored, &record).await {
+            // Somebody else was faster with something else.
+            Err(StoreError::Stale) => {}
+            other => {
+                other?;
+                app.keeper.touch(&stored.workspace, &stored.name);
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// Gives providers to a sandbox; programs that run already do not see their variables.
@@ -295,7 +333,10 @@ async fn named(
     record: &SandboxRecord,
 ) -> Result<Stored<SandboxRecord>, Refusal> {
     if let Some(name) = asked {
-        return Ok(store.create(workspace, name, record).await?);
+        return store.create(workspace, name, record).await.map_err(|error| match error {
+            StoreError::Exists => Refusal::taken("sandbox", name),
+            error => error.into(),
+        });
     }
     for number in 0..NAMES_MAX {
         match store.create(workspace, &drivers::random_name(number), record).await {

@@ -52,8 +52,8 @@ pub(super) async fn watch(
     };
     let workspace = read::workspace(&permit)?.to_owned();
     let wanted = move |change: &Change| {
-        change.workspace == workspace
-            && query.sandbox.as_ref().is_none_or(|name| *name == change.name)
+        change.told.workspace == workspace
+            && query.sandbox.as_ref().is_none_or(|name| *name == change.told.name)
     };
     // It ends when too much came at once: who comes back with the last number gets what it missed, or is told that it is too
     // old.
@@ -71,5 +71,5 @@ fn event(change: &Change) -> Event {
     let kind = if change.is_last() { "deleted" } else { "sandbox" };
     let event = Event::default().id(change.number.to_string()).event(kind);
     // A change is plain data: it can be written.
-    event.json_data(change).unwrap_or_default()
+    event.json_data(&change.told).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use drivers::{DriverError, Order};
 use policy::PolicyFile;
 use sandbox::{
     control::{Reply, Request},
-    state::Record,
+    state::{Record, Whole},
 };
 
 use super::{
@@ -50,7 +50,7 @@ pub(super) async fn wanted(
         desired,
         policy: policies::mark(policy.as_ref()),
         providers: hash.finish(),
-        has_command: !stored.body.spec.command.is_empty(),
+        has_command: !stored.body.spec.command.is_empty() && !stored.body.held,
     })
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn act(
         Step::Start => driver.start(&name).await.map_err(told),
         Step::Supply => supply(keeper, stored).await,
         Step::Launch => {
-            let request = Request::Launch { attach: false, terminal: None };
+            let request = Request::Launch { attach: false, once: true, terminal: None };
             ask(keeper, &name, &request).await.map(drop)
         }
         Step::Stop => {
@@ -108,6 +108,11 @@ async fn create(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), S
         labels: spec.labels.clone(),
         providers: spec.providers.clone(),
         strict_callers: spec.strict_callers,
+        limits: Whole {
+            cpu_percent: spec.limits.cpu_percent,
+            memory_bytes: spec.limits.memory_bytes,
+            processes: spec.limits.processes,
+        },
         created: u64::try_from(stored.created_ms / 1000).unwrap_or_default(),
         ..Record::default()
     };

@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
-use api::sandbox::SandboxStatus;
+use api::sandbox::{SandboxChange, SandboxStatus};
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::{records::SandboxRecord, store::Stored};
@@ -13,19 +12,12 @@ use crate::{records::SandboxRecord, store::Stored};
 const KEPT_MAX: usize = 4096;
 
 /// A change of a sandbox.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Change {
     /// Its number: each is larger than the one before, also over restarts of the gateway.
-    #[serde(skip)]
     pub(crate) number: u64,
-    /// The sandbox's identity.
-    pub(crate) id: String,
-    /// Its name.
-    pub(crate) name: String,
-    /// Its workspace.
-    pub(crate) workspace: String,
-    /// How it is doing now; none when it is gone.
-    pub(crate) status: Option<SandboxStatus>,
+    /// What is told.
+    pub(crate) told: SandboxChange,
 }
 
 /// All changes.
@@ -73,10 +65,12 @@ impl Changes {
         let mut kept = self.kept.lock();
         let change = Change {
             number: kept.next,
-            id: stored.id.to_string(),
-            name: stored.name.clone(),
-            workspace: stored.workspace.clone(),
-            status,
+            told: SandboxChange {
+                id: stored.id.to_string(),
+                name: stored.name.clone(),
+                workspace: stored.workspace.clone(),
+                status,
+            },
         };
         kept.next += 1;
         kept.changes.push_back(change.clone());
@@ -107,6 +101,6 @@ impl Changes {
 impl Change {
     /// Whether it is the last one: nothing more comes of this sandbox.
     pub(crate) fn is_last(&self) -> bool {
-        self.status.is_none()
+        self.told.status.is_none()
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Wanted {
     pub(crate) policy: PolicyMark,
     /// What tells the state of its providers from others.
     pub(crate) providers: u64,
-    /// Whether it has a main command.
+    /// Whether it has a main command that does not wait for somebody.
     pub(crate) has_command: bool,
 }
 

@@ -8,6 +8,7 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::mpsc,
 };
 
 use super::{Failed, Reply, Request, Word, frame};
@@ -62,8 +63,14 @@ pub struct Speaker(OwnedWriteHalf);
 /// The way to a program that is not held up by its input.
 #[derive(Clone, Debug)]
 pub struct Words {
-    supervisor: Supervisor,
     program: u32,
+    way: Way,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Supervisor(Supervisor),
+    Elsewhere(mpsc::Sender<(u32, Word)>),
 }
 
 /// The way from a program.
@@ -104,14 +111,7 @@ impl Supervisor {
     pub async fn open(&self, request: &Request) -> Result<Conversation, ControlError> {
         let mut stream = self.connect().await?;
         frame::say(&mut stream, request).await?;
-        match reply(&mut stream).await? {
-            Reply::Started { terminal, program } => {
-                let (from, to) = stream.into_split();
-                let words = self.words(program);
-                Ok(Conversation { speaker: Speaker(to), listener: Listener(from), words, terminal })
-            }
-            other => Err(unexpected(&other)),
-        }
+        Conversation::begun(stream, Way::Supervisor(self.clone())).await
     }
 
     /// A connection to a port of the sandbox.
@@ -142,7 +142,7 @@ impl Supervisor {
 
     /// The way to a program of that number, for whoever speaks in frames by themselves.
     pub fn words(&self, program: u32) -> Words {
-        Words { supervisor: self.clone(), program }
+        Words { program, way: Way::Supervisor(self.clone()) }
     }
 
     /// A connection on which nothing has been asked yet, for whoever speaks in frames by themselves.
@@ -163,6 +163,31 @@ impl Supervisor {
     }
 }
 
+impl Conversation {
+    /// A conversation over this stream, on which something was asked that opens streams: for whoever carries its frames
+    /// elsewhere, and what is said to its program over `words`.
+    ///
+    /// # Errors
+    /// Why it does not begin.
+    pub async fn over(
+        stream: UnixStream,
+        words: mpsc::Sender<(u32, Word)>,
+    ) -> Result<Self, ControlError> {
+        Self::begun(stream, Way::Elsewhere(words)).await
+    }
+
+    async fn begun(mut stream: UnixStream, way: Way) -> Result<Self, ControlError> {
+        match reply(&mut stream).await? {
+            Reply::Started { terminal, program } => {
+                let (from, to) = stream.into_split();
+                let words = Words { program, way };
+                Ok(Self { speaker: Speaker(to), listener: Listener(from), words, terminal })
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
 impl Speaker {
     /// Gives the program input, at most 64 KiB; none is its end.
     ///
@@ -179,8 +204,16 @@ impl Words {
     /// # Errors
     /// When its supervisor cannot be told.
     pub async fn say(&self, word: Word) -> Result<(), ControlError> {
-        let request = Request::Tell { program: self.program, word };
-        self.supervisor.ask(&request).await.map(drop)
+        match &self.way {
+            Way::Supervisor(supervisor) => {
+                let request = Request::Tell { program: self.program, word };
+                supervisor.ask(&request).await.map(drop)
+            }
+            Way::Elsewhere(words) => {
+                let sent = words.send((self.program, word)).await;
+                sent.map_err(|_| ControlError::Broken(io::ErrorKind::BrokenPipe.into()))
+            }
+        }
     }
 }
 

@@ -33,6 +33,11 @@ impl Value {
         Ok(value)
     }
 
+    /// The secret for whoever keeps it.
+    pub fn into_inner(self) -> SecretString {
+        self.0
+    }
+
     /// The same for the egress proxy.
     ///
     /// # Errors

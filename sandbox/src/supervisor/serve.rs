@@ -324,7 +324,10 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Failed
             let started = Session::transfer(&shared.keeper, transfer).await;
             return watched(shared, started.map_err(|error| failed(&error))?);
         }
-        Request::Launch { attach, terminal } => {
+        Request::Launch { attach, once, terminal } => {
+            if once && !attach && shared.main.lock().await.is_some() {
+                return Ok(Answer::Reply(Reply::Done));
+            }
             let attach = if attach { Attach::Yes } else { Attach::No };
             match shared.launch(terminal, attach).await? {
                 (session, Some(attached)) => {

@@ -300,10 +300,11 @@ impl Registry {
                 token: text("token")?.map(|token| SecretString::from(token.trim().to_owned())),
             }
         };
-        Client::new(&place).map_err(refused)
+        Client::new(place).map_err(refused)
     }
 
-    fn folder(&self, name: &str) -> PathBuf {
+    /// The folder of what is known of a gateway.
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
         self.0.join("gateways").join(name)
     }
 }

@@ -34,7 +34,7 @@ use super::{
     serve::{Announced, folder},
 };
 use crate::{
-    args::gateway::{DriverWord, GatewayDestroyArgs, GatewayStartArgs},
+    args::gateway::{DriverWord, GatewayDestroyArgs, GatewayNameArg, GatewayStartArgs, NAME, PORT},
     commands::sandbox::block_on,
     failure::Failure,
     output,
@@ -49,18 +49,40 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// `openshell gateway start`
 pub(super) fn start(args: &GatewayStartArgs) -> Result<(), Failure> {
+    started(args, output::line)
+}
+
+/// Starts a first gateway for whoever has none, with a word about it where messages go.
+pub(super) fn start_first() -> Result<(), Failure> {
+    output::complain("• There is no gateway yet; one of this user is started");
+    let args = GatewayStartArgs {
+        gateway: GatewayNameArg { name: NAME.to_owned() },
+        driver: DriverWord::Local,
+        port: PORT,
+        gateway_host: None,
+    };
+    started(&args, |text| {
+        output::complain(text);
+        Ok(())
+    })
+}
+
+fn started(
+    args: &GatewayStartArgs,
+    tell: impl Fn(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let DriverWord::Local = args.driver;
     let name = &args.gateway.name;
     let state = folder(name)?;
     let registry = Registry::open()?;
     if is_running(&state) {
         registry.select(name)?;
-        output::line(&format!("· Gateway '{name}' is running"))?;
-        return output::line(&format!("✓ Active gateway set to '{name}'"));
+        tell(&format!("· Gateway '{name}' is running"))?;
+        return tell(&format!("✓ Active gateway set to '{name}'"));
     }
     output::complain("• Starting gateway");
     let announced = begin(args, &state)?;
-    let client = Client::new(&Place::Unix(announced.socket)).map_err(refused)?;
+    let client = Client::new(Place::Unix(announced.socket)).map_err(refused)?;
     let issued: IssuedCertificate = block_on(async {
         client.send(Method::POST, "/v1/me/certificate", &()).await.map_err(refused)
     })?;
@@ -75,10 +97,10 @@ pub(super) fn start(args: &GatewayStartArgs) -> Result<(), Failure> {
     };
     registry.keep(&metadata)?;
     registry.select(name)?;
-    output::line("✓ Gateway ready")?;
-    output::line(&format!("  Name: {name}"))?;
-    output::line(&format!("  Endpoint: {}", metadata.gateway_endpoint))?;
-    output::line(&format!("✓ Active gateway set to '{name}'"))
+    tell("✓ Gateway ready")?;
+    tell(&format!("  Name: {name}"))?;
+    tell(&format!("  Endpoint: {}", metadata.gateway_endpoint))?;
+    tell(&format!("✓ Active gateway set to '{name}'"))
 }
 
 /// `openshell gateway stop`

@@ -1,25 +1,22 @@
 //! The policy of a sandbox: setting it, and what became of each revision.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{self, BufRead as _, IsTerminal as _},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
-use sandbox::{
-    control::{Reply, Request, client::Supervisor},
-    policies::{Policies, Revision},
-    state::Folder,
-};
+use reqwest::Method;
 use serde::Serialize;
-use tokio::time::timeout;
 
+use super::subject::{Base, Known, Subject, Wait};
 use crate::{
-    args::{PolicyGetArgs, PolicyListArgs, PolicySetArgs},
-    commands::sandbox::{block_on, find, heard},
+    args::{PolicyDeleteArgs, PolicyGetArgs, PolicyListArgs, PolicySetArgs},
+    commands::gateway::Whose,
     failure::Failure,
-    output::{self, columns, point},
+    output::{self, columns},
 };
 
-/// The exit code when time has run out.
-const TIMED_OUT: u8 = 124;
 /// How much of a hash is shown in a list.
 const SHORT: usize = 12;
 
@@ -38,107 +35,65 @@ struct Shown {
 }
 
 /// `openshell policy set`
-pub(super) fn set(args: &PolicySetArgs) -> Result<ExitCode, Failure> {
-    let (name, folder) = find(args.name.as_deref())?;
-    // Every fault with its place, before a supervisor is asked.
+pub(super) fn set(whose: &Whose, args: &PolicySetArgs) -> Result<ExitCode, Failure> {
+    if args.global && args.wait {
+        return Err(Failure::usage("--wait is for the policy of one sandbox").hint(
+            "`openshell sandbox list` shows which of them cannot take the policy of the gateway",
+        ));
+    }
+    let subject = Subject::of(whose, args.name.as_deref(), args.global)?;
+    // Every fault with its place, before anybody is asked.
     let (_, notices) = super::load(&args.policy)?;
     super::warn(&args.policy, &notices);
     let text = std::fs::read_to_string(&args.policy)
         .with_context(|| format!("cannot read {}", args.policy.display()))?;
+    if args.global {
+        confirm(args.yes, "This puts one policy in force in every sandbox of the gateway.")?;
+    }
     let wait = Wait { told: args.wait, seconds: args.timeout };
-    put(&name, &folder, text, (Base::Any, wait)).map(|_| ExitCode::SUCCESS)
+    subject.put(text, (Base::Any, wait)).map(|_| ExitCode::SUCCESS)
 }
 
-/// Which policy a new one replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Base {
-    /// Whichever is there.
-    Any,
-    /// This version only.
-    Version(u64),
-}
-
-/// Whether somebody wants to be told that a policy is in force, and how long that may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wait {
-    pub(crate) told: bool,
-    pub(crate) seconds: u64,
-}
-
-/// Puts a policy in force and tells so; its version. None when another one than its base is there.
-pub(crate) fn put(
-    name: &str,
-    folder: &Folder,
-    text: String,
-    (base, wait): (Base, Wait),
-) -> Result<Option<u64>, Failure> {
-    let base = match base {
-        Base::Any => None,
-        Base::Version(version) => Some(version),
+/// `openshell policy delete`
+pub(super) fn delete(whose: &Whose, args: &PolicyDeleteArgs) -> Result<ExitCode, Failure> {
+    let Subject::Global(gateway) = Subject::of(whose, None, true)? else {
+        return Err(Failure::new("only the policy of a gateway can be deleted"));
     };
-    if !folder.is_attended() {
-        let set = Policies::open(folder)?.set_over(&text, base);
-        let set = set.map_err(|failed| Failure::new(failed.message).hint(failed.hint))?;
-        let Some((set, _)) = set else { return Ok(None) };
-        let Revision { version, hash, .. } = set.revision;
-        submitted(version, &hash, set.changed)?;
-        output::complain(&format!(
-            "• Sandbox {name} is not running; it takes effect when it starts"
-        ));
-        return Ok(Some(version));
-    }
-    let limit = Duration::from_secs(wait.seconds);
-    let asked = block_on(async {
-        let request = Request::SetPolicy { text, base };
-        Ok(timeout(limit, Supervisor::of(folder).ask(&request)).await)
-    })?;
-    let reply = asked.map_err(|_| {
-        Failure::new(format!("it took longer than {} s", wait.seconds)).with_code(TIMED_OUT)
-    })?;
-    let (version, hash, changed, postponed) = match heard(name, reply)? {
-        Reply::Policy { version, hash, changed, postponed } => (version, hash, changed, postponed),
-        Reply::Stale => return Ok(None),
-        _ => return Err(Failure::new("the supervisor answered something else")),
-    };
-    submitted(version, &hash, changed)?;
-    for what in postponed {
-        output::complain(&format!("! {what} takes effect when the sandbox starts next"));
-    }
-    if wait.told {
-        // A supervisor answers only when the policy is in force.
-        output::line(&format!("✓ Policy version {version} loaded (active version: {version})"))?;
-    }
-    Ok(Some(version))
+    confirm(args.yes, "This holds every sandbox of the gateway to its own policy again.")?;
+    gateway.order(Method::DELETE, "/v1/policy")?;
+    output::line("✓ Deleted the policy of the gateway")?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn submitted(version: u64, hash: &str, changed: bool) -> Result<(), Failure> {
-    if changed {
-        output::line(&format!("✓ Policy version {version} submitted (hash: {hash})"))
-    } else {
-        output::line(&format!("· Policy unchanged (version {version}, hash: {hash})"))
+fn confirm(yes: bool, what: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
     }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(what).hint("--yes says that it is meant"));
+    }
+    output::complain(&format!("{what} Type yes to go on:"));
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new("nothing was changed")) }
 }
 
 /// `openshell policy get`
-pub(super) fn get(args: &PolicyGetArgs) -> Result<ExitCode, Failure> {
-    let (name, folder) = find(args.name.as_deref())?;
-    let policies = Policies::open(&folder)?;
-    let revision = policies.revision(args.rev).ok_or_else(|| {
-        Failure::new(format!("sandbox {name} has no policy version {}", args.rev))
+pub(super) fn get(whose: &Whose, args: &PolicyGetArgs) -> Result<ExitCode, Failure> {
+    let subject = Subject::of(whose, args.name.as_deref(), args.global)?;
+    let (known, text) = subject.revision(args.rev, args.full)?.ok_or_else(|| {
+        Failure::new(format!("{} has no policy version {}", subject.shown(), args.rev))
             .hint("`openshell policy list` shows those that are kept")
     })?;
-    let text = if args.full { Some(policies.text(revision.version)?) } else { None };
-    let shown = show(revision, &policies, text);
-    output::emit(args.output, &shown, table)?;
+    output::emit(args.output, &shown(known, text), table)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// `openshell policy list`
-pub(super) fn list(args: &PolicyListArgs) -> Result<ExitCode, Failure> {
-    let (_, folder) = find(args.name.as_deref())?;
-    let policies = Policies::open(&folder)?;
-    let newest = policies.revisions().iter().rev().take(args.limit);
-    let shown: Vec<Shown> = newest.map(|one| show(one, &policies, None)).collect();
+pub(super) fn list(whose: &Whose, args: &PolicyListArgs) -> Result<ExitCode, Failure> {
+    let subject = Subject::of(whose, args.name.as_deref(), args.global)?;
+    let newest = subject.revisions(args.limit)?;
+    let shown: Vec<Shown> = newest.into_iter().map(|known| shown(known, None)).collect();
     output::emit(args.output, &shown, |shown| {
         let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
         columns(&["VERSION", "HASH", "STATUS", "CREATED", "ERROR"], &rows)
@@ -146,17 +101,9 @@ pub(super) fn list(args: &PolicyListArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(revision: &Revision, policies: &Policies, policy: Option<String>) -> Shown {
-    Shown {
-        version: revision.version,
-        hash: revision.hash.clone(),
-        status: revision.status.as_str(),
-        active: policies.active().is_some_and(|active| active.version == revision.version),
-        created: point(revision.created),
-        loaded: revision.loaded.map(point),
-        error: revision.error.clone(),
-        policy,
-    }
+fn shown(known: Known, policy: Option<String>) -> Shown {
+    let Known { version, hash, status, active, created, loaded, error } = known;
+    Shown { version, hash, status, active, created, loaded, error, policy }
 }
 
 fn row(shown: &Shown) -> Vec<String> {

@@ -6,42 +6,37 @@ use policy::{
     PolicyFile,
     change::{Change, SpecError},
 };
-use sandbox::{policies::Policies, state::Folder};
 
-use super::live::{self, Base, Wait};
-use crate::{args::change::PolicyUpdateArgs, commands::sandbox::find, failure::Failure, output};
+use super::subject::{Base, Subject, Wait};
+use crate::{args::change::PolicyUpdateArgs, commands::gateway::Whose, failure::Failure, output};
 
 /// How often a change is made anew when somebody else was faster.
 const TRIES_MAX: usize = 5;
 
 /// Makes the changes that were typed.
-pub(super) fn run(args: &PolicyUpdateArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(whose: &Whose, args: &PolicyUpdateArgs) -> Result<ExitCode, Failure> {
     let changes = changes(args)?;
-    let (name, folder) = find(args.name.as_deref())?;
+    let subject = Subject::of(whose, args.name.as_deref(), false)?;
     if args.dry_run {
-        let (_, policy) = current(&folder)?;
+        let (_, policy) = subject.current()?;
         output::bytes(merged(&policy, &changes)?.to_yaml()?.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     let wait = Wait { told: args.wait, seconds: args.timeout };
-    apply(&name, &folder, &changes, wait).map(|_| ExitCode::SUCCESS)
+    apply(&subject, &changes, wait).map(|_| ExitCode::SUCCESS)
 }
 
 /// Puts the policy with these changes in force; its version.
-pub(crate) fn apply(
-    name: &str,
-    folder: &Folder,
-    changes: &[Change],
-    wait: Wait,
-) -> Result<u64, Failure> {
+pub(crate) fn apply(subject: &Subject, changes: &[Change], wait: Wait) -> Result<u64, Failure> {
     for _ in 1..TRIES_MAX {
-        let (version, policy) = current(folder)?;
+        let (version, policy) = subject.current()?;
         let text = merged(&policy, changes)?.to_yaml()?;
-        if let Some(version) = live::put(name, folder, text, (Base::Version(version), wait))? {
+        if let Some(version) = subject.put(text, (Base::Version(version), wait))? {
             return Ok(version);
         }
     }
-    Err(Failure::new(format!("the policy of sandbox {name} keeps changing")).hint("try it again"))
+    Err(Failure::new(format!("the policy of {} keeps changing", subject.shown()))
+        .hint("try it again"))
 }
 
 fn merged(policy: &PolicyFile, changes: &[Change]) -> Result<PolicyFile, Failure> {
@@ -54,18 +49,6 @@ fn merged(policy: &PolicyFile, changes: &[Change]) -> Result<PolicyFile, Failure
         output::complain(&format!("warning: {notice}"));
     }
     Ok(merged)
-}
-
-/// The newest policy of a sandbox and its version.
-pub(crate) fn current(folder: &Folder) -> Result<(u64, PolicyFile), Failure> {
-    let policies = Policies::open(folder)?;
-    let Some(newest) = policies.revision(0) else { return Ok((0, PolicyFile::restrictive())) };
-    let text = policies.text(newest.version)?;
-    let (policy, _) = PolicyFile::parse(&text).map_err(|_| {
-        Failure::new(format!("policy version {} is damaged", newest.version))
-            .hint("set another one with `openshell policy set`")
-    })?;
-    Ok((newest.version, policy))
 }
 
 /// The steps, in the order in which they make sense together: what goes, what comes, and rules about both.

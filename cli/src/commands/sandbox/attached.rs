@@ -13,7 +13,7 @@ use crate::{
     args::sandbox::{AttachArgs, AttachedCommand, AttachedListArgs},
     commands::provider,
     failure::Failure,
-    output::{self, columns},
+    output::{self, Format, columns},
 };
 
 /// Runs what was typed.
@@ -77,14 +77,24 @@ pub(crate) fn renew(provider: &str) -> Result<Vec<String>, Failure> {
 
 fn list(args: &AttachedListArgs) -> Result<(), Failure> {
     let (_, folder) = find(args.sandbox.name.as_deref())?;
-    let names = folder.record()?.providers;
-    output::emit(args.output, &names, |names| {
+    listed(args.output, &folder.record()?.providers)
+}
+
+/// Shows the providers of a sandbox.
+pub(super) fn listed(format: Format, names: &[String]) -> Result<(), Failure> {
+    output::emit(format, &names, |names| {
         if names.is_empty() {
             return "No providers attached.".to_owned();
         }
         let rows: Vec<Vec<String>> = names.iter().map(|name| vec![name.clone()]).collect();
         columns(&["NAME"], &rows)
     })
+}
+
+/// A provider that is to be taken away is not there.
+pub(super) fn not_attached(provider: &str, sandbox: &str) -> Failure {
+    Failure::new(format!("provider '{provider}' is not attached to sandbox {sandbox}"))
+        .hint(format!("`openshell sandbox provider list {sandbox}` shows those that are"))
 }
 
 fn attach(args: &AttachArgs) -> Result<(), Failure> {
@@ -102,10 +112,7 @@ fn detach(args: &AttachArgs) -> Result<(), Failure> {
     let (name, folder) = find(Some(&args.sandbox))?;
     let mut names = folder.record()?.providers;
     if let Some(missing) = args.providers.iter().find(|one| !names.contains(one)) {
-        return Err(Failure::new(format!(
-            "provider '{missing}' is not attached to sandbox {name}"
-        ))
-        .hint(format!("`openshell sandbox provider list {name}` shows those that are")));
+        return Err(not_attached(missing, &name));
     }
     names.retain(|one| !args.providers.contains(one));
     change(&name, &folder, &names)?;

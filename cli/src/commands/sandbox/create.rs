@@ -20,13 +20,15 @@ use sandbox::{
 };
 
 use super::{
-    attached, block_on, files, heard, home, life, needed,
+    attached, block_on, files, heard, home, life,
+    line::Line,
+    needed,
     pool::{self, Taken},
     programs, spawn, terminal,
 };
 use crate::{
     args::sandbox::{CreateArgs, UpstreamArgs},
-    commands::forward,
+    commands::{forward, gateway::Whose},
     failure::Failure,
     output,
 };
@@ -49,8 +51,8 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
             "name the router whose key it is; the router of this user has a key of its own",
         ));
     }
-    let uploads = args.upload.iter().map(|text| upload(text)).collect::<Result<Vec<_>, _>>()?;
-    let providers = attached::load(&needed::names(args)?)?;
+    let uploads = uploads(args)?;
+    let providers = attached::load(&needed::names(&Whose::Own, args)?)?;
     super::start_router(args.router.as_deref())?;
     let size = terminal::size(args.tty);
     let record = Record {
@@ -122,9 +124,16 @@ fn upstream(args: &UpstreamArgs) -> Result<Upstream, Failure> {
 }
 
 /// What is to be uploaded, and where to.
-struct Upload {
-    path: PathBuf,
-    to: String,
+pub(super) struct Upload {
+    /// The file or the folder here.
+    pub(super) path: PathBuf,
+    /// The place in the sandbox.
+    pub(super) to: String,
+}
+
+/// What is to be uploaded to a new sandbox.
+pub(super) fn uploads(args: &CreateArgs) -> Result<Vec<Upload>, Failure> {
+    args.upload.iter().map(|text| upload(text)).collect()
 }
 
 fn upload(text: &str) -> Result<Upload, Failure> {
@@ -225,11 +234,12 @@ fn prepare(
 }
 
 fn fill(name: &str, folder: &Folder, args: &CreateArgs, uploads: &[Upload]) -> Result<(), Failure> {
+    let line = Line::own(name, Supervisor::of(folder));
     for upload in uploads {
-        files::send(name, &Supervisor::of(folder), &upload.path, (&upload.to, args.no_git_ignore))?;
+        files::send(&line, &upload.path, (&upload.to, args.no_git_ignore))?;
     }
     match &args.forward {
-        Some(port) => forward::background(port, name, folder),
+        Some(port) => forward::background(port, &Whose::Own, name),
         None => Ok(()),
     }
 }
@@ -239,7 +249,8 @@ fn launch(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure>
     if !args.detach || args.command.is_empty() {
         return Ok(());
     }
-    let request = Request::Launch { attach: false, terminal: terminal::size(args.tty) };
+    let request =
+        Request::Launch { attach: false, once: false, terminal: terminal::size(args.tty) };
     let supervisor = Supervisor::of(folder);
     block_on(async { heard(name, supervisor.ask(&request).await) }).map(drop)
 }
@@ -247,18 +258,18 @@ fn launch(name: &str, folder: &Folder, args: &CreateArgs) -> Result<(), Failure>
 /// Runs the command, or a shell, or nothing.
 fn begin(name: &str, folder: &Folder, args: &CreateArgs) -> Result<ExitCode, Failure> {
     let size = terminal::size(args.tty);
-    let supervisor = Supervisor::of(folder);
+    let line = Line::own(name, Supervisor::of(folder));
     if args.detach {
         output::line(&format!("✓ Created sandbox {name}"))?;
         return Ok(ExitCode::SUCCESS);
     }
     output::complain(&format!("✓ Created sandbox {name}"));
     if args.command.is_empty() {
-        return programs::shell(name, &supervisor, size);
+        return programs::shell(&line, size);
     }
-    let request = Request::Launch { attach: true, terminal: size };
+    let request = Request::Launch { attach: true, once: false, terminal: size };
     // Who leaves a sandbox that is not kept would find nothing to come back to.
     let stays = !args.no_keep && !args.learning;
     let keys = if stays { terminal::Keys::Detach } else { terminal::Keys::Plain };
-    programs::stay(name, &supervisor, &request, keys)
+    programs::stay(&line, &request, keys)
 }

@@ -11,15 +11,16 @@ use sandbox::{
     FilesError, Filter, Place,
     control::{
         Request,
-        client::{ControlError, Conversation, Said, Supervisor},
+        client::{ControlError, Conversation, Said},
     },
     pack, unpack,
 };
 use tokio::sync::mpsc;
 
-use super::{block_on, heard, supervisor};
+use super::{block_on, heard, line::Line};
 use crate::{
     args::sandbox::{DownloadArgs, UploadArgs},
+    commands::gateway::Whose,
     failure::Failure,
     output,
 };
@@ -30,16 +31,15 @@ const PIECE_BYTES: usize = 48 << 10;
 const PIECES_MAX: usize = 8;
 
 /// `openshell sandbox upload`
-pub(super) fn upload(args: &UploadArgs) -> Result<ExitCode, Failure> {
-    let (name, supervisor) = supervisor(Some(&args.name))?;
-    send(&name, &supervisor, &args.path, (&args.dest, args.no_git_ignore))?;
+pub(super) fn upload(whose: &Whose, args: &UploadArgs) -> Result<ExitCode, Failure> {
+    let line = super::line(whose, Some(&args.name))?;
+    send(&line, &args.path, (&args.dest, args.no_git_ignore))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Sends a file, or the contents of a folder.
 pub(super) fn send(
-    name: &str,
-    supervisor: &Supervisor,
+    line: &Line,
     path: &Path,
     (to, everything): (&str, bool),
 ) -> Result<(), Failure> {
@@ -51,8 +51,8 @@ pub(super) fn send(
     let path = path.to_owned();
     let shown = path.display().to_string();
     block_on(async {
-        let Conversation { mut speaker, mut listener, .. } =
-            heard(name, supervisor.open(&request).await)?;
+        let (Conversation { mut speaker, mut listener, .. }, _carriers) =
+            line.open(&request).await?;
         let (pieces, mut made) = mpsc::channel::<Vec<u8>>(PIECES_MAX);
         let packing = tokio::task::spawn_blocking(move || pack(&path, filter, Pieces::new(pieces)));
         // The other side may end before everything was sent, and then says why.
@@ -76,24 +76,25 @@ pub(super) fn send(
         };
         let (_speaker, code) = tokio::join!(speak, hear);
         let packed = packing.await.context("packing was broken off")?;
-        judge(heard(name, code)?, &words)?;
+        judge(heard(&line.name, code)?, &words)?;
         let packed = packed.map_err(told)?;
         for note in packed.notes() {
             output::complain(&format!("! {note}"));
         }
-        output::complain(&format!("✓ Uploaded {shown} to {name}:{to}"));
+        output::complain(&format!("✓ Uploaded {shown} to {}:{to}", line.name));
         Ok(())
     })
 }
 
 /// `openshell sandbox download`
-pub(super) fn download(args: &DownloadArgs) -> Result<ExitCode, Failure> {
-    let (name, supervisor) = supervisor(Some(&args.name))?;
+pub(super) fn download(whose: &Whose, args: &DownloadArgs) -> Result<ExitCode, Failure> {
+    let line = super::line(whose, Some(&args.name))?;
+    let name = line.name.clone();
     let request = Request::Download { from: args.path.clone() };
     let dest = args.dest.clone();
     let from = args.path.clone();
     block_on(async {
-        let mut conversation = heard(&name, supervisor.open(&request).await)?;
+        let (mut conversation, _carriers) = line.open(&request).await?;
         let (pieces, taken) = mpsc::channel::<Vec<u8>>(PIECES_MAX);
         let unpacking = tokio::task::spawn_blocking(move || place(taken, &dest, &from));
         let mut words = String::new();

@@ -41,7 +41,7 @@ pub(super) fn start(name: Option<&str>) -> Result<ExitCode, Failure> {
     spawn(&name, &folder, Role::Sandbox)?;
     attached::supply(&name, &folder, providers)?;
     if !record.command.is_empty() {
-        let request = Request::Launch { attach: false, terminal: None };
+        let request = Request::Launch { attach: false, once: false, terminal: None };
         block_on(async { heard(&name, Supervisor::of(&folder).ask(&request).await) })?;
     }
     output::line(&format!("✓ Started sandbox {name}"))?;
@@ -73,7 +73,7 @@ pub(super) fn delete(args: DeleteArgs) -> Result<ExitCode, Failure> {
 
 /// Ends a sandbox and removes everything of it.
 pub(crate) fn remove(name: &str, folder: &Folder) -> Result<(), Failure> {
-    forward::stop_all(name)?;
+    forward::stop_all(None, name)?;
     end_by_force(name, folder)?;
     folder.remove().map_err(|error| {
         let path = folder.path().display();

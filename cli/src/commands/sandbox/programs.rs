@@ -2,14 +2,16 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use sandbox::control::{Request, Screen, client::Supervisor};
+use sandbox::control::{Request, Screen};
 
 use super::{
-    block_on, heard, supervisor,
+    block_on, heard,
+    line::Line,
     terminal::{self, Keys, Outcome},
 };
 use crate::{
     args::sandbox::{ExecArgs, TtyArgs},
+    commands::gateway::Whose,
     failure::Failure,
     output,
 };
@@ -22,8 +24,8 @@ const UNHEARD: u8 = 141;
 const SHELL: &str = "if [ -x /bin/bash ]; then exec /bin/bash \"$@\"; else exec /bin/sh \"$@\"; fi";
 
 /// `openshell sandbox exec`
-pub(super) fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
-    let (name, supervisor) = supervisor(args.name.as_deref())?;
+pub(super) fn exec(whose: &Whose, args: ExecArgs) -> Result<ExitCode, Failure> {
+    let line = super::line(whose, args.name.as_deref())?;
     let request = Request::Exec {
         command: args.command,
         environment: args.env.into_iter().collect(),
@@ -31,21 +33,17 @@ pub(super) fn exec(args: ExecArgs) -> Result<ExitCode, Failure> {
         terminal: terminal::size(args.tty),
     };
     let limit = Duration::from_secs(args.timeout);
-    block_on(converse(&name, &supervisor, &request, (Keys::Plain, limit)))
+    block_on(converse(&line, &request, (Keys::Plain, limit)))
 }
 
 /// `openshell sandbox connect`
-pub(super) fn connect(name: Option<&str>) -> Result<ExitCode, Failure> {
-    let (name, supervisor) = supervisor(name)?;
-    shell(&name, &supervisor, terminal::size(TtyArgs { tty: false, no_tty: false }))
+pub(super) fn connect(whose: &Whose, name: Option<&str>) -> Result<ExitCode, Failure> {
+    let line = super::line(whose, name)?;
+    shell(&line, terminal::size(TtyArgs { tty: false, no_tty: false }))
 }
 
 /// A shell; on a terminal one that talks to a person.
-pub(super) fn shell(
-    name: &str,
-    supervisor: &Supervisor,
-    size: Option<Screen>,
-) -> Result<ExitCode, Failure> {
+pub(super) fn shell(line: &Line, size: Option<Screen>) -> Result<ExitCode, Failure> {
     let mut command =
         vec!["/bin/sh".to_owned(), "-c".to_owned(), SHELL.to_owned(), "sh".to_owned()];
     if size.is_some() {
@@ -53,37 +51,32 @@ pub(super) fn shell(
     }
     let request = Request::Exec {
         command,
-        environment: [("PS1".to_owned(), format!("{name}:\\w\\$ "))].into(),
+        environment: [("PS1".to_owned(), format!("{}:\\w\\$ ", line.name))].into(),
         folder: None,
         terminal: size,
     };
-    stay(name, supervisor, &request, Keys::Plain)
+    stay(line, &request, Keys::Plain)
 }
 
 /// `openshell sandbox attach`
-pub(super) fn attach(name: Option<&str>) -> Result<ExitCode, Failure> {
-    let (name, supervisor) = supervisor(name)?;
+pub(super) fn attach(whose: &Whose, name: Option<&str>) -> Result<ExitCode, Failure> {
+    let line = super::line(whose, name)?;
     let size = terminal::size(TtyArgs { tty: false, no_tty: false });
-    stay(&name, &supervisor, &Request::Attach { terminal: size }, Keys::Detach)
+    stay(&line, &Request::Attach { terminal: size }, Keys::Detach)
 }
 
 /// Asks for a program and stays with it.
-pub(super) fn stay(
-    name: &str,
-    supervisor: &Supervisor,
-    request: &Request,
-    keys: Keys,
-) -> Result<ExitCode, Failure> {
-    block_on(converse(name, supervisor, request, (keys, Duration::ZERO)))
+pub(super) fn stay(line: &Line, request: &Request, keys: Keys) -> Result<ExitCode, Failure> {
+    block_on(converse(line, request, (keys, Duration::ZERO)))
 }
 
 async fn converse(
-    name: &str,
-    supervisor: &Supervisor,
+    line: &Line,
     request: &Request,
     (keys, limit): (Keys, Duration),
 ) -> Result<ExitCode, Failure> {
-    let conversation = heard(name, supervisor.open(request).await)?;
+    let (conversation, _carriers) = line.open(request).await?;
+    let name = &line.name;
     match heard(name, terminal::attend(conversation, keys, limit).await)? {
         Outcome::Ended(code) => Ok(ExitCode::from(code)),
         Outcome::Detached => {

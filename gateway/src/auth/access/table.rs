@@ -84,6 +84,7 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::PATCH, "/v1/sandboxes/{sandbox}", RUN_SANDBOXES),
     (Method::DELETE, "/v1/sandboxes/{sandbox}", RUN_SANDBOXES),
     (Method::POST, "/v1/sandboxes/{sandbox}/start", RUN_SANDBOXES),
+    (Method::POST, "/v1/sandboxes/{sandbox}/launch", RUN_SANDBOXES),
     (Method::POST, "/v1/sandboxes/{sandbox}/stop", RUN_SANDBOXES),
     (Method::POST, "/v1/sandboxes/{sandbox}/providers/attach", RUN_SANDBOXES),
     (Method::POST, "/v1/sandboxes/{sandbox}/providers/detach", RUN_SANDBOXES),
