@@ -34,6 +34,7 @@ mod link;
 pub mod names;
 pub mod operation;
 mod outlet;
+mod patience;
 mod pump;
 pub mod reflect;
 pub mod refusal;
