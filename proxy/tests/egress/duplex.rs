@@ -242,3 +242,25 @@ async fn an_answer_that_ends_with_its_connection_is_whole_or_ends_with_a_reset()
         assert_eq!(end.is_ok(), is_whole, "{end:?}");
     }
 }
+
+#[tokio::test]
+async fn a_tunnel_ends_for_one_side_as_it_ended_for_the_other() {
+    for is_whole in [true, false] {
+        let (lab, listener) = lab().await;
+        let mut caller = lab.tunnel("raw.example.com:7000").await;
+        // No HTTP: it is spliced.
+        caller.send("\0some").await;
+        let mut server = Peer(listener.accept().await.unwrap().0);
+        assert_eq!(server.take(5).await, b"\0some");
+        server.send("more").await;
+        assert_eq!(caller.take(4).await, b"more");
+        if !is_whole {
+            // What is closed with something unread is reset.
+            caller.send("unread").await;
+            timeout(SOON, server.0.peek(&mut [0])).await.unwrap().unwrap();
+        }
+        drop(server);
+        let end = timeout(SOON, caller.0.read_to_end(&mut Vec::new())).await.unwrap();
+        assert_eq!(end.is_ok(), is_whole, "{end:?}");
+    }
+}
