@@ -1,6 +1,6 @@
 //! The asking side: a supervisor is found by the folder of its sandbox.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use tokio::{
     io::AsyncReadExt as _,
@@ -8,12 +8,17 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
+    time::timeout,
 };
 
 use super::{Failed, Reply, Request, Word, frame};
 use crate::{state::Folder, supervisor::socket_path};
 
 pub use super::frame::Kind;
+
+/// How long a supervisor may take to answer. It answers in milliseconds, but may have to dial, to start a program, or to wait for
+/// a disk first.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,9 @@ pub enum ControlError {
     /// The supervisor cannot be reached, or the conversation broke.
     #[error("cannot speak with the supervisor")]
     Broken(#[source] io::Error),
+    /// It has not answered for half a minute, or not ended long after its grace.
+    #[error("the supervisor does not answer")]
+    Silent,
     /// The supervisor said no.
     #[error(transparent)]
     Failed(#[from] Failed),
@@ -92,9 +100,18 @@ impl Supervisor {
     /// # Errors
     /// Why there is none.
     pub async fn ask(&self, request: &Request) -> Result<Reply, ControlError> {
-        let mut stream = self.connect().await?;
-        frame::say(&mut stream, request).await?;
-        reply(&mut stream).await
+        self.answer(request).await.map(|(_, reply)| reply)
+    }
+
+    /// What is answered, and the connection that it came on.
+    async fn answer(&self, request: &Request) -> Result<(UnixStream, Reply), ControlError> {
+        let asked = async {
+            let mut stream = self.connect().await?;
+            frame::say(&mut stream, request).await?;
+            let reply = reply(&mut stream).await?;
+            Ok((stream, reply))
+        };
+        timeout(ANSWER_MAX, asked).await.unwrap_or(Err(ControlError::Silent))
     }
 
     /// Asks for what opens streams.
@@ -102,15 +119,13 @@ impl Supervisor {
     /// # Errors
     /// Why it does not.
     pub async fn open(&self, request: &Request) -> Result<Conversation, ControlError> {
-        let mut stream = self.connect().await?;
-        frame::say(&mut stream, request).await?;
-        match reply(&mut stream).await? {
-            Reply::Started { terminal, program } => {
+        match self.answer(request).await? {
+            (stream, Reply::Started { terminal, program }) => {
                 let (from, to) = stream.into_split();
                 let words = self.words(program);
                 Ok(Conversation { speaker: Speaker(to), listener: Listener(from), words, terminal })
             }
-            other => Err(unexpected(&other)),
+            (_, other) => Err(unexpected(&other)),
         }
     }
 
@@ -119,25 +134,23 @@ impl Supervisor {
     /// # Errors
     /// When nothing answers there.
     pub async fn connect_to(&self, port: u16) -> Result<UnixStream, ControlError> {
-        let mut stream = self.connect().await?;
-        frame::say(&mut stream, &Request::Forward { port }).await?;
-        match reply(&mut stream).await? {
-            Reply::Done => Ok(stream),
-            other => Err(unexpected(&other)),
+        match self.answer(&Request::Forward { port }).await? {
+            (stream, Reply::Done) => Ok(stream),
+            (_, other) => Err(unexpected(&other)),
         }
     }
 
     /// Ends the sandbox and its supervisor, and waits until both are gone.
     ///
     /// # Errors
-    /// When it could not be told.
+    /// When it could not be told, or is still there long after the main command may be.
     pub async fn stop(&self, grace_ms: u64) -> Result<(), ControlError> {
-        let mut stream = self.connect().await?;
-        frame::say(&mut stream, &Request::Stop { grace_ms }).await?;
-        reply(&mut stream).await?;
+        let (mut stream, _) = self.answer(&Request::Stop { grace_ms }).await?;
+        let end_max = ANSWER_MAX.saturating_add(Duration::from_millis(grace_ms));
+        let mut rest = Vec::new();
         // Whatever ends the connection, the supervisor is gone with it.
-        stream.read_to_end(&mut Vec::new()).await.ok();
-        Ok(())
+        let ended = timeout(end_max, stream.read_to_end(&mut rest)).await;
+        ended.map(drop).map_err(|_| ControlError::Silent)
     }
 
     /// The way to a program of that number, for whoever speaks in frames by themselves.
@@ -219,4 +232,44 @@ async fn reply(stream: &mut UnixStream) -> Result<Reply, ControlError> {
 
 fn unexpected(reply: &Reply) -> ControlError {
     ControlError::Unexpected(format!("{reply:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::UnixListener, time::Instant};
+
+    use super::*;
+    use crate::supervisor::SOCKET;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_supervisor_that_does_not_answer_is_not_waited_for_for_ever() {
+        let home = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(home.path().join(SOCKET)).unwrap();
+        let supervisor = Supervisor::of(&Folder::at(home.path()));
+        let begun = Instant::now();
+        let asked = supervisor.ask(&Request::Status).await;
+        assert!(matches!(asked, Err(ControlError::Silent)), "{asked:?}");
+        let asked = supervisor.open(&Request::Attach { terminal: None }).await;
+        assert!(matches!(asked, Err(ControlError::Silent)), "{asked:?}");
+        assert_eq!(begun.elapsed(), 2 * ANSWER_MAX);
+        // One that says that it ends, and does not.
+        let stays = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                if matches!(frame::receive(&mut stream).await, Ok(Some((_, bytes)))
+                    if matches!(frame::message(&bytes), Ok(Request::Stop { .. })))
+                {
+                    frame::say(&mut stream, &Reply::Done).await.unwrap();
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let begun = Instant::now();
+        let stopped = tokio::select! {
+            stopped = supervisor.stop(60_000) => stopped,
+            () = stays => unreachable!(),
+        };
+        assert!(matches!(stopped, Err(ControlError::Silent)), "{stopped:?}");
+        assert!(begun.elapsed() >= Duration::from_secs(60), "{:?}", begun.elapsed());
+    }
 }
