@@ -43,7 +43,7 @@ const BODY: Duration = Duration::from_secs(30);
 const BODY_TOTAL: Duration = Duration::from_mins(5);
 
 /// How long the rest of a request may take that was answered before it was read.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// Longest time for the caller to take a piece of an answer.
 pub(super) const WRITE_PAUSE: Duration = Duration::from_mins(5);
@@ -101,7 +101,7 @@ pub(super) async fn serve(route: Route<'_>, session: &mut ServerSession, target:
     };
     let answer = session.response_written().filter(|head| !head.status.is_informational());
     let begun = answer.is_some();
-    if answer.is_some_and(|head| ends_with_connection(head))
+    if answer.is_some_and(ends_with_connection)
         && let Some(caller) = route.caller
     {
         caller.cut();

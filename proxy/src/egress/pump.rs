@@ -28,7 +28,7 @@ use super::{
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Longest pause of a caller within the body of its request.
-const CALLER_PAUSE: Duration = Duration::from_secs(60);
+const CALLER_PAUSE: Duration = Duration::from_mins(1);
 
 /// How long each way may stand still, in the order of [`Pump::far`].
 pub(super) const LIMITS: [(Way, Duration); 4] = [
@@ -152,7 +152,7 @@ impl Pump {
                     }
                 }
                 Turn::Late(Way::ToServer) => {
-                    self.untaken(&io::Error::from(io::ErrorKind::TimedOut))
+                    self.untaken(&io::Error::from(io::ErrorKind::TimedOut));
                 }
                 Turn::Late(Way::FromServer) if !self.answered => {
                     return Err(unanswered(link, &"it says nothing").into());
