@@ -95,14 +95,14 @@ impl Cgroup {
     }
 
     fn limit(&mut self, parent: &Path, values: &[Value]) -> io::Result<()> {
-        let folder = match self.folders.iter().find(|folder| folder.parent() == Some(parent)) {
-            Some(folder) => folder.clone(),
-            None => {
-                sweep(parent);
-                let folder = create(parent, &Owner::own()?)?;
-                self.folders.push(folder.clone());
-                folder
-            }
+        let made = self.folders.iter().find(|folder| folder.parent() == Some(parent));
+        let folder = if let Some(folder) = made {
+            folder.clone()
+        } else {
+            sweep(parent);
+            let folder = create(parent, &Owner::own()?)?;
+            self.folders.push(folder.clone());
+            folder
         };
         for value in values {
             match OpenOptions::new().write(true).open(folder.join(value.file)) {
@@ -324,7 +324,7 @@ fn again(error: &io::Error) -> io::Error {
 #[derive(Debug, PartialEq, Eq)]
 struct Owner {
     process: u32,
-    /// Ticks since the system started (proc_pid_stat(5), field 22).
+    /// Ticks since the system started (`proc_pid_stat(5)`, field 22).
     since: u64,
 }
 
