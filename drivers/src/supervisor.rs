@@ -147,13 +147,17 @@ pub async fn end(folder: &Folder) -> Result<(), DriverError> {
 /// # Errors
 /// [`DriverError::Silent`] when not even force ends it.
 pub async fn kill(folder: &Folder) -> Result<(), DriverError> {
-    let process = folder.attendant().and_then(|number| i32::try_from(number).ok());
-    if let Some(process) = process.and_then(Pid::from_raw) {
-        // One that has ended meanwhile is what was wanted.
-        kill_process(process, Signal::KILL).ok();
-    }
     let gone = async {
+        let mut told = None;
         while folder.is_attended() {
+            // One that has only just begun is there before its number is.
+            let process = folder.attendant().and_then(|number| i32::try_from(number).ok());
+            let process = process.and_then(Pid::from_raw);
+            if let Some(process) = process.filter(|_| told != process) {
+                // One that has ended meanwhile is what was wanted.
+                kill_process(process, Signal::KILL).ok();
+                told = Some(process);
+            }
             sleep(PAUSE).await;
         }
     };
@@ -175,6 +179,23 @@ mod tests {
         let process = Pid::from_child(&child);
         assert_eq!(getpgid(Some(process)).unwrap(), process);
         child.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_has_not_said_its_number_yet_is_ended_by_force_once_it_has() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::at(home.path());
+        let lock = folder.lock().unwrap();
+        std::fs::write(home.path().join("lock"), "").unwrap();
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let told = async {
+            sleep(Duration::from_millis(50)).await;
+            std::fs::write(home.path().join("lock"), child.id().to_string()).unwrap();
+            tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+            drop(lock);
+        };
+        let (killed, ()) = tokio::join!(kill(&folder), told);
+        killed.unwrap();
     }
 
     #[tokio::test]

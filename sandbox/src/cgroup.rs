@@ -25,10 +25,11 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     folders: Vec<PathBuf>,
-    serial: u32,
 }
 
 const PREFIX: &str = "openshell-";
+/// How many names are tried for one; each that is there already is somebody else's.
+const NAMES_MAX: u32 = 64;
 /// How often a folder that is still busy is tried again, a millisecond apart.
 const REMOVALS_MAX: u32 = 50;
 
@@ -39,8 +40,6 @@ impl Cgroup {
     /// # Errors
     /// [`Step::Cgroup`] when it is required and not granted.
     pub(crate) fn make(plan: &mut Plan) -> Result<Option<Self>, StartError> {
-        // A supervisor has one sandbox; whoever makes several at once gets a name of its own for each.
-        static MADE: AtomicU32 = AtomicU32::new(0);
         let limits = plan.limits;
         let asked = asked(&limits);
         if asked.is_empty() {
@@ -48,8 +47,7 @@ impl Cgroup {
         }
         let system = System::read().on(Step::Cgroup, "/proc/self")?;
         let parent = system.parent(&asked);
-        let serial = MADE.fetch_add(1, Ordering::Relaxed);
-        let mut cgroup = Self { folders: Vec::new(), serial };
+        let mut cgroup = Self { folders: Vec::new() };
         for one in &asked {
             let made = match system.hierarchy(one.controller) {
                 Some((folder, Version::One)) => cgroup.limit(&folder, &one.first),
@@ -97,12 +95,15 @@ impl Cgroup {
     }
 
     fn limit(&mut self, parent: &Path, values: &[Value]) -> io::Result<()> {
-        sweep(parent);
-        let folder = parent.join(name(self.serial));
-        if !self.folders.contains(&folder) {
-            fs::create_dir(&folder)?;
+        let made = self.folders.iter().find(|folder| folder.parent() == Some(parent));
+        let folder = if let Some(folder) = made {
+            folder.clone()
+        } else {
+            sweep(parent);
+            let folder = create(parent, &Owner::own()?)?;
             self.folders.push(folder.clone());
-        }
+            folder
+        };
         for value in values {
             match OpenOptions::new().write(true).open(folder.join(value.file)) {
                 Ok(mut file) => file.write_all(value.text.as_bytes())?,
@@ -319,20 +320,65 @@ fn again(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
-/// A name that says whose it is, so that what a killed supervisor left can be told from what is in use.
-fn name(serial: u32) -> String {
-    format!("{PREFIX}{}-{serial}", std::process::id())
+/// A process that has groups: its number, and when it began, which tells it from a later one with that number.
+#[derive(Debug, PartialEq, Eq)]
+struct Owner {
+    process: u32,
+    /// Ticks since the system started (`proc_pid_stat(5)`, field 22).
+    since: u64,
+}
+
+impl Owner {
+    fn own() -> io::Result<Self> {
+        Self::of(std::process::id())
+    }
+
+    fn of(process: u32) -> io::Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        // The name of the program comes before, in parentheses, and may hold anything.
+        let fields = text.rsplit_once(')').map(|(_, fields)| fields.split_ascii_whitespace());
+        let since = fields.and_then(|mut fields| fields.nth(19)?.parse().ok());
+        since.map(|since| Self { process, since }).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Who has the group of that name, if it is one of ours.
+    fn of_group(name: &str) -> Option<Self> {
+        let mut parts = name.strip_prefix(PREFIX)?.split('-');
+        let process = parts.next()?.parse().ok()?;
+        Some(Self { process, since: parts.next()?.parse().ok()? })
+    }
+
+    fn is_gone(&self) -> bool {
+        match Self::of(self.process) {
+            Ok(found) => found != *self,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+}
+
+/// A new group whose name says whose it is, so that what a killed supervisor left can be told from what is in use. Whoever makes
+/// several gets a name of its own for each, and so does who has the number of somebody elsewhere that shares these groups.
+fn create(parent: &Path, owner: &Owner) -> io::Result<PathBuf> {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let mut last = io::ErrorKind::AlreadyExists.into();
+    for _ in 0..NAMES_MAX {
+        let serial = MADE.fetch_add(1, Ordering::Relaxed);
+        let folder = parent.join(format!("{PREFIX}{}-{}-{serial}", owner.process, owner.since));
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
 }
 
 /// Removes what supervisors that are no more have left; the kernel refuses to remove what is in use.
 fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let owner = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX))
-            .and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+        let owner = name.to_str().and_then(Owner::of_group);
+        if owner.is_some_and(|owner| owner.is_gone()) {
             // Best effort: another supervisor may have been faster.
             drop(fs::remove_dir(entry.path()));
         }
@@ -421,5 +467,34 @@ mod tests {
             .collect();
         assert_eq!(written, [("memory.max", "7"), ("memory.swap.max", "0"), ("pids.max", "1024")]);
         assert!(asked(&Limits::default()).is_empty(), "nothing is grouped unasked");
+    }
+
+    #[test]
+    fn a_name_that_is_there_is_passed_over_and_what_a_killed_one_left_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let own = Owner::own().unwrap();
+        let first = create(parent.path(), &own).unwrap();
+        let (_, serial) = first.to_str().unwrap().rsplit_once('-').unwrap();
+        let serial: u32 = serial.parse().unwrap();
+        let group = |process: u32, since: u64, serial: u32| {
+            let name = format!("{PREFIX}{process}-{since}-{serial}");
+            let folder = parent.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            folder
+        };
+        // More than other tests make meanwhile.
+        let there: Vec<_> =
+            (1..40).map(|more| group(own.process, own.since, serial + more)).collect();
+        let next = create(parent.path(), &own).unwrap();
+        assert!(next != first && !there.contains(&next));
+
+        // One of a process before us that had our number, one of nobody, and what is not ours.
+        let before = group(own.process, own.since - 1, 0);
+        let nobody = group(u32::MAX, 7, 0);
+        let other = parent.path().join("openshell-other");
+        fs::create_dir(&other).unwrap();
+        sweep(parent.path());
+        assert!(!before.exists() && !nobody.exists());
+        assert!(first.exists() && next.exists() && other.exists());
     }
 }

@@ -159,14 +159,26 @@ impl Pool {
 /// # Errors
 /// `WouldBlock` when a supervisor has it; else what cannot be removed.
 pub fn discard(folder: &Folder) -> io::Result<()> {
-    let aside = Folder::at(folder.path().with_extension(DEAD));
-    let discarded = folder.lock().and_then(|_lock| {
-        fs::rename(folder.path(), aside.path())?;
-        aside.remove()
+    let discarded = folder.lock().and_then(|_lock| match set_aside(folder)? {
+        Some(aside) => aside.remove(),
+        None => Ok(()),
     });
     match discarded {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+/// Moves a folder of the pool aside, so that nobody takes it any more, for whoever ends its supervisor and discards it. `None` when
+/// somebody has taken or removed it.
+///
+/// # Errors
+/// When it cannot be moved.
+pub fn set_aside(folder: &Folder) -> io::Result<Option<Folder>> {
+    let aside = Folder::at(folder.path().with_extension(DEAD));
+    match fs::rename(folder.path(), aside.path()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(|()| Some(aside)),
     }
 }
 
@@ -358,6 +370,18 @@ mod tests {
             assert_eq!(folder.path().exists(), is_there, "{folder:?}");
         }
         assert_eq!(pool.prepared().unwrap().len(), PREPARED_MAX - 4 + 1);
+    }
+
+    #[test]
+    fn one_that_is_set_aside_is_taken_by_nobody_and_discarded_later() {
+        let one = prepared();
+        let aside = set_aside(&one.folder).unwrap().unwrap();
+        assert_eq!(one.take(), None);
+        assert_eq!(set_aside(&one.folder).unwrap(), None, "somebody was faster");
+        assert_eq!(set_aside(&aside).unwrap(), Some(aside.clone()), "once more changes nothing");
+        drop(one.lock);
+        discard(&aside).unwrap();
+        assert!(one.pool.prepared().unwrap().is_empty());
     }
 
     #[test]

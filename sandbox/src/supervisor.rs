@@ -2,7 +2,7 @@
 //! in the sandbox's folder.
 //!
 //! It makes the sandbox while it has one thread and holds no secret; only then it becomes a server. Below: the owner of the
-//! sandbox (`keeper`), programs and their streams (`session`, `descriptor`), what is asked and answered (`serve`), the network
+//! sandbox (`keeper`), programs and their streams (`session`, `descriptor`), what is asked and answered (`serve`, `places`), the network
 //! (`network`), what is told (`log`), waiting to be taken from a pool (`prepared`). Not here: the walls (`start`), what is kept (`state`, `policies`).
 //!
 //! Invariant: when it ends, however it ends, so does everything in the sandbox.
@@ -11,6 +11,7 @@ mod descriptor;
 mod keeper;
 mod log;
 mod network;
+mod places;
 mod prepared;
 mod serve;
 mod session;
@@ -48,6 +49,7 @@ use self::{
 use crate::{
     Sandbox, Setting, Spec, StartError,
     accounts::{self, Rights},
+    cgroup,
     control::{Failed, Reply, frame},
     plan::Grouped,
     policies::Policies,
@@ -120,12 +122,16 @@ fn hold(
             return Err(failed);
         }
     };
+    let before: State = folder.read("state.json").unwrap_or_default();
+    // Of one that was killed.
+    cgroup::remove_left(&before.groups);
     // The runtime goes last, and with it every connection: whoever asked for the end waits for the end of its own.
     let ended = work(&mut folder);
     let mut state: State = folder.read("state.json").unwrap_or_default();
     state.running = false;
     state.supervisor = None;
-    state.groups.clear();
+    // What the kernel still keeps is for whoever comes next.
+    state.groups.retain(|group| group.exists());
     match &ended {
         Ok(_) => state.phase = Phase::Stopped,
         Err(failed) => {

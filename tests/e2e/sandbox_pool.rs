@@ -1,6 +1,9 @@
 //! Prepared sandboxes: taken where they are what is asked for, left alone where they are not, and never two times.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use openshell_tests::{
     sandboxes::Person,
@@ -88,6 +91,19 @@ fn a_prepared_sandbox_is_taken_by_one_and_another_takes_its_place() {
         drop(person.run(&["sandbox", "pool", "0"]).expect(0));
         assert_eq!(fs::read_dir(person.home().join("pool")).unwrap().count(), 0);
     }
+}
+
+#[test]
+fn those_that_wait_are_ended_without_being_asked() {
+    let person = Person::root();
+    drop(person.run(&["sandbox", "pool", "1"]).expect(0));
+    let [one] = waiting(&person)[..] else { panic!("one waits") };
+    // Like one that is still being built: it hears nothing.
+    kill_process(one, Signal::STOP).unwrap();
+    let begun = Instant::now();
+    drop(person.run(&["sandbox", "pool", "0"]).expect(0));
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert_eq!(fs::read_dir(person.home().join("pool")).unwrap().count(), 0);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Bodies flow in both directions a piece at a time, and a side that is slow slows the other. Invariants: the path that
 //! was judged is the path that is sent; an answer that has begun is ended properly or broken off, never both.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::header;
@@ -12,7 +12,7 @@ use pingora::{
     protocols::http::ServerSession,
 };
 use policy::Grant;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     ask::{self, Ask, Judged},
@@ -22,7 +22,8 @@ use super::{
     linger,
     link::{About, Link},
     outlet::Outlet,
-    pump::Pump,
+    patience::Patience,
+    pump::{LIMITS, Pump},
     refusal::Refusal,
     room::Held,
     service::Snapshot,
@@ -35,6 +36,14 @@ use crate::audit::Outcome;
 
 /// How long a body that is collected may pause.
 const BODY: Duration = Duration::from_secs(30);
+
+/// How long such a body may take in all: it is at most [`EGRESS_SIGNED_BYTES_MAX`], and room for it is taken from others.
+///
+/// [`EGRESS_SIGNED_BYTES_MAX`]: domain::limits::EGRESS_SIGNED_BYTES_MAX
+const BODY_TOTAL: Duration = Duration::from_mins(5);
+
+/// How long the rest of a request may take that was answered before it was read.
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// Longest time for the caller to take a piece of an answer.
 pub(super) const WRITE_PAUSE: Duration = Duration::from_mins(5);
@@ -82,12 +91,22 @@ impl<'r> Route<'r> {
 /// broken off.
 pub(super) async fn serve(route: Route<'_>, session: &mut ServerSession, target: &str) -> bool {
     session.set_write_timeout(Some(WRITE_PAUSE));
+    // Whoever reads knows how long that may take, and from when.
+    session.set_read_timeout(None);
+    session.set_total_drain_timeout(Some(DRAIN));
     route.link.carried.request();
     let stop = match exchange(route, session, target).await {
         Ok(()) => return true,
         Err(stop) => stop,
     };
-    let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+    let answer = session.response_written().filter(|head| !head.status.is_informational());
+    let begun = answer.is_some();
+    if answer.is_some_and(ends_with_connection)
+        && let Some(caller) = route.caller
+    {
+        caller.cut();
+        return false;
+    }
     let Stop::Refused(refusal) = stop else { return false };
     if begun || tell(session, &refusal).await.is_err() {
         return false;
@@ -95,6 +114,12 @@ pub(super) async fn serve(route: Route<'_>, session: &mut ServerSession, target:
     linger::body(session).await;
     // Refusals over HTTP/1 end the connection; over HTTP/2 they end their stream.
     session.is_http2()
+}
+
+/// Whether an answer over HTTP/1 is whole when its connection ends (RFC 9112, section 6.3).
+fn ends_with_connection(head: &ResponseHeader) -> bool {
+    let tells = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    !tells.iter().any(|name| head.headers.contains_key(name))
 }
 
 /// Answers with a refusal.
@@ -182,7 +207,7 @@ async fn exchange(route: Route<'_>, session: &mut ServerSession, target: &str) -
 /// All of a body, if it is not larger than `limit`.
 ///
 /// # Errors
-/// When the sandbox has collected as much as it may.
+/// When the sandbox has collected as much as it may, or the body does not come in time.
 async fn collect(
     session: &mut ServerSession,
     limit: usize,
@@ -195,9 +220,15 @@ async fn collect(
         session.write_continue_response().await?;
     }
     let mut body = BytesMut::new();
+    let end = Instant::now() + BODY_TOTAL;
     loop {
-        let piece = timeout(BODY, session.read_request_body()).await;
-        let Some(piece) = piece.map_err(|_| Stop::BrokenOff)?? else {
+        let pause = end.min(Instant::now() + BODY);
+        let piece = timeout_at(pause, session.read_request_body()).await;
+        let slow = |_| {
+            let detail = "the body of the request comes too slowly";
+            Stop::Refused(Refusal::new(408, "request_timeout", "body_timeout", detail))
+        };
+        let Some(piece) = piece.map_err(slow)?? else {
             return Ok(Some(body.freeze()));
         };
         if body.len().saturating_add(piece.len()) > limit {
@@ -317,6 +348,8 @@ async fn send(
         up,
         down: Outlet::Shut,
         caller: caller.cloned(),
+        patience: Patience::new(LIMITS),
+        heard: (0, 0),
     };
     let done = pump.run(link, ask, session, &mut taken.session).await;
     // What was collected is on record already.
@@ -380,7 +413,7 @@ fn untaken(link: &Link, upstream: &Upstream, error: TakeError, session: &ServerS
     refusal
 }
 
-pub(super) fn unanswered(link: &Link, error: &pingora::Error) -> Refusal {
+pub(super) fn unanswered(link: &Link, error: &dyn fmt::Display) -> Refusal {
     tracing::debug!(to = %link.to, error = %error, "a server gave no answer");
     let detail = format!("{} gave no valid answer", link.to);
     Refusal::new(502, "upstream_unreachable", "upstream_no_answer", detail)

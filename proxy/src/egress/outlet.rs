@@ -6,13 +6,11 @@
 use std::{
     io,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use h2::SendStream;
 use http::HeaderMap;
-use tokio::time::timeout;
 
 use super::socket::Backlog;
 
@@ -31,6 +29,8 @@ pub(super) struct Writer {
     stream: SendStream<Bytes>,
     left: Bytes,
     end: End,
+    /// Bytes that the stream took so far; wraps.
+    sent: u64,
 }
 
 /// How a stream ends.
@@ -48,8 +48,8 @@ enum End {
 impl Outlet {
     /// To a stream of HTTP/2; nothing where there is none.
     pub(super) fn http2(stream: Option<SendStream<Bytes>>) -> Self {
-        let writer = |stream| Self::Http2(Writer { stream, left: Bytes::new(), end: End::Open });
-        stream.map_or(Self::Shut, writer)
+        let writer = |stream| Writer { stream, left: Bytes::new(), end: End::Open, sent: 0 };
+        stream.map_or(Self::Shut, |stream| Self::Http2(writer(stream)))
     }
 
     /// Whether another piece may be given.
@@ -77,26 +77,34 @@ impl Outlet {
         matches!(self, Self::Http2(_)) || !self.is_empty()
     }
 
-    /// Returns when everything that waits was sent; where nothing does, only when a stream ends. Cancel-safe.
+    /// How many bytes went out so far, where some still wait; wraps.
+    pub(super) fn waits_at(&self) -> Option<u64> {
+        (!self.is_empty()).then(|| self.sent())
+    }
+
+    /// How many bytes went out so far; wraps.
+    pub(super) fn sent(&self) -> u64 {
+        match self {
+            Self::Shut => 0,
+            Self::Http1(backlog) => backlog.sent(),
+            Self::Http2(writer) => writer.sent,
+        }
+    }
+
+    /// Returns when everything that waits was sent; where nothing does, only when a stream ends. Cancel-safe. How long a peer
+    /// may take is for [`super::patience`].
     ///
     /// # Errors
-    /// When the peer takes no more, or took nothing for `pause`.
-    pub(super) fn settle(&mut self, pause: Duration) -> impl Future<Output = io::Result<()>> {
+    /// When the peer takes no more.
+    pub(super) fn settle(&mut self) -> impl Future<Output = io::Result<()>> {
         // Known before anything else is polled: that may send what waits.
         let had_any = !self.is_empty();
-        let sent = std::future::poll_fn(move |context| {
+        std::future::poll_fn(move |context| {
             if let Self::Http2(writer) = self {
                 writer.check(context)?;
             }
             if had_any { self.poll_send(context) } else { Poll::Pending }
-        });
-        async move {
-            if !had_any {
-                return sent.await;
-            }
-            let sent = timeout(pause, sent).await;
-            sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        }
+        })
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -141,6 +149,8 @@ impl Writer {
                 return Poll::Ready(Err(h2::Reason::STREAM_CLOSED.into()));
             };
             let piece = self.left.split_to(room?.min(self.left.len()));
+            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            self.sent = self.sent.wrapping_add(length);
             let last = self.left.is_empty() && matches!(self.end, End::Soon);
             self.stream.send_data(piece, last)?;
             if last {

@@ -1,9 +1,10 @@
 //! Streams one request to its server and the answer back, a piece at a time, each way at its own pace.
 //!
 //! Neither side is waited for while the other has something to say: a server may answer before it has read, and a caller read
-//! only after it has written. Invariant: an answer that has begun is ended properly or broken off, never both.
+//! only after it has written. How long each may stand still is counted by `patience`. Invariant: an answer that has begun is
+//! ended properly or broken off, never both.
 
-use std::sync::Arc;
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -16,6 +17,7 @@ use super::{
     heads::{is_bodiless, response_head, switching},
     link::Link,
     outlet::Outlet,
+    patience::{Patience, Way},
     socket::Backlog,
     tally::Tally,
     upstream::SERVER_PAUSE,
@@ -24,6 +26,17 @@ use super::{
 
 /// Largest piece of a collected body that is sent at once, bytes.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// Longest pause of a caller within the body of its request.
+const CALLER_PAUSE: Duration = Duration::from_mins(1);
+
+/// How long each way may stand still, in the order of [`Pump::far`].
+pub(super) const LIMITS: [(Way, Duration); 4] = [
+    (Way::FromCaller, CALLER_PAUSE),
+    (Way::ToServer, SERVER_PAUSE),
+    (Way::FromServer, SERVER_PAUSE),
+    (Way::ToCaller, WRITE_PAUSE),
+];
 
 /// How far an exchange is.
 pub(super) struct Pump {
@@ -49,6 +62,10 @@ pub(super) struct Pump {
     pub(super) down: Outlet,
     /// The caller's connection, where it speaks HTTP/1.
     pub(super) caller: Option<Backlog>,
+    /// How long each way stands still; [`LIMITS`].
+    pub(super) patience: Patience,
+    /// Pieces that came of the caller, and of the server.
+    pub(super) heard: (u64, u64),
 }
 
 /// What happens next in an exchange.
@@ -57,8 +74,14 @@ enum Turn {
     Head(pingora::Result<()>),
     Answer(pingora::Result<Option<Bytes>>),
     /// The server, or the caller, has room again or takes no more.
-    Up(std::io::Result<()>),
-    Down(std::io::Result<()>),
+    Up(io::Result<()>),
+    Down(io::Result<()>),
+    /// Messages that were counted are due on record.
+    Tally,
+    /// It may be time.
+    Alarm,
+    /// It has stood still for too long.
+    Late(Way),
 }
 
 /// What comes next from the server.
@@ -92,6 +115,7 @@ impl Pump {
                 // The caller is gone.
                 Turn::Request(Err(error)) => return Err(error.into()),
                 Turn::Request(Ok(piece)) => {
+                    self.heard.0 = self.heard.0.wrapping_add(1);
                     link.carried.sent(piece.as_ref().map_or(0, Bytes::len));
                     let piece = match self.messages(link, ask, piece) {
                         Ok(piece) => piece,
@@ -107,9 +131,13 @@ impl Pump {
                     }
                 }
                 Turn::Head(Err(error)) => return Err(unanswered(link, &error).into()),
-                Turn::Head(Ok(())) => self.head(session, server).await?,
+                Turn::Head(Ok(())) => {
+                    self.heard.1 = self.heard.1.wrapping_add(1);
+                    self.head(session, server).await?;
+                }
                 Turn::Answer(Err(error)) => return Err(error.into()),
                 Turn::Answer(Ok(Some(piece))) => {
+                    self.heard.1 = self.heard.1.wrapping_add(1);
                     link.carried.received(piece.len());
                     self.answer(session, piece).await?;
                 }
@@ -117,7 +145,22 @@ impl Pump {
                     self.end(session, server).await?;
                     over = true;
                 }
-                Turn::Up(Ok(())) | Turn::Down(Ok(())) => {}
+                Turn::Up(Ok(())) | Turn::Down(Ok(())) | Turn::Alarm => {}
+                Turn::Tally => {
+                    if let Some(tally) = &mut self.tally {
+                        tally.tell();
+                    }
+                }
+                Turn::Late(Way::ToServer) => {
+                    self.untaken(&io::Error::from(io::ErrorKind::TimedOut));
+                }
+                Turn::Late(Way::FromServer) if !self.answered => {
+                    return Err(unanswered(link, &"it says nothing").into());
+                }
+                Turn::Late(way) => {
+                    tracing::debug!(?way, "an exchange stood still");
+                    return Err(Stop::BrokenOff);
+                }
                 // It may have answered before it had taken everything.
                 Turn::Up(Err(error)) => self.untaken(&error),
                 Turn::Down(Err(error)) => {
@@ -140,8 +183,18 @@ impl Pump {
             matches!(self.down, Outlet::Http2(_)) && (self.sent || session.is_body_done());
         let asks = !is_told && self.ahead.is_none() && self.up.has_room();
         let hears = !over && self.down.has_room();
+        if let Some(late) = self.patience.look(self.far(asks, hears)) {
+            return Turn::Late(late);
+        }
         let (sent, answered) = (self.sent, self.answered);
         let (up, down) = (self.up.is_busy(), self.down.is_busy());
+        let tally = &self.tally;
+        let counted = async {
+            match tally {
+                Some(tally) => tally.due().await,
+                None => std::future::pending().await,
+            }
+        };
         let heard = async {
             tokio::select! {
                 piece = session.read_body_or_idle(sent), if asks => Turn::Request(piece),
@@ -153,9 +206,26 @@ impl Pump {
             biased;
             turn = heard => turn,
             // What gathered goes out as soon as nobody says more.
-            done = self.up.settle(SERVER_PAUSE), if up => Turn::Up(done),
-            done = self.down.settle(WRITE_PAUSE), if down => Turn::Down(done),
+            done = self.up.settle(), if up => Turn::Up(done),
+            done = self.down.settle(), if down => Turn::Down(done),
+            () = counted => Turn::Tally,
+            () = self.patience.alarm() => Turn::Alarm,
         }
+    }
+
+    /// How far each way is that is waited for. A server that takes a long request may answer when it has all of it, and both
+    /// sides of a WebSocket are silent as long as they like while the other one speaks.
+    fn far(&self, asks: bool, hears: bool) -> [Option<u64>; 4] {
+        let (caller, server) = self.heard;
+        let server = server.wrapping_add(self.up.sent());
+        let is_message = self.frames.is_some() || self.sent;
+        let server = if self.frames.is_some() { server.wrapping_add(caller) } else { server };
+        [
+            (asks && !is_message).then_some(caller),
+            self.up.waits_at(),
+            hears.then_some(server),
+            self.down.waits_at(),
+        ]
     }
 
     /// What may go on of a piece of the caller's frames; what is no frame is given back as it is.

@@ -26,6 +26,7 @@ use super::{
     inference::InferenceTarget,
     names::Names,
     room::Room,
+    roots::Authorities,
     scrutiny::Detectors,
     tls::{Unverified, Verifier},
 };
@@ -89,7 +90,10 @@ pub struct Settings {
     /// to port 443 of such a host carries is then looked into, refused unless it is a model call, and sent nowhere
     /// else. Without inference this changes nothing.
     pub model_calls_by_shape: bool,
-    /// Authorities that servers may be vouched for by, besides those of the system, as PEM.
+    /// Authorities that servers may be vouched for by. Those that are named are read before [`Egress::start`] returns, those of
+    /// the system beside it.
+    pub authorities: Authorities,
+    /// Further ones, as PEM.
     pub extra_ca_pem: Option<String>,
     /// Where decisions go on record.
     pub record: Arc<dyn Record>,
@@ -117,6 +121,7 @@ impl Settings {
             detectors: None,
             inference: None,
             model_calls_by_shape: true,
+            authorities: Authorities::of_environment(),
             extra_ca_pem: None,
             record,
             original: Arc::new(super::captured::original),
@@ -177,13 +182,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Who verifies servers. Reads the authorities of the system when first asked for: that takes longer than everything
-    /// else that a sandbox starts with, and many never need them.
+    /// Who verifies servers. The authorities of the system are read once the proxy serves: that takes longer than everything
+    /// else that a sandbox starts with. Who comes before waits for it.
     ///
     /// # Errors
     /// When TLS cannot use them.
     pub(super) async fn verifier(&self) -> Result<&Verifier, Unverified> {
-        self.verifier.get_or_try_init(|| verifier(None)).await.map_err(Unverified::Handshake)
+        let of_system = || verifier(Authorities::default(), None);
+        self.verifier.get_or_try_init(of_system).await.map_err(Unverified::Handshake)
     }
 
     /// The names that the sandbox may ask about: those that somebody in it could reach.
@@ -228,9 +234,12 @@ impl Egress {
     /// When a socket or a certificate authority cannot be used.
     pub async fn start(ends: Ends, settings: Settings) -> Result<Self, EgressError> {
         // What an operator gave is looked at while somebody can be told what is wrong with it.
-        let verifier = match settings.extra_ca_pem {
-            Some(extra) => verifier(Some(extra)).await.map_err(EgressError::Roots)?.into(),
-            None => OnceCell::new(),
+        let is_given = settings.authorities.are_named() || settings.extra_ca_pem.is_some();
+        let verifier = if is_given {
+            let made = verifier(settings.authorities, settings.extra_ca_pem).await;
+            made.map_err(EgressError::Roots)?.into()
+        } else {
+            OnceCell::new()
         };
         let listener = |socket: TcpListener| {
             socket.set_nonblocking(true)?;
@@ -273,6 +282,12 @@ impl Egress {
             names: Names::default(),
             inbox: Inbox::default(),
             changed: watch::Sender::new(settings.revision),
+        });
+        let reading = Arc::clone(&shared);
+        tasks.spawn("egress authorities", async move {
+            if let Err(error) = reading.verifier().await {
+                tracing::warn!(error = %error, "servers cannot be verified");
+            }
         });
         tasks.spawn("egress proxy", accept::explicit(proxy, Arc::clone(&shared)));
         tasks.spawn("egress capture", accept::captured(captured, Arc::clone(&shared)));
@@ -321,8 +336,9 @@ impl Egress {
 }
 
 /// Reads the files of the system.
-async fn verifier(extra: Option<String>) -> Result<Verifier, String> {
-    let made = tokio::task::spawn_blocking(move || Verifier::new(extra.as_deref())).await;
+async fn verifier(authorities: Authorities, extra: Option<String>) -> Result<Verifier, String> {
+    let read = move || Verifier::new(&authorities, extra.as_deref());
+    let made = tokio::task::spawn_blocking(read).await;
     made.map_err(|error| error.to_string())?
 }
 

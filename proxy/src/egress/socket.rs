@@ -5,7 +5,8 @@
 //! comes, and whoever writes looks after the rest with a [`Backlog`], beside everything else. Small pieces gather until
 //! they are flushed, so that a head goes out with the body behind it.
 //!
-//! Invariant: no more than [`EGRESS_WAITING_BYTES_MAX`] wait in one direction; beyond that, writing waits as usual.
+//! Invariants: no more than [`EGRESS_WAITING_BYTES_MAX`] wait in one direction; beyond that, writing waits as usual. A peer
+//! that did not get everything sees its connection reset, never ended.
 
 use std::{
     fmt,
@@ -30,11 +31,16 @@ use tokio::{
     net::{TcpStream, UnixStream, tcp, unix},
 };
 
+use super::linger;
+
 /// Pieces of this size go out at once, with what gathered before; smaller ones cost less to copy than to send.
 const LARGE_BYTES: usize = 4 << 10;
 
 /// Most pieces that one call of the system takes.
 const PIECES_MAX: usize = 32;
+
+/// Room for what waits that is kept when nothing does; more is given back.
+const KEPT_BYTES: usize = 16 << 10;
 
 /// A connection for a session of Pingora.
 pub(super) struct Wire {
@@ -108,6 +114,12 @@ struct Out {
     is_corked: bool,
     /// Whether the system took no more when it was last asked.
     is_full: bool,
+    /// Whether more waited than there is room kept for.
+    has_grown: bool,
+    /// Bytes that the system took so far; wraps.
+    sent: u64,
+    /// Why nothing is taken any more. Whatever was written since, or waited then, is lost.
+    failed: Option<io::ErrorKind>,
 }
 
 impl Out {
@@ -117,6 +129,7 @@ impl Out {
         context: &mut Context<'_>,
         more: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check()?;
         loop {
             if self.waiting.is_empty() && more.iter().all(|piece| piece.is_empty()) {
                 self.is_full = false;
@@ -136,16 +149,17 @@ impl Out {
             };
             self.is_full = sent.is_pending();
             let sent = match ready!(sent) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(sent) => sent,
-                Err(error) => {
-                    // Nobody takes it any more.
-                    self.waiting.clear();
-                    return Poll::Ready(Err(error));
-                }
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                other => other,
             };
+            // Nobody takes it any more.
+            let sent = sent.inspect_err(|error| self.fail(error.kind()))?;
+            self.sent = self.sent.wrapping_add(u64::try_from(sent).unwrap_or(u64::MAX));
             let of_waiting = sent.min(self.waiting.len());
             self.waiting.advance(of_waiting);
+            if self.waiting.is_empty() && std::mem::take(&mut self.has_grown) {
+                self.waiting = BytesMut::new();
+            }
             if sent > of_waiting {
                 return Poll::Ready(Ok(sent.saturating_sub(of_waiting)));
             }
@@ -161,12 +175,35 @@ impl Out {
             self.waiting.extend_from_slice(part);
             kept = kept.saturating_add(part.len());
         }
+        self.has_grown |= self.waiting.len() > KEPT_BYTES;
         kept
+    }
+
+    /// Whether anything is taken at all.
+    fn check(&self) -> io::Result<()> {
+        self.failed.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
+    /// Takes nothing more, and forgets what waits.
+    fn fail(&mut self, kind: io::ErrorKind) {
+        self.waiting = BytesMut::new();
+        self.failed = Some(kind);
+        self.is_full = false;
+    }
+
+    /// Has the connection reset when it is closed: its peer must not take what it got for all of it.
+    fn reset(&self) {
+        if let Some(WriteHalf::Tcp(half)) = &self.write {
+            linger::reset(half.as_ref());
+        }
     }
 }
 
 impl Drop for Out {
     fn drop(&mut self) {
+        if self.failed.is_some() || !self.waiting.is_empty() {
+            self.reset();
+        }
         // The end of both halves is the end of the connection: no need to say so for one of them first.
         match self.write.take() {
             Some(WriteHalf::Tcp(half)) => half.forget(),
@@ -182,8 +219,15 @@ pub(super) struct Backlog(Arc<Mutex<Out>>);
 
 impl Backlog {
     fn new(write: WriteHalf) -> Self {
-        let waiting = BytesMut::new();
-        let out = Out { write: Some(write), waiting, is_corked: false, is_full: false };
+        let out = Out {
+            write: Some(write),
+            waiting: BytesMut::new(),
+            is_corked: false,
+            is_full: false,
+            has_grown: false,
+            sent: 0,
+            failed: None,
+        };
         Self(Arc::new(Mutex::new(out)))
     }
 
@@ -197,9 +241,20 @@ impl Backlog {
         self.0.lock().is_corked = is_corked;
     }
 
-    /// Whether nothing waits.
+    /// Whether everything was sent.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().waiting.is_empty()
+        let out = self.0.lock();
+        out.waiting.is_empty() && out.failed.is_none()
+    }
+
+    /// Bytes that went out so far; wraps.
+    pub(super) fn sent(&self) -> u64 {
+        self.0.lock().sent
+    }
+
+    /// Sends nothing more: the peer is to see that something is missing.
+    pub(super) fn cut(&self) {
+        self.0.lock().fail(io::ErrorKind::ConnectionAborted);
     }
 
     /// Sends what waits.
@@ -249,7 +304,8 @@ impl AsyncRead for Socket {
         {
             let mut out = self.backlog.0.lock();
             if out.is_full {
-                // Flushing did not wait for it. Who cannot be written to may still have said something.
+                // Flushing did not wait for it. Who cannot be written to may still have said something; the next write is
+                // told.
                 drop(out.poll_send(context, &[]));
             }
         }
@@ -280,6 +336,7 @@ impl AsyncWrite for Socket {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut out = self.backlog.0.lock();
+        out.check()?;
         let more = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(piece.len()));
         let is_large = out.waiting.len().saturating_add(more) >= LARGE_BYTES;
         let has_no_room = out.waiting.len() >= EGRESS_WAITING_BYTES_MAX;
@@ -316,7 +373,10 @@ impl AsyncWrite for Socket {
             Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             // An answer that is whole has been sent before. Whoever takes nothing does not keep the connection open.
-            Poll::Pending => out.waiting.clear(),
+            Poll::Pending => {
+                out.fail(io::ErrorKind::ConnectionAborted);
+                return Poll::Ready(out.check());
+            }
         }
         match &mut out.write {
             Some(write) => write.poll_shutdown(context),
@@ -376,6 +436,9 @@ mod tests {
 
     use super::*;
 
+    /// No test waits longer.
+    const LONG: Duration = Duration::from_secs(20);
+
     async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -428,8 +491,69 @@ mod tests {
             }
         };
         let sent = std::future::poll_fn(|context| backlog.poll_send(context));
-        let done = timeout(Duration::from_secs(20), async { tokio::join!(taken, sent) });
+        let done = timeout(LONG, async { tokio::join!(taken, sent) });
         done.await.unwrap().1.unwrap();
         assert!(backlog.is_empty() && backlog.has_room());
+        let mut out = backlog.0.lock();
+        assert!(!out.waiting.try_reclaim(2 * KEPT_BYTES), "what it had grown to is given back");
+    }
+
+    /// Writes more than the peer takes.
+    async fn fill(socket: &mut Socket) {
+        let backlog = socket.backlog();
+        let piece = vec![7; 64 << 10];
+        while backlog.has_room() {
+            socket.write_all(&piece).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_while_something_is_read_is_told_to_the_writer() {
+        let (mut socket, peer) = pair().await;
+        let backlog = socket.backlog();
+        fill(&mut socket).await;
+        linger::reset(&peer);
+        drop(peer);
+        let read = async {
+            let mut buffer = [0; 64];
+            while let Ok(1..) = socket.read(&mut buffer).await {}
+        };
+        timeout(LONG, read).await.unwrap();
+        assert!(!backlog.is_empty(), "not everything was sent");
+        let again = std::future::poll_fn(|context| backlog.poll_send(context));
+        timeout(LONG, again).await.unwrap().unwrap_err();
+        socket.write_all(b"small").await.unwrap_err();
+        socket.flush().await.unwrap_err();
+    }
+
+    /// Reads to the end; the error that it ends with, if any.
+    async fn end_of(peer: &mut TcpStream) -> Option<io::ErrorKind> {
+        let read = async { peer.read_to_end(&mut Vec::new()).await };
+        timeout(LONG, read).await.unwrap().err().map(|error| error.kind())
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_did_not_get_everything_sees_no_clean_end() {
+        for is_cut in [true, false] {
+            for is_shut in [true, false] {
+                let (mut socket, mut peer) = pair().await;
+                fill(&mut socket).await;
+                if is_cut {
+                    socket.backlog().cut();
+                }
+                if is_shut {
+                    timeout(LONG, socket.shutdown()).await.unwrap().unwrap_err();
+                }
+                drop(socket);
+                let end = end_of(&mut peer).await;
+                assert_eq!(end, Some(io::ErrorKind::ConnectionReset), "{is_cut} {is_shut}");
+            }
+        }
+        let (mut socket, mut peer) = pair().await;
+        socket.write_all(b"all").await.unwrap();
+        socket.flush().await.unwrap();
+        socket.shutdown().await.unwrap();
+        drop(socket);
+        assert_eq!(end_of(&mut peer).await, None);
     }
 }

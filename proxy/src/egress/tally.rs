@@ -1,16 +1,16 @@
 //! Messages of a WebSocket that were allowed, on record without an event for each.
 //!
 //! The first is recorded before it goes on; those that follow are decided one by one, and counted as long as the decision is
-//! the same. Invariant: every message is in one event, and a second adds at most two.
+//! the same. Invariant: every message is in one event, a second adds at most two, and none waits longer than [`PERIOD`].
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::service::Record;
 use crate::audit::{Activity, Event};
 
-/// How long messages are counted before the count goes on record, at the next of them or the end.
+/// How long messages are counted before the count goes on record.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// The messages of one connection.
@@ -46,8 +46,16 @@ impl Tally {
         self.since = Instant::now();
     }
 
+    /// Returns when what was counted is due on record; never where nothing was. Cancel-safe.
+    pub(super) async fn due(&self) {
+        match self.last {
+            Some((_, 1..)) => sleep_until(self.since + PERIOD).await,
+            Some((_, 0)) | None => std::future::pending().await,
+        }
+    }
+
     /// Puts on record what was counted.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         let Some((event, counted @ 1..)) = &mut self.last else { return };
         let mut event = event.clone();
         event.time_ms = crate::service::now_ms();
@@ -73,6 +81,8 @@ fn is_same(one: &Event, other: &Event) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use parking_lot::Mutex;
 
     use super::*;
@@ -112,5 +122,26 @@ mod tests {
         tally.add(message(2));
         drop(tally);
         assert_eq!(kept.0.lock()[4..], [(2, 2)], "nothing is forgotten at the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_counted_is_due_after_a_while_also_when_no_message_follows() {
+        let kept = Arc::new(Kept::default());
+        let mut tally = Tally::new(Arc::clone(&kept) as Arc<dyn Record>);
+        let is_due = |tally: &Tally| {
+            std::pin::pin!(tally.due()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        tally.add(message(1));
+        tokio::time::advance(PERIOD).await;
+        assert!(!is_due(&tally), "nothing was counted");
+        tally.add(message(1));
+        tally.add(message(1));
+        tally.add(message(1));
+        let begun = Instant::now();
+        tally.due().await;
+        assert!(begun.elapsed() <= PERIOD);
+        tally.tell();
+        assert_eq!(kept.0.lock().last(), Some(&(1, 2)));
+        assert!(!is_due(&tally), "it was told");
     }
 }

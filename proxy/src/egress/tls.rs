@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use domain::Host;
-use pingora::tls::load_platform_certs_incl_env_into_store;
 use rustls::{
     CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
     SignatureScheme, SupportedCipherSuite,
@@ -21,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     authority::Authority,
+    roots::Authorities,
     socket::{Socket, Wire},
     tunnel::Client,
 };
@@ -85,14 +85,20 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// Trusts the system's authorities and those in `extra`, a PEM text.
+    /// Trusts these authorities and those in `extra`, a PEM text.
     ///
     /// # Errors
-    /// When `extra` holds no certificate, or something else.
-    pub(super) fn new(extra: Option<&str>) -> Result<Self, String> {
+    /// When authorities that were named cannot be read, or `extra` holds no certificate, or something else.
+    pub(super) fn new(authorities: &Authorities, extra: Option<&str>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        if let Err(error) = load_platform_certs_incl_env_into_store(&mut roots) {
-            tracing::warn!(error = %error, "the system has no usable certificate authorities");
+        let (used, _) = roots.add_parsable_certificates(authorities.read()?);
+        if used == 0 && authorities.are_named() {
+            return Err(
+                "the files that SSL_CERT_FILE and SSL_CERT_DIR name hold no authority".to_owned()
+            );
+        }
+        if used == 0 {
+            tracing::warn!("the system has no usable certificate authorities");
         }
         let mut given = Vec::new();
         if let Some(pem) = extra {

@@ -277,24 +277,29 @@ async fn splice(link: &Link, client: Client, mut server: TcpStream) {
         Some(Verdict::Inference(_) | Verdict::Deny(_)) | None => false,
     };
     let clock = Clock::default();
+    let mut client = Watched { stream, clock: &clock, carried: &link.carried };
     let copy = async {
-        if server.write_all(&seen).await.is_err() {
-            return;
-        }
+        server.write_all(&seen).await?;
         link.carried.sent(seen.len());
         drop(seen);
-        let mut client = Watched { stream, clock: &clock, carried: &link.carried };
         let size = SPLICED_BYTES;
-        let copied = copy_bidirectional_with_sizes(&mut client, &mut server, size, size).await;
-        if let Err(error) = copied {
-            tracing::debug!(error = %error, "a tunnel broke off");
+        copy_bidirectional_with_sizes(&mut client, &mut server, size, size).await
+    };
+    let is_whole = tokio::select! {
+        biased;
+        () = link.revoked(still) => {
+            tracing::info!(to = %link.to, "a tunnel was closed: the policy changed");
+            false
+        }
+        () = clock.idle() => true,
+        copied = copy => {
+            copied.inspect_err(|error| tracing::debug!(%error, "a tunnel broke off")).is_ok()
         }
     };
-    tokio::select! {
-        biased;
-        () = link.revoked(still) => tracing::info!(to = %link.to, "a tunnel was closed: the policy changed"),
-        () = clock.idle() => {}
-        () = copy => {}
+    if !is_whole {
+        // Neither side is to take what it got for all there was.
+        linger::reset(&client.stream);
+        linger::reset(&server);
     }
 }
 

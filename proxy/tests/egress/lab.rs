@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -14,8 +15,8 @@ use policy::{Policy, PolicyFile};
 use proxy::{
     audit::{Activity, Event},
     egress::{
-        Authority, Connection, Egress, Ends, Identify, Identity, InferenceTarget, Record, Settings,
-        Unidentified,
+        Authority, Connection, Egress, EgressError, Ends, Identify, Identity, InferenceTarget,
+        Record, Settings, Unidentified,
         credentials::{Credentials, Provider, Secret},
         dial::Dialer,
         resolve::{Resolve, ResolveError},
@@ -255,6 +256,16 @@ impl Lab {
         inference: Option<InferenceTarget>,
         own: (u16, SocketAddr),
     ) -> Self {
+        Self::made(text, inference, own, |_, _| {}).await.unwrap()
+    }
+
+    /// A lab whose settings are changed before it starts, in this folder.
+    pub(crate) async fn made(
+        text: &str,
+        inference: Option<InferenceTarget>,
+        own: (u16, SocketAddr),
+        change: impl FnOnce(&mut Settings, &Path),
+    ) -> Result<Self, EgressError> {
         let (plain, secure) = (Log::default(), Log::default());
         let (pem, config) = outside(&[
             "api.example.com",
@@ -292,9 +303,10 @@ impl Lab {
             Ends { proxy: bind(), captured: bind(), dns: vec![names], dns_tcp: vec![bind()] };
         let proxy = ends.proxy.local_addr().unwrap();
         let captured = ends.captured.local_addr().unwrap();
-        let egress = Egress::start(ends, settings).await.unwrap();
+        change(&mut settings, folder.path());
+        let egress = Egress::start(ends, settings).await?;
         let servers = vec![one, two];
-        Self {
+        Ok(Self {
             egress,
             proxy,
             captured,
@@ -307,7 +319,7 @@ impl Lab {
             folder,
             plain_address: http,
             servers,
-        }
+        })
     }
 
     /// A connection to the explicit proxy.

@@ -5,7 +5,7 @@ use std::{process::Stdio, time::Duration};
 use proxy::audit::Outcome;
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
-use crate::lab::{Lab, SOON, path};
+use crate::lab::{Lab, POLICY, SOON, path};
 
 #[tokio::test]
 async fn requests_within_tls_are_judged_over_both_versions_of_http() {
@@ -165,4 +165,32 @@ async fn half_a_hello_is_not_waited_for_for_long() {
     assert_eq!(peer.rest().await, "");
     assert!(start.elapsed() < SOON);
     assert!(start.elapsed() > Duration::from_secs(1), "it was given some time");
+}
+
+#[tokio::test]
+async fn authorities_that_are_named_are_those_at_the_start_or_there_is_none() {
+    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let lab = Lab::made(POLICY, None, (7000, nowhere), |settings, folder| {
+        let file = folder.join("named.pem");
+        std::fs::write(&file, settings.extra_ca_pem.take().unwrap()).unwrap();
+        settings.authorities.file = Some(file);
+    });
+    let lab = lab.await.unwrap();
+    // Whoever replaces it later, before anybody was verified, changes nothing.
+    std::fs::write(lab.folder.path().join("named.pem"), "").unwrap();
+    let (text, content) = lab.curl(&["https://api.example.com/public/a"]).await;
+    assert!(content && text.contains("ok GET /public/a"), "{text}");
+
+    for (content, told) in [(None, "No such file"), (Some("no certificate"), "no certificate")] {
+        let lab = Lab::made(POLICY, None, (7000, nowhere), |settings, folder| {
+            let file = folder.join("named.pem");
+            if let Some(content) = content {
+                std::fs::write(&file, content).unwrap();
+            }
+            settings.authorities.file = Some(file);
+        });
+        let Err(error) = lab.await else { panic!("{content:?}: it starts") };
+        let error = error.to_string();
+        assert!(error.contains("named.pem") && error.contains(told), "{error}");
+    }
 }

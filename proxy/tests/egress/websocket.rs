@@ -1,6 +1,6 @@
 //! WebSocket: only where the policy speaks it, and only its frames.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use proxy::audit::{Activity, Event, Outcome};
@@ -8,9 +8,10 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
     task::JoinSet,
+    time::timeout,
 };
 
-use crate::lab::{Lab, POLICY, Peer, method, path, policy};
+use crate::lab::{Lab, POLICY, Peer, SOON, method, path, policy};
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n";
@@ -201,4 +202,27 @@ async fn a_placeholder_in_a_message_becomes_a_value_only_where_the_endpoint_opts
     assert_eq!((event.outcome, method(&event)), (Outcome::Denied, Some("WEBSOCKET_TEXT")));
     assert_eq!(event.reason, Some("credential_endpoint_mismatch"));
     assert!(!String::from_utf8_lossy(&heard.lock()).contains("openshell"), "it never left");
+}
+
+#[tokio::test]
+async fn messages_that_are_counted_go_on_record_while_the_connection_is_open() {
+    let (address, _server) = server().await;
+    let lab = Lab::at(POLICY, None, (7000, address)).await;
+    let mut peer = lab.tunnel("ws.example.com:7000").await;
+    peer.send(get("ws.example.com:7000", "/chat")).await;
+    drop(peer.head().await);
+    for _ in 0..3 {
+        peer.send([0x81, 0x81, 1, 2, 3, 4, b'a']).await;
+    }
+    let recorded = async {
+        loop {
+            let all = lab.journal.all();
+            let messages = all.iter().filter(|event| method(event) == Some("WEBSOCKET_TEXT"));
+            if messages.map(count).sum::<u64>() == 3 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, recorded).await.unwrap();
 }

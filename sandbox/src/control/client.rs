@@ -1,6 +1,6 @@
 //! The asking side: a supervisor is found by the folder of its sandbox.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use tokio::{
     io::AsyncReadExt as _,
@@ -9,12 +9,17 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::mpsc,
+    time::timeout,
 };
 
 use super::{Failed, Reply, Request, Word, frame};
 use crate::{state::Folder, supervisor::socket_path};
 
 pub use super::frame::Kind;
+
+/// How long a supervisor may take to answer. It answers in milliseconds, but may have to dial, to start a program, or to wait for
+/// a disk first.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,9 @@ pub enum ControlError {
     /// The supervisor cannot be reached, or the conversation broke.
     #[error("cannot speak with the supervisor")]
     Broken(#[source] io::Error),
+    /// It has not answered for half a minute, or not ended long after its grace.
+    #[error("the supervisor does not answer")]
+    Silent,
     /// The supervisor said no.
     #[error(transparent)]
     Failed(#[from] Failed),
@@ -99,9 +107,18 @@ impl Supervisor {
     /// # Errors
     /// Why there is none.
     pub async fn ask(&self, request: &Request) -> Result<Reply, ControlError> {
-        let mut stream = self.connect().await?;
-        frame::say(&mut stream, request).await?;
-        reply(&mut stream).await
+        self.answer(request).await.map(|(_, reply)| reply)
+    }
+
+    /// What is answered, and the connection that it came on.
+    async fn answer(&self, request: &Request) -> Result<(UnixStream, Reply), ControlError> {
+        let asked = async {
+            let mut stream = self.connect().await?;
+            frame::say(&mut stream, request).await?;
+            let reply = reply(&mut stream).await?;
+            Ok((stream, reply))
+        };
+        timeout(ANSWER_MAX, asked).await.unwrap_or(Err(ControlError::Silent))
     }
 
     /// Asks for what opens streams.
@@ -109,9 +126,8 @@ impl Supervisor {
     /// # Errors
     /// Why it does not.
     pub async fn open(&self, request: &Request) -> Result<Conversation, ControlError> {
-        let mut stream = self.connect().await?;
-        frame::say(&mut stream, request).await?;
-        Conversation::begun(stream, Way::Supervisor(self.clone())).await
+        let (stream, reply) = self.answer(request).await?;
+        Conversation::begun(stream, reply, Way::Supervisor(self.clone()))
     }
 
     /// A connection to a port of the sandbox.
@@ -119,25 +135,23 @@ impl Supervisor {
     /// # Errors
     /// When nothing answers there.
     pub async fn connect_to(&self, port: u16) -> Result<UnixStream, ControlError> {
-        let mut stream = self.connect().await?;
-        frame::say(&mut stream, &Request::Forward { port }).await?;
-        match reply(&mut stream).await? {
-            Reply::Done => Ok(stream),
-            other => Err(unexpected(&other)),
+        match self.answer(&Request::Forward { port }).await? {
+            (stream, Reply::Done) => Ok(stream),
+            (_, other) => Err(unexpected(&other)),
         }
     }
 
     /// Ends the sandbox and its supervisor, and waits until both are gone.
     ///
     /// # Errors
-    /// When it could not be told.
+    /// When it could not be told, or is still there long after the main command may be.
     pub async fn stop(&self, grace_ms: u64) -> Result<(), ControlError> {
-        let mut stream = self.connect().await?;
-        frame::say(&mut stream, &Request::Stop { grace_ms }).await?;
-        reply(&mut stream).await?;
+        let (mut stream, _) = self.answer(&Request::Stop { grace_ms }).await?;
+        let end_max = ANSWER_MAX.saturating_add(Duration::from_millis(grace_ms));
+        let mut rest = Vec::new();
         // Whatever ends the connection, the supervisor is gone with it.
-        stream.read_to_end(&mut Vec::new()).await.ok();
-        Ok(())
+        let ended = timeout(end_max, stream.read_to_end(&mut rest)).await;
+        ended.map(drop).map_err(|_| ControlError::Silent)
     }
 
     /// The way to a program of that number, for whoever speaks in frames by themselves.
@@ -170,14 +184,15 @@ impl Conversation {
     /// # Errors
     /// Why it does not begin.
     pub async fn over(
-        stream: UnixStream,
+        mut stream: UnixStream,
         words: mpsc::Sender<(u32, Word)>,
     ) -> Result<Self, ControlError> {
-        Self::begun(stream, Way::Elsewhere(words)).await
+        let reply = timeout(ANSWER_MAX, reply(&mut stream)).await;
+        Self::begun(stream, reply.unwrap_or(Err(ControlError::Silent))?, Way::Elsewhere(words))
     }
 
-    async fn begun(mut stream: UnixStream, way: Way) -> Result<Self, ControlError> {
-        match reply(&mut stream).await? {
+    fn begun(stream: UnixStream, reply: Reply, way: Way) -> Result<Self, ControlError> {
+        match reply {
             Reply::Started { terminal, program } => {
                 let (from, to) = stream.into_split();
                 let words = Words { program, way };
@@ -252,4 +267,44 @@ async fn reply(stream: &mut UnixStream) -> Result<Reply, ControlError> {
 
 fn unexpected(reply: &Reply) -> ControlError {
     ControlError::Unexpected(format!("{reply:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::UnixListener, time::Instant};
+
+    use super::*;
+    use crate::supervisor::SOCKET;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_supervisor_that_does_not_answer_is_not_waited_for_for_ever() {
+        let home = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(home.path().join(SOCKET)).unwrap();
+        let supervisor = Supervisor::of(&Folder::at(home.path()));
+        let begun = Instant::now();
+        let asked = supervisor.ask(&Request::Status).await;
+        assert!(matches!(asked, Err(ControlError::Silent)), "{asked:?}");
+        let asked = supervisor.open(&Request::Attach { terminal: None }).await;
+        assert!(matches!(asked, Err(ControlError::Silent)), "{asked:?}");
+        assert_eq!(begun.elapsed(), 2 * ANSWER_MAX);
+        // One that says that it ends, and does not.
+        let stays = async {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                if matches!(frame::receive(&mut stream).await, Ok(Some((_, bytes)))
+                    if matches!(frame::message(&bytes), Ok(Request::Stop { .. })))
+                {
+                    frame::say(&mut stream, &Reply::Done).await.unwrap();
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let begun = Instant::now();
+        let stopped = tokio::select! {
+            stopped = supervisor.stop(60_000) => stopped,
+            () = stays => unreachable!(),
+        };
+        assert!(matches!(stopped, Err(ControlError::Silent)), "{stopped:?}");
+        assert!(begun.elapsed() >= Duration::from_mins(1), "{:?}", begun.elapsed());
+    }
 }

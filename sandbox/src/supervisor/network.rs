@@ -14,7 +14,7 @@ use proxy::{
     SandboxKey,
     audit::{AuditOptions, Sink},
     egress::{
-        Authority, Egress, Ends, InferenceTarget, RouterAddress, Settings,
+        Authority, Egress, EgressError, Ends, InferenceTarget, RouterAddress, Settings,
         dial::Dialer,
         resolve::{Resolve, System},
         upstream_proxy::{UpstreamProxy, UpstreamProxyError},
@@ -105,7 +105,13 @@ impl Network {
             dns_tcp: sockets.dns_tcp,
         };
         let egress = Egress::start(ends, settings).await.map_err(|error| {
-            Failed::new(format!("the proxy cannot start: {error}"), "see the sandbox's log")
+            let hint = match error {
+                EgressError::Roots(_) => {
+                    "correct that file, or unset SSL_CERT_FILE and SSL_CERT_DIR"
+                }
+                _ => "see the sandbox's log",
+            };
+            Failed::new(format!("the proxy cannot start: {error}"), hint)
         })?;
         Ok(Self { egress, audit, current: Mutex::new(current) })
     }

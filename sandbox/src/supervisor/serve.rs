@@ -17,7 +17,7 @@ use tokio::{
         TcpStream, UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, mpsc},
     task::JoinSet,
     time::timeout,
 };
@@ -26,6 +26,7 @@ use super::{
     failed, is_owner,
     keeper::{Keeper, Order},
     network::Network,
+    places::{Place, Places},
     session::{Has, Input, KEPT_BYTES_MAX, Piece, Session, Streams},
 };
 use crate::{
@@ -40,8 +41,6 @@ use crate::{
     sys::Watched,
 };
 
-/// The most conversations at once.
-const CONVERSATIONS_MAX: usize = 256;
 /// How long somebody may take to say what it wants.
 const ASK_MAX: Duration = Duration::from_secs(10);
 /// How long a program in there may take to accept a connection.
@@ -228,10 +227,10 @@ fn joined(session: &Session) -> Result<Attached, Failed> {
 
 /// Takes conversations until the end. A drop ends all of them.
 pub(super) async fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
-    let room = Arc::new(Semaphore::new(CONVERSATIONS_MAX));
+    let places = Places::default();
     let mut conversations = JoinSet::new();
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        let place = places.ask().await;
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -247,16 +246,15 @@ pub(super) async fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
         }
         let shared = Arc::clone(shared);
         conversations.spawn(async move {
-            if let Err(error) = converse(&shared, stream).await {
+            if let Err(error) = converse(&shared, stream, place).await {
                 tracing::debug!(%error, "conversation broken");
             }
-            drop(place);
         });
     }
 }
 
 /// One conversation. A drop ends it as if the other side had left.
-async fn converse(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
+async fn converse(shared: &Arc<Shared>, stream: UnixStream, place: Place) -> io::Result<()> {
     let (mut from, mut to) = stream.into_split();
     let first = timeout(ASK_MAX, frame::receive(&mut from)).await.map_err(io::Error::from)??;
     let Some((Kind::Message, bytes)) = first else { return Ok(()) };
@@ -267,6 +265,10 @@ async fn converse(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
             let failed = Failed::new(format!("the supervisor does not know this: {error}"), hint);
             return frame::say(&mut to, &Reply::Failed(failed)).await;
         }
+    };
+    let _place = match place.of(&request) {
+        Ok(place) => place,
+        Err(failed) => return frame::say(&mut to, &Reply::Failed(failed)).await,
     };
     match answer(shared, request).await {
         Err(failed) => frame::say(&mut to, &Reply::Failed(failed)).await,

@@ -13,12 +13,12 @@ use anyhow::Context as _;
 use drivers::supervisor::{self, Role};
 use sandbox::{
     control::{Request, client::Supervisor},
-    pool::{PREPARED_MAX, Pool, TakeError, discard},
+    pool::{PREPARED_MAX, Pool, TakeError, discard, set_aside},
     state::{Folder, Record},
 };
 use tokio::time::timeout;
 
-use super::{block_on, create, home, life};
+use super::{block_on, create, home, life, started};
 use crate::{args::sandbox::PoolArgs, failure::Failure, output};
 
 /// What a prepared sandbox is called where people read of it.
@@ -61,17 +61,21 @@ fn add(pool: &Pool, policy: &str) -> Result<Folder, Failure> {
     pool.add(&id, policy).map_err(|failed| Failure::new(failed.message).hint(failed.hint))
 }
 
+/// Ends one by force: nobody's program runs in it, and one that is still being built would hear nothing.
 fn end(folder: &Folder) -> Result<(), Failure> {
-    life::end_by_force(NAME, folder)?;
-    let ended = match discard(folder) {
+    let unremoved = "cannot remove a prepared sandbox";
+    let Some(aside) = set_aside(folder).context(unremoved)? else { return Ok(()) };
+    let kill = || block_on(async { started(NAME, &aside, supervisor::kill(&aside).await) });
+    kill()?;
+    let ended = match discard(&aside) {
         // Its supervisor has only just begun.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            life::end_by_force(NAME, folder)?;
-            discard(folder)
+            kill()?;
+            discard(&aside)
         }
         other => other,
     };
-    Ok(ended.context("cannot remove a prepared sandbox")?)
+    Ok(ended.context(unremoved)?)
 }
 
 /// A prepared sandbox that is somebody's now.
