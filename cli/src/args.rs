@@ -105,11 +105,24 @@ pub(crate) enum Command {
     /// Make one HTTP request and tell what came of it
     #[command(hide = true)]
     Probe(ProbeArgs),
+    /// Write the manual, a page for each command
+    Man(ManArgs),
     /// Completions for your shell, on standard output
+    #[command(after_help = "Examples:
+  source <(openshell completions bash)
+  openshell completions fish > ~/.config/fish/completions/openshell.fish")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// `openshell man`
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The folder, such as one of MANPATH
+    #[arg(value_name = "FOLDER", default_value = "man/man1")]
+    pub(crate) folder: PathBuf,
 }
 
 /// `openshell router …`

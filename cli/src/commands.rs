@@ -8,24 +8,24 @@ mod demo;
 mod events;
 mod explain;
 mod forward;
-mod gateway;
+pub(crate) mod gateway;
 mod inference;
 mod learn;
 mod logs;
+mod man;
 mod network_events;
 mod policy;
 mod probe;
-mod provider;
+pub(crate) mod provider;
 mod rule;
 mod run;
-mod sandbox;
+pub(crate) mod sandbox;
 
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
-
 use crate::{
     args::{Cli, Command, RouteCommand, RouterCommand},
+    complete,
     failure::Failure,
     output,
 };
@@ -52,11 +52,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Learn(args) => learn::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Completions { shell } => {
-            // Into memory first: the generator panics where a reader such as `head` has gone.
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "openshell", &mut script);
-            output::bytes(&script)?;
+            output::bytes(&complete::script(shell)?)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod complete;
 mod failure;
 mod output;
 mod settings;
@@ -20,6 +21,7 @@ use crate::{args::Cli, failure::Failure};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    complete::answer();
     match commands::run(Cli::parse()) {
         Ok(code) => code,
         Err(failure) if failure.is_reader_gone() => ExitCode::SUCCESS,

@@ -148,9 +148,25 @@ fn explain_shows_the_decision_without_sending() {
 
 #[test]
 fn completions_for_every_shell() {
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = command(&["completions", shell]).expect(0).stdout;
-        assert!(script.contains("openshell") && script.contains("classify"), "{shell}");
+        assert!(script.contains("openshell"), "{shell}");
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut asked = openshell(home.path());
+    asked.env("COMPLETE", "fish").args(["--", "openshell", "cla"]);
+    let asked = asked.output().unwrap();
+    assert!(String::from_utf8_lossy(&asked.stdout).contains("classify"), "{asked:?}");
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("man1");
+    drop(command(&["man", folder.to_str().unwrap()]).expect(0));
+    for page in ["openshell.1", "openshell-sandbox-create.1", "openshell-gateway-start.1"] {
+        let text = fs::read_to_string(folder.join(page)).unwrap();
+        assert!(text.contains(".TH"), "{page}");
     }
 }
 

@@ -64,6 +64,11 @@ fn the_first_sandbox_brings_a_gateway_and_everything_after_goes_through_it() {
         let twice = person.run(&["sandbox", "create", "--name", "calm", "--detach"]).expect(1);
         assert!(twice.stderr.contains("calm"), "{twice:?}");
 
+        // A shell that completes a name gets it from the gateway.
+        let mut asked = person.openshell(&["--", "openshell", "sandbox", "get", "c"]);
+        let asked = asked.env("COMPLETE", "fish").output().expect("it runs");
+        assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "calm", "{asked:?}");
+
         programs_files_and_ports(&person);
         providers(&person);
         policies(&person);
