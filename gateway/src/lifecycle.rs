@@ -38,6 +38,7 @@ pub(crate) use self::{
 use crate::{
     records::SandboxRecord,
     store::{Page, Store, StoreError, Stored},
+    time,
 };
 pub(crate) use act::written;
 
@@ -69,6 +70,8 @@ pub(crate) struct Keeper {
     touched: Mutex<BTreeSet<(String, String)>>,
     wake: Notify,
     room: Arc<Semaphore>,
+    /// When it was made, milliseconds since 1970.
+    began_ms: i64,
 }
 
 /// What is known of a sandbox.
@@ -154,6 +157,7 @@ impl Keeper {
             touched: Mutex::default(),
             wake: Notify::new(),
             room: Arc::new(Semaphore::new(STEPS_MAX)),
+            began_ms: time::now_ms(),
         })
     }
 
@@ -266,7 +270,7 @@ impl Keeper {
     }
 
     async fn take(&self, stored: Stored<SandboxRecord>) -> Result<(), StoreError> {
-        let wanted = act::wanted(&self.store, &stored).await?;
+        let wanted = act::wanted(&self.store, &stored, self.began_ms).await?;
         let mut known = self.known.lock();
         if let Some(entry) = known.get_mut(&stored.id) {
             if entry.wanted != wanted || entry.stored.version != stored.version {

@@ -17,6 +17,7 @@ mod ceilings_hold_on_every_path;
 mod content_never_in_logs;
 mod credentials_never_in_a_sandbox;
 mod every_stream_ends_once;
+mod killed_gateways_lose_nothing;
 mod killed_supervisors_leave_nothing;
 mod nothing_leaves_without_a_decision;
 mod placeholders_always_restored;

@@ -5,7 +5,7 @@
 //! asked under which path is looked at; everything else is passed on as it comes. A forwarded connection is bytes alone once it
 //! was answered.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{future::pending, io, sync::Arc, time::Duration};
 
 use api::page::WorkspaceQuery;
 use axum::{
@@ -211,13 +211,13 @@ async fn converse(
             tokio::select! {
                 biased;
                 done = frames_down(from, to_caller, ended) => done,
-                done = frames_up(from_caller, to, &words) => done,
+                done = until_left(frames_up(from_caller, to, &words)) => done,
             }
         }
         Reply::Done if matches!(request, Request::Forward { .. }) => tokio::select! {
             biased;
             done = bytes_down(from, to_caller) => done,
-            done = bytes_up(from_caller, to) => done,
+            done = until_left(bytes_up(from_caller, to)) => done,
         },
         _ => {
             let mut to_caller = to_caller;
@@ -248,6 +248,17 @@ async fn frames_down(
         }
     }
     close(&mut to, close_code::ERROR, "the supervisor ended").await
+}
+
+/// What comes from the caller, until it leaves or makes no sense. That a supervisor no longer listens ends nothing: what it has
+/// said last is still to be told.
+async fn until_left(up: impl Future<Output = Result<(), Broken>>) -> Result<(), Broken> {
+    match up.await {
+        Err(Broken::Supervisor(error)) if error.kind() != io::ErrorKind::InvalidData => {
+            pending().await
+        }
+        other => other,
+    }
 }
 
 /// Frames of the caller for the supervisor, until the caller leaves.

@@ -30,10 +30,12 @@ const DRAFT_MS_MAX: i64 = 60_000;
 pub(super) async fn wanted(
     store: &Store,
     stored: &Stored<SandboxRecord>,
+    began_ms: i64,
 ) -> Result<Wanted, StoreError> {
+    let gone_ms = began_ms.max(time::now_ms() - DRAFT_MS_MAX);
     let desired = match stored.body.desired {
-        // Whoever was writing it down is gone.
-        Desired::Draft if time::now_ms() - stored.created_ms > DRAFT_MS_MAX => Desired::Deleted,
+        // Whoever was writing it down is gone, with this gateway before it was started anew.
+        Desired::Draft if stored.created_ms < gone_ms => Desired::Deleted,
         other => other,
     };
     let policy = match desired {

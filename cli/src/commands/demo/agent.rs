@@ -156,7 +156,11 @@ impl Agent {
                 command.env_remove(name);
             }
         }
-        command.env("OPENSHELL_HOME", self.folder.join(STATE)).args(words).stdin(Stdio::null());
+        command
+            .env("OPENSHELL_HOME", self.folder.join(STATE))
+            .env("OPENSHELL_GATEWAY", "none")
+            .args(words)
+            .stdin(Stdio::null());
         command
     }
 }

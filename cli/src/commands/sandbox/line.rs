@@ -3,7 +3,7 @@
 //! A gateway carries the frames of a supervisor as messages of a WebSocket (`docs/gateway.md`). Here they become frames again,
 //! over a pair of sockets in this process, so that whoever talks to a program does not know where it runs.
 
-use std::{io, sync::Arc};
+use std::{future::pending, io, sync::Arc};
 
 use api::client::{self, ClientError};
 use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink};
@@ -211,10 +211,16 @@ async fn carry(asked: client::Conversation, inner: UnixStream) {
         }
         Ok::<(), io::Error>(())
     };
-    // Whichever side ends first ends both; the one that is still there sees it.
+    // It ends with what comes from the gateway, however little of what is said still reaches it, or with who listens here.
+    let left = async {
+        if up.await.is_err() {
+            pending::<()>().await;
+        }
+    };
     tokio::select! {
+        biased;
         _ = down => {}
-        _ = up => {}
+        () = left => {}
     }
 }
 
