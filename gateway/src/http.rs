@@ -18,13 +18,13 @@ mod watch;
 
 use std::sync::Arc;
 
-use api::gateway::Info;
+use api::gateway::{Info, Login};
 use axum::Router;
 use http::{HeaderMap, HeaderValue, header};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::{certificates::revoked, refusal::Refusal};
+pub(crate) use self::{certificates::revoked, refusal::Refusal, users::revoke_all};
 use crate::{
     auth::{authority::Authority, revoked::Revocations},
     lifecycle::Keeper,
@@ -40,9 +40,11 @@ pub(crate) struct App {
     /// Who keeps sandboxes as they should be.
     pub(crate) keeper: Arc<Keeper>,
     /// Who may come in.
-    pub(crate) doors: Doors,
+    pub(crate) doors: Arc<Doors>,
     /// What this gateway is.
     pub(crate) info: Info,
+    /// How people prove themselves who have nothing of it yet.
+    pub(crate) login: Login,
     /// The description of the API, JSON.
     pub(crate) description: String,
 }
@@ -64,6 +66,7 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(open::healthz))
         .routes(routes!(open::readyz))
         .routes(routes!(open::info))
+        .routes(routes!(open::login))
         .routes(routes!(users::me))
         .routes(routes!(tokens::list_mine, tokens::create_mine))
         .routes(routes!(tokens::delete_mine))

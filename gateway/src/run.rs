@@ -10,7 +10,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use api::{gateway::Info, user::Role};
+use api::{
+    gateway::{Info, Login, OidcLogin},
+    user::Role,
+};
 use drivers::Local;
 use sandbox::state::Home;
 use tokio::task::JoinSet;
@@ -23,14 +26,16 @@ use crate::{
         failures::Failures,
         files,
         layer::{Gate, Lookups, Unavailable, guarded},
+        oidc::{self, Issuer},
         origin::Origins,
-        principal::{Grants, NameError, UserName, Workspace},
+        principal::{NameError, UserName},
         revoked::Revocations,
         sandbox::{KeyError, Keyring, Keys as SandboxKeys},
         scope::Scopes,
         token::StoredToken,
     },
     http::{self, App, Doors},
+    identities::{self, Outside},
     lifecycle::{Desired, Keeper, written},
     records::{EVERYWHERE, SandboxRecord, UserRecord},
     secrets::{KeySource, KeysError},
@@ -67,6 +72,8 @@ pub struct Options {
     pub user: String,
     /// Whether it answers model calls of its sandboxes.
     pub router: bool,
+    /// Whose tokens it takes beside its own.
+    pub oidc: Option<oidc::Config>,
 }
 
 /// A gateway that serves.
@@ -110,6 +117,12 @@ pub enum RunError {
     /// The key of sandbox tokens cannot be had.
     #[error("cannot have the key of sandbox tokens")]
     SandboxKey(#[from] KeyError),
+    /// The issuer of further tokens cannot be used.
+    #[error("cannot use the OIDC issuer")]
+    Oidc(#[from] oidc::ConfigError),
+    /// The name of the local user is that of somebody else.
+    #[error("the user {0} of this gateway is somebody who logs in at an OIDC issuer")]
+    Outsider(UserName),
     /// The local user has a name that no user may have.
     #[error("{name:?} cannot be the name of a user")]
     User {
@@ -174,6 +187,8 @@ pub async fn run(
 
     let live = Arc::new(Live::default());
     let keeper = Keeper::new(store.clone(), Local::new(Home::new(folder)));
+    let doors = Arc::new(Doors { authority, revoked: Arc::clone(&revoked), live: Arc::clone(&live) });
+    let issuer = options.oidc.clone().map(Issuer::new).transpose()?.map(Arc::new);
     let gate = Gate {
         table: Table::new(table::rows()),
         origins: Origins::new(names.iter().map(String::as_str), port),
@@ -182,13 +197,15 @@ pub async fn run(
             &folder.join("sandbox-tokens.key"),
             &seed()?,
         )?)),
-        revoked: Arc::clone(&revoked),
+        oidc: issuer.clone(),
+        revoked,
         failures: Failures::default(),
-        lookups: lookups(&store),
+        lookups: lookups(&store, &doors),
     };
     let app = App {
         info: info(&options, &place),
-        doors: Doors { authority, revoked, live: Arc::clone(&live) },
+        login: login(options.oidc.as_ref()),
+        doors,
         keeper: Arc::clone(&keeper),
         description: http::description().to_json().unwrap_or_default(),
         store: store.clone(),
@@ -199,6 +216,10 @@ pub async fn run(
     let stopped = CancellationToken::new();
     let mut keeping = JoinSet::new();
     keeping.spawn(keeper.run(stopped.clone()));
+    if let Some(issuer) = issuer {
+        let stopped = stopped.clone();
+        keeping.spawn(async move { issuer.run(stopped).await });
+    }
     ready(&Ready {
         addresses: told,
         socket: folder.join(SOCKET),
@@ -229,15 +250,17 @@ fn lock(folder: &Path) -> Result<File, RunError> {
 }
 
 /// Sees to it that the user who runs the gateway is one of its administrators.
-async fn admit(store: &Store, user: &UserName) -> Result<(), StoreError> {
-    if store.find::<UserRecord>(EVERYWHERE, user.as_str()).await?.is_some() {
-        return Ok(());
+async fn admit(store: &Store, user: &UserName) -> Result<(), RunError> {
+    if let Some(found) = store.find::<UserRecord>(EVERYWHERE, user.as_str()).await? {
+        // What the one is given would be the other's.
+        let is_outside = matches!(found.body.outside, Some(Outside::Bound { role_of: Some(_), .. }));
+        return if is_outside { Err(RunError::Outsider(user.clone())) } else { Ok(()) };
     }
     let record = UserRecord { role: Some(Role::Admin), ..UserRecord::default() };
     match store.create(EVERYWHERE, user.as_str(), &record).await {
         // Another gateway on the same database was faster.
         Err(StoreError::Exists) => Ok(()),
-        other => other.map(drop),
+        other => Ok(other.map(drop)?),
     }
 }
 
@@ -265,6 +288,18 @@ fn info(options: &Options, place: &Place) -> Info {
     }
 }
 
+/// What everybody may know of how to log in.
+fn login(oidc: Option<&oidc::Config>) -> Login {
+    Login {
+        oidc: oidc.map(|config| OidcLogin {
+            issuer: config.issuer.clone(),
+            client_id: config.clients.first().cloned(),
+            audience: config.audience.clone(),
+            scopes: config.scopes.clone(),
+        }),
+    }
+}
+
 fn seed() -> Result<[u8; 32], RunError> {
     let random = ring::rand::generate(&ring::rand::SystemRandom::new());
     random.map(ring::rand::Random::expose).map_err(|_| RunError::Random)
@@ -275,14 +310,16 @@ fn seconds() -> u64 {
 }
 
 /// How the door looks up users, tokens and sandboxes in the store.
-fn lookups(store: &Store) -> Lookups {
+fn lookups(store: &Store, doors: &Arc<Doors>) -> Lookups {
     let (users, tokens, sandboxes) = (store.clone(), store.clone(), store.clone());
+    let (outsiders, doors) = (store.clone(), Arc::clone(doors));
     Lookups {
         user: Box::new(move |name| {
             let store = users.clone();
             Box::pin(async move {
                 let found = store.find::<UserRecord>(EVERYWHERE, name.as_str()).await;
-                Ok(found.map_err(unavailable)?.map(|stored| grants(stored.body)))
+                let found = found.map_err(unavailable)?;
+                Ok(found.map(|user| identities::grants(&user.body, user.body.role)))
             })
         }),
         token: Box::new(move |hash| {
@@ -312,15 +349,13 @@ fn lookups(store: &Store) -> Lookups {
                 Ok(found.map(|stored| stored.name.into()))
             })
         }),
+        outsider: Box::new(move |who| {
+            let (store, doors) = (outsiders.clone(), Arc::clone(&doors));
+            Box::pin(async move {
+                identities::resolve(&store, &doors, &who).await.map_err(unavailable)
+            })
+        }),
     }
-}
-
-fn grants(record: UserRecord) -> Grants {
-    let workspaces = record.workspaces.into_iter().filter_map(|(name, role)| {
-        // A name that is none opens nothing.
-        name.parse::<Workspace>().ok().map(|name| (name, role))
-    });
-    Grants { everywhere: record.role, workspaces: workspaces.collect() }
 }
 
 fn unavailable(error: StoreError) -> Unavailable {

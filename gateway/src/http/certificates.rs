@@ -12,7 +12,7 @@ use axum::{
 };
 use http::StatusCode;
 
-use super::{App, Refusal, read::caller, users};
+use super::{App, Doors, Refusal, read::caller, users};
 use crate::{
     auth::{access::Permit, peer::Identity, principal::UserName, revoked::Serial},
     lifecycle::written,
@@ -75,14 +75,18 @@ pub(super) async fn revoke(
     let found = app.store.find::<CertificateRecord>(EVERYWHERE, &serial).await?;
     let found = found.filter(|stored| stored.body.user == user);
     let stored = found.ok_or_else(|| Refusal::not_found("certificate", &serial))?;
-    end(&app, &stored).await?;
+    end(&app.store, &app.doors, &stored).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Revokes every certificate of a user.
-pub(super) async fn revoke_all(app: &App, user: &str) -> Result<(), Refusal> {
-    for stored in all(&app.store).await?.iter().filter(|stored| stored.body.user == user) {
-        end(app, stored).await?;
+pub(super) async fn revoke_all(
+    store: &Store,
+    doors: &Doors,
+    user: &str,
+) -> Result<(), StoreError> {
+    for stored in all(store).await?.iter().filter(|stored| stored.body.user == user) {
+        end(store, doors, stored).await?;
     }
     Ok(())
 }
@@ -95,14 +99,18 @@ pub(crate) async fn revoked(store: &Store) -> Result<Vec<Serial>, StoreError> {
     Ok(revoked.filter_map(|stored| stored.name.parse().ok()).collect())
 }
 
-async fn end(app: &App, stored: &Stored<CertificateRecord>) -> Result<(), Refusal> {
+async fn end(
+    store: &Store,
+    doors: &Doors,
+    stored: &Stored<CertificateRecord>,
+) -> Result<(), StoreError> {
     if !stored.body.revoked {
         let record = CertificateRecord { revoked: true, ..stored.body.clone() };
-        app.store.replace(stored, &record).await?;
+        store.replace(stored, &record).await?;
     }
     if let Ok(serial) = stored.name.parse::<Serial>() {
-        app.doors.revoked.add(serial);
-        app.doors.live.end(&Identity::Certificate(serial));
+        doors.revoked.add(serial);
+        doors.live.end(&Identity::Certificate(serial));
     }
     Ok(())
 }

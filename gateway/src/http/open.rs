@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::gateway::{Info, Readiness};
+use api::gateway::{Info, Login, Readiness};
 use axum::{
     Json,
     extract::State,
@@ -51,6 +51,12 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
 #[utoipa::path(get, path = "/v1/info", tag = "gateway", responses((status = 200, body = Info)))]
 pub(super) async fn info(_permit: Permit, State(app): State<Arc<App>>) -> Json<Info> {
     Json(app.info.clone())
+}
+
+/// How to log in, for whoever has no proof yet.
+#[utoipa::path(get, path = "/v1/login", tag = "gateway", responses((status = 200, body = Login)))]
+pub(super) async fn login(State(app): State<Arc<App>>) -> Json<Login> {
+    Json(app.login.clone())
 }
 
 /// The description of this API.

@@ -23,8 +23,10 @@ use gateway::{
         authority::{Authority, Bundle, server::ServerLeaf},
         failures::Failures,
         layer::{Gate, Lookups, Unavailable, guarded},
+        oidc::{Issuer, Verified},
         origin::Origins,
         principal::{Grants, Principal, UserName},
+        refused::Refused,
         revoked::Revocations,
         sandbox::{Keyring, Keys},
         scope::{Scope, Scopes},
@@ -91,9 +93,14 @@ impl World {
         Self::with(With::default())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the test owns the task")]
     /// Needs a runtime.
     pub(crate) fn with(with: With) -> Self {
+        Self::of(with, None)
+    }
+
+    /// One that takes tokens of that issuer too.
+    #[expect(clippy::disallowed_methods, reason = "the test owns the task")]
+    pub(crate) fn of(with: With, oidc: Option<Arc<Issuer>>) -> Self {
         // What reqwest takes; the gateway itself names its provider.
         drop(rustls::crypto::ring::default_provider().install_default());
         let folder = tempfile::tempdir().unwrap();
@@ -116,6 +123,7 @@ impl World {
             origins: Origins::new(names.iter().map(String::as_str), address.port()),
             local: "me".parse().unwrap(),
             keyring: Arc::clone(&keyring),
+            oidc,
             revoked: Arc::clone(&revoked),
             failures: Failures::default(),
             lookups: lookups(&known),
@@ -257,6 +265,12 @@ fn lookups(known: &Arc<Mutex<Known>>) -> Lookups {
         token: look(known, |known, hash| known.tokens.get(hash).cloned()),
         sandbox: look(known, |known, id: &Uuid| {
             known.sandboxes.get(id).map(|_| "brave-fox".into())
+        }),
+        outsider: look(known, |known, who: &Verified| {
+            let name = who.name.clone().unwrap();
+            let grants = known.users.get(&name).cloned();
+            let unknown = || Refused::forbidden("oidc_user_unknown", "nobody knows you");
+            grants.map(|grants| (name, grants)).ok_or_else(unknown)
         }),
     }
 }

@@ -54,6 +54,7 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::GET, "/healthz", Access::Open),
     (Method::GET, "/readyz", Access::Open),
     (Method::GET, "/openapi.json", Access::Open),
+    (Method::GET, "/v1/login", Access::Open),
     (Method::GET, "/metrics", SEE_METRICS),
     // The gateway, and oneself
     (Method::GET, "/v1/info", known(None)),
