@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use api::{
@@ -16,7 +16,7 @@ use api::{
 };
 use drivers::Local;
 use sandbox::state::Home;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -50,6 +50,10 @@ use crate::{
 
 /// The socket of the local user, in the folder of the state.
 pub const SOCKET: &str = "gateway.sock";
+
+/// How often a folder that is taken is tried again, and the pause before that.
+const LOCK_TRIES: usize = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// How a gateway is run.
 #[derive(Clone, Debug)]
@@ -160,7 +164,7 @@ pub async fn run(
     let folder = &options.state;
     let unusable = |source| RunError::Folder { folder: folder.clone(), source };
     files::folder(folder).map_err(unusable)?;
-    let _lock = lock(folder)?;
+    let _lock = lock(folder).await?;
     let user: UserName = options
         .user
         .parse()
@@ -187,16 +191,14 @@ pub async fn run(
 
     let live = Arc::new(Live::default());
     let keeper = Keeper::new(store.clone(), Local::new(Home::new(folder)));
-    let doors = Arc::new(Doors { authority, revoked: Arc::clone(&revoked), live: Arc::clone(&live) });
+    let doors =
+        Arc::new(Doors { authority, revoked: Arc::clone(&revoked), live: Arc::clone(&live) });
     let issuer = options.oidc.clone().map(Issuer::new).transpose()?.map(Arc::new);
     let gate = Gate {
         table: Table::new(table::rows()),
         origins: Origins::new(names.iter().map(String::as_str), port),
         local: user,
-        keyring: Arc::new(Keyring::new(SandboxKeys::open(
-            &folder.join("sandbox-tokens.key"),
-            &seed()?,
-        )?)),
+        keyring: Arc::new(keyring(folder)?),
         oidc: issuer.clone(),
         revoked,
         failures: Failures::default(),
@@ -232,8 +234,18 @@ pub async fn run(
     Ok(())
 }
 
-/// Takes the folder for this process.
-fn lock(folder: &Path) -> Result<File, RunError> {
+/// Takes the folder for this process. Whoever only looks whether it is taken holds it for a moment, too.
+async fn lock(folder: &Path) -> Result<File, RunError> {
+    for _ in 0..LOCK_TRIES {
+        match try_lock(folder) {
+            Err(RunError::Taken(_)) => sleep(LOCK_PAUSE).await,
+            other => return other,
+        }
+    }
+    try_lock(folder)
+}
+
+fn try_lock(folder: &Path) -> Result<File, RunError> {
     let unusable = |source| RunError::Folder { folder: folder.to_owned(), source };
     let path = folder.join("lock");
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
@@ -253,7 +265,8 @@ fn lock(folder: &Path) -> Result<File, RunError> {
 async fn admit(store: &Store, user: &UserName) -> Result<(), RunError> {
     if let Some(found) = store.find::<UserRecord>(EVERYWHERE, user.as_str()).await? {
         // What the one is given would be the other's.
-        let is_outside = matches!(found.body.outside, Some(Outside::Bound { role_of: Some(_), .. }));
+        let is_outside =
+            matches!(found.body.outside, Some(Outside::Bound { role_of: Some(_), .. }));
         return if is_outside { Err(RunError::Outsider(user.clone())) } else { Ok(()) };
     }
     let record = UserRecord { role: Some(Role::Admin), ..UserRecord::default() };
@@ -298,6 +311,12 @@ fn login(oidc: Option<&oidc::Config>) -> Login {
             scopes: config.scopes.clone(),
         }),
     }
+}
+
+/// The keys of sandbox tokens, made where there are none.
+fn keyring(folder: &Path) -> Result<Keyring, RunError> {
+    let keys = SandboxKeys::open(&folder.join("sandbox-tokens.key"), &seed()?)?;
+    Ok(Keyring::new(keys))
 }
 
 fn seed() -> Result<[u8; 32], RunError> {
@@ -351,9 +370,9 @@ fn lookups(store: &Store, doors: &Arc<Doors>) -> Lookups {
         }),
         outsider: Box::new(move |who| {
             let (store, doors) = (outsiders.clone(), Arc::clone(&doors));
-            Box::pin(async move {
-                identities::resolve(&store, &doors, &who).await.map_err(unavailable)
-            })
+            Box::pin(
+                async move { identities::resolve(&store, &doors, &who).await.map_err(unavailable) },
+            )
         }),
     }
 }

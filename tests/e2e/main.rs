@@ -38,6 +38,7 @@ mod inference;
 mod lab;
 mod late_system;
 mod limits;
+mod oidc;
 mod own_authorities;
 mod policy;
 mod providers;

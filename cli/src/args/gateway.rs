@@ -1,10 +1,13 @@
 //! What was typed after `openshell gateway` and `openshell status`.
 
+mod oidc;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use gateway::{secrets::KeySource, store::Place};
 
+pub(crate) use self::oidc::OidcArgs;
 use crate::output::Format;
 
 /// The name of a gateway when nobody gives one.
@@ -14,17 +17,17 @@ pub(crate) const NAME: &str = "openshell";
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewayCommand {
     /// Serve in the foreground until SIGTERM or Ctrl-C; sandboxes live on
-    Run(GatewayRunArgs),
+    Run(Box<GatewayRunArgs>),
     /// Start a gateway of this user in the background, and make it the active one
-    Start(GatewayStartArgs),
+    Start(Box<GatewayStartArgs>),
     /// Stop a gateway of this user; its sandboxes live on
     Stop(GatewayNameArg),
     /// Delete a gateway of this user with its sandboxes and everything that it keeps
     Destroy(GatewayDestroyArgs),
     /// Register a gateway that runs elsewhere, and make it the active one
     Add(Box<GatewayAddArgs>),
-    /// Renew the client certificate of a gateway
-    Login(GatewayChoice),
+    /// Log in at the issuer of a gateway, or renew the client certificate
+    Login(GatewayLoginArgs),
     /// Make a gateway the active one
     Select(GatewayChoice),
     /// Show what is known of a gateway
@@ -73,6 +76,8 @@ pub(crate) struct GatewayRunArgs {
     /// Write logs as JSON lines
     #[arg(long)]
     pub(crate) log_json: bool,
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
     /// Say on standard output, as a line of JSON, that it serves
     #[arg(long, hide = true)]
     pub(crate) announce: bool,
@@ -92,6 +97,11 @@ pub(crate) struct GatewayStartArgs {
     /// A further name or address under which it is reached; it then listens on every address
     #[arg(long, value_name = "HOST")]
     pub(crate) gateway_host: Option<String>,
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
+    /// Take only its own tokens again
+    #[arg(long, conflicts_with = "oidc_issuer", help_heading = "Logging in at an OIDC issuer")]
+    pub(crate) no_oidc: bool,
 }
 
 /// A gateway by its flag.
@@ -133,6 +143,31 @@ pub(crate) struct GatewayAddArgs {
     /// File with your token, or - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "cert")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Log in at the issuer that the gateway names
+    #[arg(long, conflicts_with_all = ["cert", "token_file"])]
+    pub(crate) oidc: bool,
+    /// The issuer, when it is to be no other
+    #[arg(long, value_name = "URL", requires = "oidc")]
+    pub(crate) oidc_issuer: Option<String>,
+    /// The client at the issuer, when the gateway names none
+    #[arg(long, value_name = "ID", requires = "oidc")]
+    pub(crate) oidc_client_id: Option<String>,
+    /// Who vouches for the issuer, PEM; the authorities of this system when not given
+    #[arg(long, value_name = "FILE", requires = "oidc")]
+    pub(crate) oidc_ca: Option<PathBuf>,
+}
+
+/// `openshell gateway login`
+#[derive(Debug, Args)]
+pub(crate) struct GatewayLoginArgs {
+    #[command(flatten)]
+    pub(crate) gateway: GatewayChoice,
+    /// Log in with a browser anywhere, by a code
+    #[arg(long, conflicts_with = "no_browser")]
+    pub(crate) device: bool,
+    /// Only write down where to log in, and start no browser
+    #[arg(long)]
+    pub(crate) no_browser: bool,
 }
 
 /// A gateway, by default the active one.

@@ -3,6 +3,7 @@
 //! Here: which command, and the commands about what is known of gateways. Below: a gateway in the foreground (`serve`), in the
 //! background (`service`), and what is kept of gateways (`registry`). Not here: the gateway itself (`gateway`).
 
+mod oidc;
 mod registry;
 mod serve;
 mod service;
@@ -12,16 +13,20 @@ use std::process::ExitCode;
 use api::{
     client::{Client, ClientError},
     gateway::Info,
-    user::IssuedCertificate,
+    user::{IssuedCertificate, Me},
 };
 use reqwest::Method;
 use serde::Serialize;
 
 pub(crate) use self::registry::Registry;
-use self::registry::{Auth, Known};
+use self::{
+    oidc::Way,
+    registry::{Auth, Known},
+};
 use crate::{
     args::gateway::{
         GatewayAddArgs, GatewayChoice, GatewayCommand, GatewayInfoArgs, GatewayListArgs,
+        GatewayLoginArgs,
     },
     commands::sandbox::block_on,
     failure::Failure,
@@ -31,7 +36,7 @@ use crate::{
 /// Runs what was typed.
 pub(crate) fn run(command: GatewayCommand) -> Result<ExitCode, Failure> {
     match command {
-        GatewayCommand::Run(args) => serve::run(args)?,
+        GatewayCommand::Run(args) => serve::run(*args)?,
         GatewayCommand::Start(args) => service::start(&args)?,
         GatewayCommand::Stop(args) => service::stop(&args.name)?,
         GatewayCommand::Destroy(args) => service::destroy(&args)?,
@@ -121,6 +126,9 @@ pub(crate) fn status(args: &GatewayListArgs) -> Result<ExitCode, Failure> {
         error,
     };
     output::emit(args.output, &status, Health::text)?;
+    if let Some(hint) = asked.as_ref().err().and_then(Failure::next_step) {
+        output::complain(&format!("hint: {hint}"));
+    }
     Ok(if asked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -131,6 +139,12 @@ fn ask_info(client: &Client) -> Result<Info, Failure> {
 fn add(args: GatewayAddArgs) -> Result<(), Failure> {
     let registry = Registry::open()?;
     let known = registry.add(args)?;
+    if known.metadata.auth_mode == Auth::Oidc {
+        registry.select(&known.name)?;
+        output::line(&format!("✓ Gateway '{}' added and set as active", known.name))?;
+        output::line(&format!("  Endpoint: {}", known.metadata.gateway_endpoint))?;
+        return output::line("  Auth: oidc; `openshell gateway login` logs in");
+    }
     // What cannot be reached now may be reached later; what is wrong with it is told all the same.
     match registry.client(&known).and_then(|client| ask_info(&client)) {
         Ok(info) => {
@@ -144,10 +158,16 @@ fn add(args: GatewayAddArgs) -> Result<(), Failure> {
     output::line(&format!("  Auth: {}", known.metadata.auth_mode.word()))
 }
 
-/// Asks for the next certificate with the one that is there, or as the local user.
-fn login(args: &GatewayChoice) -> Result<(), Failure> {
+/// Logs in at the issuer, or asks for the next certificate with the one that is there, or as the local user.
+fn login(args: &GatewayLoginArgs) -> Result<(), Failure> {
     let registry = Registry::open()?;
-    let known = registry.chosen(args.name.as_deref())?;
+    let known = registry.chosen(args.gateway.name.as_deref())?;
+    if known.metadata.auth_mode == Auth::Oidc {
+        return log_in(&registry, &known, args);
+    }
+    if args.device || args.no_browser {
+        return Err(Failure::usage(format!("gateway {} is used without an issuer", known.name)));
+    }
     if known.metadata.auth_mode == Auth::Token {
         return Err(Failure::new(format!("gateway {} is used with a token", known.name)).hint(
             "ask an administrator for another one, and add the gateway again with --token-file",
@@ -160,6 +180,18 @@ fn login(args: &GatewayChoice) -> Result<(), Failure> {
     let expires = issued.expires.strftime("%Y-%m-%d").to_string();
     registry.keep_certificate(&known.name, issued)?;
     output::line(&format!("✓ New certificate for gateway '{}', good until {expires}", known.name))
+}
+
+fn log_in(registry: &Registry, known: &Known, args: &GatewayLoginArgs) -> Result<(), Failure> {
+    let way = if args.device { Way::Device } else { Way::Browser { open: !args.no_browser } };
+    let renewable = registry.log_in(known, way)?;
+    let client = registry.client(known)?;
+    let me: Me = block_on(async { client.get("/v1/me").await.map_err(refused) })?;
+    output::line(&format!("✓ Logged in at gateway '{}' as {}", known.name, me.name))?;
+    if !renewable {
+        output::complain("! The issuer gave nothing to renew this with; log in again when it ends");
+    }
+    Ok(())
 }
 
 fn select(args: GatewayChoice) -> Result<(), Failure> {

@@ -206,8 +206,7 @@ impl Gate {
     async fn connection(&self, peer: &Peer, now: u64) -> Result<Principal, Refused> {
         if peer.via == Via::OwnUser {
             let (name, grants) = (self.local.clone(), Grants::everywhere(Role::Admin));
-            let user =
-                User { name, grants, how: How::Local, scopes: Scopes::ALL, expires: None };
+            let user = User { name, grants, how: How::Local, scopes: Scopes::ALL, expires: None };
             return Ok(Principal::User(user));
         }
         let certificate = match &peer.certificate {

@@ -80,11 +80,7 @@ pub(super) async fn revoke(
 }
 
 /// Revokes every certificate of a user.
-pub(super) async fn revoke_all(
-    store: &Store,
-    doors: &Doors,
-    user: &str,
-) -> Result<(), StoreError> {
+pub(super) async fn revoke_all(store: &Store, doors: &Doors, user: &str) -> Result<(), StoreError> {
     for stored in all(store).await?.iter().filter(|stored| stored.body.user == user) {
         end(store, doors, stored).await?;
     }

@@ -186,11 +186,7 @@ pub(super) async fn delete(
 ///
 /// # Errors
 /// When the store fails.
-pub(crate) async fn revoke_all(
-    store: &Store,
-    doors: &Doors,
-    user: &str,
-) -> Result<(), StoreError> {
+pub(crate) async fn revoke_all(store: &Store, doors: &Doors, user: &str) -> Result<(), StoreError> {
     store.revoke_tokens_of(user, time::now_ms()).await?;
     certificates::revoke_all(store, doors, user).await
 }

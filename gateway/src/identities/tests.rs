@@ -35,7 +35,7 @@ impl Home {
     }
 
     /// The user that somebody is let in as and the role, or the code of the refusal.
-    async fn comes(&self, who: &Verified) -> Result<(String, Option<Role>), &'static str> {
+    async fn comes(&self, who: &Verified) -> Comes {
         let resolved = resolve(&self.store, &self.doors, who).await.unwrap();
         resolved
             .map(|(name, grants)| (name.to_string(), grants.everywhere))
@@ -58,8 +58,10 @@ fn who(subject: &str, name: &str, role: Option<Role>, issued: u64) -> Verified {
     }
 }
 
-fn in_as(name: &str, role: Role) -> Result<(String, Option<Role>), &'static str> {
-    Ok((name.to_owned(), Some(role)))
+type Comes = Result<(String, Option<Role>), &'static str>;
+
+fn in_as(name: &str, role: Role) -> Comes {
+    Some((name.to_owned(), Some(role))).ok_or("")
 }
 
 #[tokio::test]
@@ -68,9 +70,15 @@ async fn nobody_takes_over_a_user_by_being_called_so() {
     home.user("root", Role::Admin, None).await;
     assert_eq!(home.comes(&who("1", "root", Some(Role::Admin), 10)).await, Err("oidc_name_taken"));
     // Nor that of another person there, nor with the same subject at another issuer.
-    assert_eq!(home.comes(&who("1", "ada", Some(Role::Viewer), 10)).await, in_as("ada", Role::Viewer));
+    assert_eq!(
+        home.comes(&who("1", "ada", Some(Role::Viewer), 10)).await,
+        in_as("ada", Role::Viewer)
+    );
     assert_eq!(home.comes(&who("2", "ada", Some(Role::Admin), 11)).await, Err("oidc_name_taken"));
-    let elsewhere = Verified { issuer: "https://evil.example".into(), ..who("1", "ada", Some(Role::Admin), 12) };
+    let elsewhere = Verified {
+        issuer: "https://evil.example".into(),
+        ..who("1", "ada", Some(Role::Admin), 12)
+    };
     assert_eq!(home.comes(&elsewhere).await, Err("oidc_name_taken"));
     assert_eq!(home.record("ada").await.role, Some(Role::Viewer));
 }
@@ -84,7 +92,10 @@ async fn a_person_stays_the_same_user_under_another_name() {
     let nameless = Verified { name: None, ..who("1", "", None, 12) };
     assert_eq!(home.comes(&nameless).await, in_as("ada", Role::Operator));
     // The role is what the administrator gave, whatever the token says.
-    assert_eq!(home.comes(&who("1", "ada", Some(Role::Admin), 13)).await, in_as("ada", Role::Operator));
+    assert_eq!(
+        home.comes(&who("1", "ada", Some(Role::Admin), 13)).await,
+        in_as("ada", Role::Operator)
+    );
     assert_eq!(home.comes(&who("2", "ada", None, 14)).await, Err("oidc_name_taken"));
 }
 
@@ -100,13 +111,29 @@ async fn who_is_given_no_role_is_refused_with_the_next_step() {
 #[tokio::test]
 async fn the_newest_token_says_the_role() {
     let home = Home::new().await;
-    assert_eq!(home.comes(&who("1", "ada", Some(Role::Admin), 100)).await, in_as("ada", Role::Admin));
-    assert_eq!(home.comes(&who("1", "ada", Some(Role::Viewer), 200)).await, in_as("ada", Role::Viewer));
-    assert_eq!(home.comes(&who("1", "ada", Some(Role::Admin), 150)).await, in_as("ada", Role::Viewer), "an older one");
+    assert_eq!(
+        home.comes(&who("1", "ada", Some(Role::Admin), 100)).await,
+        in_as("ada", Role::Admin)
+    );
+    assert_eq!(
+        home.comes(&who("1", "ada", Some(Role::Viewer), 200)).await,
+        in_as("ada", Role::Viewer)
+    );
+    assert_eq!(
+        home.comes(&who("1", "ada", Some(Role::Admin), 150)).await,
+        in_as("ada", Role::Viewer),
+        "an older one"
+    );
     assert_eq!(home.comes(&who("1", "ada", None, 300)).await, Err("oidc_role_missing"));
     assert_eq!(home.record("ada").await.role, None, "also for what it has from here");
-    assert_eq!(home.comes(&who("1", "ada", Some(Role::Admin), 250)).await, Err("oidc_role_missing"));
-    assert_eq!(home.comes(&who("1", "ada", Some(Role::Viewer), 301)).await, in_as("ada", Role::Viewer));
+    assert_eq!(
+        home.comes(&who("1", "ada", Some(Role::Admin), 250)).await,
+        Err("oidc_role_missing")
+    );
+    assert_eq!(
+        home.comes(&who("1", "ada", Some(Role::Viewer), 301)).await,
+        in_as("ada", Role::Viewer)
+    );
 }
 
 #[tokio::test]

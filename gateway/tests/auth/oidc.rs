@@ -17,9 +17,7 @@ use parking_lot::Mutex;
 use ring::{
     hmac,
     rand::SystemRandom,
-    signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    },
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -50,7 +48,7 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
-    async fn new(keys: Value) -> Self {
+    async fn new(keys: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Arc::new(Authority::open(&folder.path().join("ca"), now()).unwrap());
         let ca_pem = std::fs::read_to_string(folder.path().join("ca/ca.crt")).unwrap();
@@ -87,7 +85,7 @@ impl Elsewhere {
         *self.said.description.lock() = description.to_string();
     }
 
-    fn has(&self, keys: Value) {
+    fn has(&self, keys: &Value) {
         *self.said.keys.lock() = json!({ "keys": keys }).to_string();
     }
 
@@ -129,7 +127,8 @@ async fn answer(acceptor: &TlsAcceptor, stream: TcpStream, said: &Said) -> std::
     } else {
         said.description.lock().clone()
     };
-    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all((head + &body).as_bytes()).await?;
     stream.shutdown().await
 }
@@ -212,7 +211,11 @@ impl Believed {
 
     async fn judge(&self, token: &str) -> Result<String, OidcError> {
         let verified = soon(self.issuer.judge(token)).await?;
-        Ok(format!("{} {}", verified.subject, verified.name.map_or("-".into(), |name| name.to_string())))
+        Ok(format!(
+            "{} {}",
+            verified.subject,
+            verified.name.map_or("-".into(), |name| name.to_string())
+        ))
     }
 }
 
@@ -225,7 +228,7 @@ impl Drop for Believed {
 #[tokio::test]
 async fn a_token_is_believed_when_its_issuer_made_it_for_this_gateway_in_its_time() {
     let (p256, ed) = (Signer::p256(), Signer::ed());
-    let elsewhere = Elsewhere::new(json!([p256.jwk("a"), ed.jwk("b"), {"kty": "new"}])).await;
+    let elsewhere = Elsewhere::new(&json!([p256.jwk("a"), ed.jwk("b"), {"kty": "new"}])).await;
     let believed = Believed::new(elsewhere.config());
     let good = elsewhere.claims();
     let es = json!({"alg": "ES256", "kid": "a", "typ": "at+jwt"});
@@ -276,7 +279,7 @@ async fn a_token_is_believed_when_its_issuer_made_it_for_this_gateway_in_its_tim
 async fn a_signature_counts_only_with_the_algorithm_of_its_key() {
     let (p256, ed) = (Signer::p256(), Signer::ed());
     let shared = json!({"kty": "oct", "kid": "o", "k": "AAAA"});
-    let elsewhere = Elsewhere::new(json!([p256.jwk("a"), ed.jwk("b"), shared])).await;
+    let elsewhere = Elsewhere::new(&json!([p256.jwk("a"), ed.jwk("b"), shared])).await;
     let believed = Believed::new(elsewhere.config());
     let good = elsewhere.claims();
     let head = |algorithm: &str, id: &str| json!({"alg": algorithm, "kid": id});
@@ -299,8 +302,14 @@ async fn a_signature_counts_only_with_the_algorithm_of_its_key() {
         }
     }
     let es = head("ES256", "a");
-    assert_eq!(believed.judge(&p256.token(&head("ES384", "a"), &good)).await, Err(OidcError::Algorithm));
-    assert_eq!(believed.judge(&p256.token(&head("EdDSA", "a"), &good)).await, Err(OidcError::Algorithm));
+    assert_eq!(
+        believed.judge(&p256.token(&head("ES384", "a"), &good)).await,
+        Err(OidcError::Algorithm)
+    );
+    assert_eq!(
+        believed.judge(&p256.token(&head("EdDSA", "a"), &good)).await,
+        Err(OidcError::Algorithm)
+    );
     assert_eq!(believed.judge(&ed.token(&es, &good)).await, Err(OidcError::Forged));
     assert_eq!(believed.judge(&Signer::p256().token(&es, &good)).await, Err(OidcError::Forged));
     let token = p256.token(&es, &good);
@@ -315,10 +324,15 @@ async fn a_signature_counts_only_with_the_algorithm_of_its_key() {
     own["jwk"] = mine.jwk("a");
     own["jku"] = json!("https://evil.example/keys");
     assert_eq!(believed.judge(&mine.token(&own, &good)).await, Err(OidcError::Forged));
-    for bad in [json!({"crit": ["exp"]}), json!({"typ": "logout+jwt"}), json!({"typ": "dpop+jwt"})] {
+    for bad in [json!({"crit": ["exp"]}), json!({"typ": "logout+jwt"}), json!({"typ": "dpop+jwt"})]
+    {
         let mut head = es.clone();
         head.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
-        assert_eq!(believed.judge(&p256.token(&head, &good)).await, Err(OidcError::Malformed), "{bad}");
+        assert_eq!(
+            believed.judge(&p256.token(&head, &good)).await,
+            Err(OidcError::Malformed),
+            "{bad}"
+        );
     }
     for bad in ["", ".", "..", "a.b.c", "a.b.c.d.e", &"x".repeat(20_000), &token.replace('.', "")] {
         assert!(believed.judge(bad).await.is_err(), "{bad}");
@@ -329,7 +343,7 @@ async fn a_signature_counts_only_with_the_algorithm_of_its_key() {
 #[tokio::test]
 async fn keys_are_asked_for_again_when_one_is_new_but_not_for_every_token() {
     let (old, new) = (Signer::p256(), Signer::ed());
-    let elsewhere = Elsewhere::new(json!([old.jwk("old")])).await;
+    let elsewhere = Elsewhere::new(&json!([old.jwk("old")])).await;
     let believed = Believed::new(elsewhere.config());
     let good = elsewhere.claims();
     let es = |id: &str| old.token(&json!({"alg": "ES256", "kid": id}), &good);
@@ -340,7 +354,7 @@ async fn keys_are_asked_for_again_when_one_is_new_but_not_for_every_token() {
     }
     assert!(elsewhere.asked() <= 2, "{}", elsewhere.asked());
     // The issuer takes another key, and drops the one before.
-    elsewhere.has(json!([new.jwk("new")]));
+    elsewhere.has(&json!([new.jwk("new")]));
     let fresh = new.token(&json!({"alg": "EdDSA", "kid": "new"}), &good);
     let taken = async {
         while believed.judge(&fresh).await.is_err() {
@@ -360,7 +374,7 @@ async fn keys_are_asked_for_again_when_one_is_new_but_not_for_every_token() {
 #[tokio::test]
 async fn an_issuer_that_is_not_who_it_says_is_not_believed() {
     let key = Signer::p256();
-    let elsewhere = Elsewhere::new(json!([key.jwk("a")])).await;
+    let elsewhere = Elsewhere::new(&json!([key.jwk("a")])).await;
     let token = key.token(&json!({"alg": "ES256", "kid": "a"}), &elsewhere.claims());
     elsewhere.describes("https://other.example");
     let believed = Believed::new(elsewhere.config());
@@ -378,7 +392,7 @@ async fn an_issuer_that_is_not_who_it_says_is_not_believed() {
 #[tokio::test]
 async fn the_door_takes_such_a_token_and_ends_what_it_opened() {
     let key = Signer::p256();
-    let elsewhere = Elsewhere::new(json!([key.jwk("a")])).await;
+    let elsewhere = Elsewhere::new(&json!([key.jwk("a")])).await;
     let believed = Believed::new(elsewhere.config());
     let world = World::of(With::default(), Some(Arc::clone(&believed.issuer)));
     let client = world.client(|builder| builder);
@@ -400,7 +414,8 @@ async fn the_door_takes_such_a_token_and_ends_what_it_opened() {
     let mut short = elsewhere.claims();
     short["exp"] = json!(now() + 4);
     let short = key.token(&head, &short);
-    let mut watch = client.get(world.url(crate::support::WATCH)).bearer_auth(&short).send().await.unwrap();
+    let mut watch =
+        client.get(world.url(crate::support::WATCH)).bearer_auth(&short).send().await.unwrap();
     assert!(watch.chunk().await.unwrap().is_some());
     assert!(world.live.count() > 0);
     world.live.end_over(now() + 5);

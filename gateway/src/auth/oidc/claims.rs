@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    fn claims(more: Value) -> Claims {
+    fn claims(more: &Value) -> Claims {
         let mut all = json!({"iss": "https://i", "sub": "s-1", "iat": 1, "exp": 2.5});
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(all).unwrap()
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_name_is_taken_from_the_claim_that_was_chosen_and_no_other() {
-        let name = |claim, more| claims(more).name(claim).map(|name| name.to_string());
+        let name = |claim, more: Value| claims(&more).name(claim).map(|name| name.to_string());
         assert_eq!(name(UserClaim::Subject, json!({})), Some("s-1".into()));
         let who = json!({"preferred_username": "ada", "email": "ada@example.com"});
         assert_eq!(name(UserClaim::PreferredUsername, who.clone()), Some("ada".into()));
@@ -152,7 +152,10 @@ mod tests {
         let who = json!({"email": "ada@example.com", "email_verified": true});
         assert_eq!(name(UserClaim::Email, who), Some("ada@example.com".into()));
         for bad in [json!("a/b"), json!(""), json!(7), json!(["ada"]), json!("x".repeat(64))] {
-            assert_eq!(name(UserClaim::PreferredUsername, json!({"preferred_username": bad})), None);
+            assert_eq!(
+                name(UserClaim::PreferredUsername, json!({"preferred_username": bad})),
+                None
+            );
         }
     }
 
@@ -162,8 +165,11 @@ mod tests {
             ("watchers".to_owned(), Role::Viewer),
             ("owners".to_owned(), Role::Admin),
         ]);
-        let role = |claim, more| claims(more).role(claim, &roles);
-        assert_eq!(role("groups", json!({"groups": ["x", "watchers", "owners"]})), Some(Role::Admin));
+        let role = |claim, more: Value| claims(&more).role(claim, &roles);
+        assert_eq!(
+            role("groups", json!({"groups": ["x", "watchers", "owners"]})),
+            Some(Role::Admin)
+        );
         assert_eq!(role("groups", json!({"groups": "watchers x"})), Some(Role::Viewer));
         let nested = json!({"realm_access": {"roles": ["watchers"]}});
         assert_eq!(role("realm_access.roles", nested), Some(Role::Viewer));
@@ -177,21 +183,21 @@ mod tests {
     #[test]
     fn a_token_is_for_a_client_by_what_it_says_itself() {
         let clients = ["cli".to_owned(), "ci".to_owned()];
-        let is_for = |more, audience| claims(more).is_for(&clients, audience);
+        let is_for = |more: Value, audience| claims(&more).is_for(&clients, audience);
         assert!(is_for(json!({"azp": "ci"}), "gateway"));
         assert!(is_for(json!({"client_id": "cli"}), "gateway"));
         assert!(is_for(json!({}), "cli"), "an id token");
         assert!(!is_for(json!({}), "gateway"));
         assert!(!is_for(json!({"azp": "other"}), "cli"));
         assert!(!is_for(json!({"azp": "cli", "client_id": "other"}), "gateway"));
-        assert!(claims(json!({"azp": "other"})).is_for(&[], "gateway"));
+        assert!(claims(&json!({"azp": "other"})).is_for(&[], "gateway"));
     }
 
     #[test]
     fn times_may_have_fractions_and_nothing_else() {
-        assert_eq!(claims(json!({})).times(), Some((1, 2)));
+        assert_eq!(claims(&json!({})).times(), Some((1, 2)));
         for bad in [json!(-1), json!(-0.5), json!(1e300)] {
-            assert_eq!(claims(json!({ "exp": bad })).times(), None);
+            assert_eq!(claims(&json!({ "exp": bad })).times(), None);
         }
     }
 }

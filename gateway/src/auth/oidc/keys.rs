@@ -98,7 +98,7 @@ mod tests {
 
     const X: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
-    fn read(keys: Value) -> Vec<Key> {
+    fn read(keys: &Value) -> Vec<Key> {
         serde_json::from_value::<KeySet>(json!({ "keys": keys })).unwrap().usable()
     }
 
@@ -109,11 +109,16 @@ mod tests {
             key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             key
         };
-        let algorithms = |key: Value| read(json!([key])).first().map(|key| key.algorithms);
+        let algorithms = |key: Value| read(&json!([key])).first().map(|key| key.algorithms);
         assert_eq!(algorithms(rsa(json!({}))), Some(&[Algorithm::RS256, Algorithm::PS256][..]));
         assert_eq!(algorithms(rsa(json!({"alg": "PS256"}))), Some(&[Algorithm::PS256][..]));
-        assert_eq!(algorithms(rsa(json!({"use": "sig", "key_ops": ["verify"]}))).map(<[_]>::len), Some(2));
-        for none in [json!({"alg": "RS512"}), json!({"use": "enc"}), json!({"key_ops": ["encrypt"]})] {
+        assert_eq!(
+            algorithms(rsa(json!({"use": "sig", "key_ops": ["verify"]}))).map(<[_]>::len),
+            Some(2)
+        );
+        for none in
+            [json!({"alg": "RS512"}), json!({"use": "enc"}), json!({"key_ops": ["encrypt"]})]
+        {
             assert_eq!(algorithms(rsa(none)), None);
         }
         let okp = json!({"kty": "OKP", "crv": "Ed25519", "x": X});
@@ -128,17 +133,19 @@ mod tests {
     #[test]
     fn a_key_is_found_by_its_name_or_as_the_only_one() {
         let ed = |id: Option<&str>| json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": id});
-        let keys = read(json!([ed(Some("a")), ed(Some("b"))]));
-        let find = |keys: &[Key], id, algorithm| {
-            find(keys, id, algorithm).map(|key| key.id.clone())
-        };
+        let keys = read(&json!([ed(Some("a")), ed(Some("b"))]));
+        let find =
+            |keys: &[Key], id, algorithm| find(keys, id, algorithm).map(|key| key.id.clone());
         assert_eq!(find(&keys, Some("b"), Algorithm::EdDSA), Ok(Some("b".into())));
         assert_eq!(find(&keys, Some("c"), Algorithm::EdDSA), Err(OidcError::UnknownKey));
         assert_eq!(find(&keys, Some("b"), Algorithm::RS256), Err(OidcError::Algorithm));
         assert_eq!(find(&keys, None, Algorithm::EdDSA), Err(OidcError::UnknownKey));
-        assert_eq!(find(&read(json!([ed(None)])), None, Algorithm::EdDSA), Ok(None));
-        assert_eq!(find(&read(json!([ed(None)])), Some("a"), Algorithm::EdDSA), Err(OidcError::UnknownKey));
+        assert_eq!(find(&read(&json!([ed(None)])), None, Algorithm::EdDSA), Ok(None));
+        assert_eq!(
+            find(&read(&json!([ed(None)])), Some("a"), Algorithm::EdDSA),
+            Err(OidcError::UnknownKey)
+        );
         let many: Vec<_> = (0..100).map(|_| ed(None)).collect();
-        assert_eq!(read(json!(many)).len(), KEYS_MAX);
+        assert_eq!(read(&json!(many)).len(), KEYS_MAX);
     }
 }
