@@ -6,7 +6,10 @@ use std::{
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -15,6 +18,7 @@ use api::{
     user::Role,
 };
 use drivers::Local;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sandbox::state::Home;
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +38,7 @@ use crate::{
         scope::Scopes,
         token::StoredToken,
     },
-    http::{self, App, Doors},
+    http::{self, App, Doors, Pulse},
     identities::{self, Outside},
     lifecycle::{Desired, Keeper, written},
     records::{EVERYWHERE, SandboxRecord, UserRecord},
@@ -45,7 +49,7 @@ use crate::{
         live::Live,
         tls::{self, Clients, TlsError},
     },
-    store::{Place, Store, StoreError},
+    store::{Place, PlaceClaim, Store, StoreError},
 };
 
 /// The socket of the local user, in the folder of the state.
@@ -171,6 +175,8 @@ pub async fn run(
         .map_err(|source| RunError::User { name: options.user.clone(), source })?;
     let key = options.key.clone().unwrap_or_else(|| KeySource::File(folder.join("secrets.key")));
     let place = options.store.clone().unwrap_or_else(|| Place::Sqlite(folder.join("gateway.db")));
+    // Before it is opened: nobody brings the tables of a gateway that runs to another form.
+    let claim = PlaceClaim::take(&place).await?;
     let store = Store::open(&place, key.load().await?).await?;
     admit(&store, &user).await?;
 
@@ -206,6 +212,7 @@ pub async fn run(
     };
     let app = App {
         info: info(&options, &place),
+        pulse: Pulse::default(),
         login: login(options.oidc.as_ref()),
         doors,
         keeper: Arc::clone(&keeper),
@@ -213,25 +220,53 @@ pub async fn run(
         store: store.clone(),
     };
     let routes = guarded(http::routes(app), Arc::new(gate));
-    let server = Server { bound, tls, routes, live, limits: Limits::default() };
+    let limits = Limits::default().within(descriptors(), options.listen.len() + 1);
+    let server = Server { bound, tls, routes, live, limits };
 
-    let stopped = CancellationToken::new();
-    let mut keeping = JoinSet::new();
-    keeping.spawn(keeper.run(stopped.clone()));
-    if let Some(issuer) = issuer {
-        let stopped = stopped.clone();
-        keeping.spawn(async move { issuer.run(stopped).await });
-    }
     ready(&Ready {
         addresses: told,
         socket: folder.join(SOCKET),
         ca: folder.join("pki").join("ca.crt"),
     });
-    server.run(stop).await;
-    stopped.cancel();
-    while keeping.join_next().await.is_some() {}
-    store.close().await;
-    Ok(())
+    let running = Running { keeper, issuer, store, claim };
+    running.until(server, stop).await
+}
+
+/// What goes on beside the port.
+struct Running {
+    keeper: Arc<Keeper>,
+    issuer: Option<Arc<Issuer>>,
+    store: Store,
+    claim: PlaceClaim,
+}
+
+impl Running {
+    /// Serves and keeps sandboxes until `stop` is done, or another gateway has the database.
+    async fn until(
+        mut self,
+        server: Server,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        let stopped = CancellationToken::new();
+        let mut keeping = JoinSet::new();
+        keeping.spawn(self.keeper.run(stopped.clone()));
+        if let Some(issuer) = self.issuer {
+            let stopped = stopped.clone();
+            keeping.spawn(async move { issuer.run(stopped).await });
+        }
+        let displaced = AtomicBool::new(false);
+        let stop = async {
+            tokio::select! {
+                () = stop => {}
+                () = self.claim.lost() => displaced.store(true, Ordering::Relaxed),
+            }
+        };
+        server.run(stop).await;
+        stopped.cancel();
+        while keeping.join_next().await.is_some() {}
+        self.store.close().await;
+        if displaced.into_inner() { Err(StoreError::Claimed.into()) } else { Ok(()) }
+    }
 }
 
 /// Takes the folder for this process. Whoever only looks whether it is taken holds it for a moment, too.
@@ -311,6 +346,19 @@ fn login(oidc: Option<&oidc::Config>) -> Login {
             scopes: config.scopes.clone(),
         }),
     }
+}
+
+/// How many files this process may have open: as many as the system lets it ask for.
+fn descriptors() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, most).is_ok() {
+            limit = most;
+        }
+    }
+    // Without a number there is no limit.
+    limit.current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 /// The keys of sandbox tokens, made where there are none.

@@ -26,7 +26,7 @@ use crate::auth::{
     access::{self, Access, Body, Permit, Table},
     failures::{Failures, Source},
     oidc::{Issuer, OidcError, Verified},
-    origin::Origins,
+    origin::{self, Origins},
     peer::{Identity, Peer, Via},
     principal::{Grants, How, Principal, Sandbox, User, UserName, Workspace},
     refused::Refused,
@@ -125,13 +125,15 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
 /// How a token of a sandbox is judged.
 type VerifySandbox = fn(&Keys, &str, u64) -> Result<Claims, SandboxTokenError>;
 
-/// Tells operators of what somebody tried. What costs a stranger nothing fills no log.
+/// Codes of refusals that cost a stranger nothing.
+const CHEAP: [&str; 3] = ["unauthenticated", origin::FOREIGN, "oidc_issuer_unavailable"];
+
+/// Tells operators of what somebody tried. What costs a stranger nothing fills no log; guesses soon become 429, and proofs
+/// that were good once have an owner.
 fn log(refused: &Refused, via: Option<Via>) {
     let (code, status) = (refused.code, refused.status.as_u16());
     match refused.status {
-        StatusCode::UNAUTHORIZED if code == access::Denied::Anonymous.code() => {
-            tracing::debug!(code, status, ?via, "request refused");
-        }
+        _ if CHEAP.contains(&code) => tracing::debug!(code, status, ?via, "request refused"),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE => {
             tracing::info!(code, status, ?via, "request refused");
         }

@@ -21,6 +21,9 @@ use crate::{
     time,
 };
 
+/// The most certificates of one user that are in force; one is good for 90 days.
+const CERTIFICATES_MAX: usize = 30;
+
 /// A new certificate for oneself: the next one before this one ends. Its key is in this answer and nowhere else.
 #[utoipa::path(
     post, path = "/v1/me/certificate", tag = "users",
@@ -118,6 +121,13 @@ async fn issue(
 ) -> Result<(StatusCode, Body<IssuedCertificate>), Refusal> {
     permit.may_have_certificate()?;
     let name: UserName = user.parse().map_err(|_| Refusal::not_found("user", user))?;
+    let theirs =
+        |stored: &&Stored<CertificateRecord>| stored.body.user == user && !stored.body.revoked;
+    if all(&app.store).await?.iter().filter(theirs).count() >= CERTIFICATES_MAX {
+        let detail = format!("{user} has {CERTIFICATES_MAX} certificates in force");
+        return Err(Refusal::new(StatusCode::CONFLICT, "too_many_certificates", detail)
+            .next_step("revoke those that are not used"));
+    }
     let now = time::now_ms();
     let bundle = app.doors.authority.client(&name, u64::try_from(now / 1000).unwrap_or_default());
     let bundle = bundle.map_err(|error| {

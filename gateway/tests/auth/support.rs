@@ -295,7 +295,17 @@ fn rows() -> Vec<Row> {
     let mut rows = table::rows();
     rows.extend([WATCH, TERMINAL, MUCH].map(|path| row(Method::GET, path, access::Body::Stream)));
     rows.push(row(Method::PUT, FILE, access::Body::Stream));
+    rows.extend(supervisor_rows());
     rows
+}
+
+/// Routes for supervisors that reach the gateway over the network.
+pub(crate) fn supervisor_rows() -> [Row; 2] {
+    let row = |method, path, access, body| Row { method, path, access, body };
+    [
+        row(Method::POST, "/v1/supervisor/token", Access::SandboxRefresh, access::Body::Small),
+        row(Method::GET, "/v1/supervisor/session", Access::Sandbox, access::Body::Stream),
+    ]
 }
 
 /// Every route with a row, and one without.
