@@ -62,6 +62,9 @@ pub enum ClientError {
     /// It said no.
     #[error("{}", .0.detail)]
     Refused(Box<Problem>),
+    /// What it said cannot be kept.
+    #[error("what the gateway sent cannot be kept")]
+    Kept(#[source] std::io::Error),
     /// What answers is no gateway, or one of another version.
     #[error("the answer of the gateway cannot be read: {0}")]
     Malformed(String),
@@ -72,7 +75,7 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused(problem) => Some(problem.status),
-            Self::Place(_) | Self::Unreachable { .. } | Self::Malformed(_) => None,
+            Self::Place(_) | Self::Unreachable { .. } | Self::Kept(_) | Self::Malformed(_) => None,
         }
     }
 }
@@ -149,6 +152,34 @@ impl Client {
     /// Why it was not.
     pub async fn order(&self, method: Method, path: &str) -> Result<(), ClientError> {
         self.bytes::<()>(method, path, None).await.map(drop)
+    }
+
+    /// Takes what is at a path piece by piece, however much it is; how many bytes it were. `took` is told how many there are
+    /// so far, and in all where that is known.
+    ///
+    /// # Errors
+    /// Why there is no answer, or not all of it; [`ClientError::Kept`] when it cannot be kept.
+    pub async fn download(
+        &self,
+        path: &str,
+        mut to: impl std::io::Write,
+        mut took: impl FnMut(u64, Option<u64>),
+    ) -> Result<u64, ClientError> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let unreachable = |source| ClientError::Unreachable { at: self.shown.clone(), source };
+        let mut answer = request.send().await.map_err(unreachable)?;
+        let (status, kind, all) = (answer.status(), kind(&answer), answer.content_length());
+        if !status.is_success() {
+            let bytes = answer.bytes().await.map_err(unreachable)?;
+            return Err(refusal(status, &kind, &bytes));
+        }
+        let mut bytes = 0;
+        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+            to.write_all(&piece).map_err(ClientError::Kept)?;
+            bytes += u64::try_from(piece.len()).unwrap_or_default();
+            took(bytes, all);
+        }
+        Ok(bytes)
     }
 
     async fn ask<B: Serialize + Sync, T: DeserializeOwned>(

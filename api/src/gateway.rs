@@ -38,6 +38,13 @@ pub struct OidcLogin {
     pub scopes: Vec<String>,
 }
 
+/// What came of another key above the secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rotated {
+    /// How many secrets are sealed under it now.
+    pub resealed: u64,
+}
+
 /// Whether it can work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {

@@ -13,6 +13,7 @@ mod read;
 mod refusal;
 mod sandboxes;
 mod tokens;
+mod upkeep;
 mod users;
 mod watch;
 
@@ -24,7 +25,9 @@ use http::{HeaderMap, HeaderValue, header};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::{certificates::revoked, open::Pulse, refusal::Refusal, users::revoke_all};
+pub(crate) use self::{
+    certificates::revoked, open::Pulse, refusal::Refusal, upkeep::Upkeep, users::revoke_all,
+};
 use crate::{
     auth::{authority::Authority, revoked::Revocations},
     lifecycle::Keeper,
@@ -45,6 +48,8 @@ pub(crate) struct App {
     pub(crate) info: Info,
     /// Whether the store answers.
     pub(crate) pulse: Pulse,
+    /// Copies, and the key above the secrets.
+    pub(crate) upkeep: Upkeep,
     /// How people prove themselves who have nothing of it yet.
     pub(crate) login: Login,
     /// The description of the API, JSON.
@@ -69,6 +74,8 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(open::readyz))
         .routes(routes!(open::info))
         .routes(routes!(open::login))
+        .routes(routes!(upkeep::rotate))
+        .routes(routes!(upkeep::backup))
         .routes(routes!(users::me))
         .routes(routes!(tokens::list_mine, tokens::create_mine))
         .routes(routes!(tokens::delete_mine))

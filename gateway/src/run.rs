@@ -38,7 +38,7 @@ use crate::{
         scope::Scopes,
         token::StoredToken,
     },
-    http::{self, App, Doors, Pulse},
+    http::{self, App, Doors, Pulse, Upkeep},
     identities::{self, Outside},
     lifecycle::{Desired, Keeper, written},
     records::{EVERYWHERE, SandboxRecord, UserRecord},
@@ -213,6 +213,7 @@ pub async fn run(
     let app = App {
         info: info(&options, &place),
         pulse: Pulse::default(),
+        upkeep: Upkeep::new(key, folder.clone()),
         login: login(options.oidc.as_ref()),
         doors,
         keeper: Arc::clone(&keeper),

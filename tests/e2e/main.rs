@@ -35,6 +35,7 @@ mod encodings;
 mod failover;
 mod gateway;
 mod gateway_access;
+mod gateway_backup;
 mod inference;
 mod lab;
 mod late_system;

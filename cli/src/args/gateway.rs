@@ -34,6 +34,12 @@ pub(crate) enum GatewayCommand {
     Info(GatewayInfoArgs),
     /// List gateways
     List(GatewayListArgs),
+    /// Replace the key above the secrets of the active gateway, while it runs
+    RotateKey(GatewayChoice),
+    /// Write everything that a gateway keeps to a file; secrets stay sealed in it
+    Backup(GatewayBackupArgs),
+    /// Fill an empty gateway of this user, which does not run, with a backup
+    Restore(GatewayRestoreArgs),
 }
 
 /// Where sandboxes run.
@@ -168,6 +174,35 @@ pub(crate) struct GatewayLoginArgs {
     /// Only write down where to log in, and start no browser
     #[arg(long)]
     pub(crate) no_browser: bool,
+}
+
+/// `openshell gateway backup`
+#[derive(Debug, Args)]
+pub(crate) struct GatewayBackupArgs {
+    /// The new file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Name of the gateway (defaults to the active one)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// `openshell gateway restore`
+#[derive(Debug, Args)]
+pub(crate) struct GatewayRestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayNameArg,
+    /// The database: sqlite:PATH or postgres://…; default is a file in the folder of the gateway
+    #[arg(long, value_name = "URL", env = "OPENSHELL_DB_URL", hide_env_values = true)]
+    pub(crate) db: Option<Place>,
+    /// The key that the backup was made under
+    #[arg(
+        help = "The key that the backup was made under: file:PATH, or command:LINE, which prints it; default is secrets.key in the folder of the gateway",
+        long, value_name = "SOURCE", env = "OPENSHELL_SECRETS_KEY", value_parser = key)]
+    pub(crate) key: Option<KeySource>,
 }
 
 /// A gateway, by default the active one.

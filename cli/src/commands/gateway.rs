@@ -7,6 +7,7 @@ mod oidc;
 mod registry;
 mod serve;
 mod service;
+mod upkeep;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,9 @@ pub(crate) fn run(command: GatewayCommand) -> Result<ExitCode, Failure> {
         GatewayCommand::Select(args) => select(args)?,
         GatewayCommand::Info(args) => info(&args)?,
         GatewayCommand::List(args) => list(&args)?,
+        GatewayCommand::RotateKey(args) => upkeep::rotate_key(&args)?,
+        GatewayCommand::Backup(args) => upkeep::backup(&args)?,
+        GatewayCommand::Restore(args) => upkeep::restore(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -64,6 +68,7 @@ pub(crate) fn refused(error: ClientError) -> Failure {
             let hint = "`openshell gateway start` starts one here, `openshell gateway select` takes another one";
             (hint.to_owned(), Vec::new())
         }
+        ClientError::Kept(_) => ("look at the disk".to_owned(), Vec::new()),
         ClientError::Place(_) | ClientError::Malformed(_) => {
             ("`openshell gateway info` shows where it is looked for".to_owned(), Vec::new())
         }

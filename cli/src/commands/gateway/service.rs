@@ -295,7 +295,7 @@ fn last_words(log: &Path) -> String {
     said.iter().fold(String::new(), |all, line| all + "\n  " + line)
 }
 
-fn is_running(state: &Path) -> bool {
+pub(super) fn is_running(state: &Path) -> bool {
     let Ok(lock) = File::open(state.join("lock")) else { return false };
     flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
 }

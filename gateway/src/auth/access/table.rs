@@ -63,6 +63,8 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::GET, "/v1/me/tokens", known(None)),
     (Method::POST, "/v1/me/tokens", known(Some(Scope::AccountWrite))),
     (Method::DELETE, "/v1/me/tokens/{token}", known(Some(Scope::AccountWrite))),
+    (Method::POST, "/v1/key/rotate", ADMIN),
+    (Method::GET, "/v1/backup", ADMIN),
     // Users and workspaces
     (Method::GET, "/v1/users", ADMIN),
     (Method::POST, "/v1/users", ADMIN),
