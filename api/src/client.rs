@@ -71,6 +71,9 @@ pub enum ClientError {
     /// It said no.
     #[error("{}", .0.detail)]
     Refused(Box<Problem>),
+    /// What it said cannot be kept.
+    #[error("what the gateway sent cannot be kept")]
+    Kept(#[source] std::io::Error),
     /// What answers is no gateway, or one of another version.
     #[error("the answer of the gateway cannot be read: {0}")]
     Malformed(String),
@@ -81,7 +84,7 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused(problem) => Some(problem.status),
-            Self::Place(_) | Self::Unreachable { .. } | Self::Malformed(_) => None,
+            Self::Place(_) | Self::Unreachable { .. } | Self::Kept(_) | Self::Malformed(_) => None,
         }
     }
 }
@@ -140,6 +143,34 @@ impl Client {
         self.bytes::<()>(method, path, None).await.map(drop)
     }
 
+    /// Takes what is at a path piece by piece, however much it is; how many bytes it were. `took` is told how many there are
+    /// so far, and in all where that is known.
+    ///
+    /// # Errors
+    /// Why there is no answer, or not all of it; [`ClientError::Kept`] when it cannot be kept.
+    pub async fn download(
+        &self,
+        path: &str,
+        mut to: impl std::io::Write,
+        mut took: impl FnMut(u64, Option<u64>),
+    ) -> Result<u64, ClientError> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let unreachable = |source| ClientError::Unreachable { at: self.shown.clone(), source };
+        let mut answer = request.send().await.map_err(unreachable)?;
+        let (status, kind, all) = (answer.status(), kind(&answer), answer.content_length());
+        if !status.is_success() {
+            let bytes = answer.bytes().await.map_err(unreachable)?;
+            return Err(refusal(status, &kind, &bytes));
+        }
+        let mut bytes = 0;
+        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+            to.write_all(&piece).map_err(ClientError::Kept)?;
+            bytes += u64::try_from(piece.len()).unwrap_or_default();
+            took(bytes, all);
+        }
+        Ok(bytes)
+    }
+
     async fn ask<B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -191,7 +222,10 @@ fn builder(place: &Place) -> Result<reqwest::ClientBuilder, ClientError> {
     // What a gateway says is never to be looked for elsewhere.
     let mut builder = builder.redirect(reqwest::redirect::Policy::none());
     match place {
-        Place::Unix(path) => builder = builder.unix_socket(path.as_path()),
+        // There is no TLS on it, and reading the authorities of the system would take longer than the answer.
+        Place::Unix(path) => {
+            builder = builder.unix_socket(path.as_path()).tls_built_in_root_certs(false);
+        }
         Place::Https { ca_pem, certificate, token, .. } => {
             builder = builder.https_only(true);
             if let Some(pem) = ca_pem {

@@ -29,9 +29,22 @@ pub struct User {
     pub role: Option<Role>,
     /// What it may do in single workspaces.
     pub workspaces: BTreeMap<String, Role>,
+    /// Who it is at the OIDC issuer; none when it cannot log in there.
+    pub oidc: Option<OidcUser>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
+}
+
+/// Who a user is at the OIDC issuer of the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OidcUser {
+    /// The issuer; none as long as nobody has logged in under the name of the user: whoever the issuer calls so and comes first.
+    pub issuer: Option<String>,
+    /// What tells the person from every other there.
+    pub subject: Option<String>,
+    /// Whether the role is what the newest token says.
+    pub role_by_issuer: bool,
 }
 
 /// A user to be made.
@@ -46,6 +59,9 @@ pub struct NewUser {
     /// What it may do in single workspaces.
     #[serde(default)]
     pub workspaces: BTreeMap<String, Role>,
+    /// Whether it is who the OIDC issuer calls so. The first one who logs in under that name is it from then on.
+    #[serde(default)]
+    pub oidc: bool,
 }
 
 /// What changes of a user; what is left out stays.
@@ -58,6 +74,8 @@ pub struct UserChange {
     pub role: Option<Option<Role>>,
     /// What it may do in single workspaces, all of them.
     pub workspaces: Option<BTreeMap<String, Role>>,
+    /// Whether it is who the OIDC issuer calls so; `false` also forgets who that was.
+    pub oidc: Option<bool>,
 }
 
 /// A value that was given, be it `null`.
@@ -71,7 +89,7 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Role>>, D::
 pub struct Me {
     /// The name.
     pub name: String,
-    /// How it proved itself: `certificate`, `token` or `local`.
+    /// How it proved itself: `certificate`, `token`, `oidc` or `local`.
     pub by: String,
     /// What it may do in every workspace.
     pub role: Option<Role>,

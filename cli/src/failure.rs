@@ -63,6 +63,11 @@ impl Failure {
         self.error.to_string()
     }
 
+    /// What to do next, if that is known.
+    pub(crate) fn next_step(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         match self.kind {

@@ -11,6 +11,7 @@
 //! | [`failures`] | how often one may be wrong |
 //! | [`files`] | files that only their owner reads |
 //! | [`layer`] | all of it, in front of the routes |
+//! | [`oidc`] | bearer tokens of an issuer elsewhere |
 //! | [`origin`] | pages of others are not callers |
 //! | [`peer`] | what is known of a connection; what ends it early |
 //! | [`principal`] | users, sandboxes, roles, workspaces |
@@ -28,6 +29,7 @@ pub mod authority;
 pub mod failures;
 pub mod files;
 pub mod layer;
+pub mod oidc;
 pub mod origin;
 pub mod peer;
 pub mod principal;

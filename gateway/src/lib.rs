@@ -7,11 +7,13 @@
 //! | `serve` | the port: connections, TLS, limits |
 //! | `lifecycle` | sandboxes as they should be: desired and observed state, and the next step |
 //! | `policies`, `providers` | what sandboxes are held to, and what they may use |
+//! | `identities` | which user somebody is who logged in elsewhere |
 //! | `store` | what is kept, in SQLite or Postgres |
 //! | `secrets` | keys, and how secrets are sealed |
 
 pub mod auth;
 mod http;
+mod identities;
 mod lifecycle;
 mod names;
 mod policies;

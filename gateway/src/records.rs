@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::{sandbox::SandboxSpec, user::Role};
 use serde::{Deserialize, Serialize};
 
-use crate::{lifecycle::Desired, store::Object};
+use crate::{identities::Outside, lifecycle::Desired, store::Object};
 
 /// Where objects are that belong to no workspace: a name that none may have.
 pub(crate) const EVERYWHERE: &str = "*";
@@ -53,6 +53,9 @@ pub(crate) struct UserRecord {
     pub(crate) role: Option<Role>,
     /// What it may do in single workspaces.
     pub(crate) workspaces: BTreeMap<String, Role>,
+    /// Who it is at the OIDC issuer, if anybody there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outside: Option<Outside>,
 }
 
 impl Object for UserRecord {

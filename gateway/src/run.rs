@@ -6,14 +6,21 @@ use std::{
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use api::{gateway::Info, user::Role};
+use api::{
+    gateway::{Info, Login, OidcLogin},
+    user::Role,
+};
 use drivers::Local;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sandbox::state::Home;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,14 +30,16 @@ use crate::{
         failures::Failures,
         files,
         layer::{Gate, Lookups, Unavailable, guarded},
+        oidc::{self, Issuer},
         origin::Origins,
-        principal::{Grants, NameError, UserName, Workspace},
+        principal::{NameError, UserName},
         revoked::Revocations,
         sandbox::{KeyError, Keyring, Keys as SandboxKeys},
         scope::Scopes,
         token::StoredToken,
     },
-    http::{self, App, Doors},
+    http::{self, App, Doors, Pulse, Upkeep},
+    identities::{self, Outside},
     lifecycle::{Desired, Keeper, written},
     records::{EVERYWHERE, SandboxRecord, UserRecord},
     secrets::{KeySource, KeysError},
@@ -40,11 +49,15 @@ use crate::{
         live::Live,
         tls::{self, Clients, TlsError},
     },
-    store::{Place, Store, StoreError},
+    store::{Place, PlaceClaim, Store, StoreError},
 };
 
 /// The socket of the local user, in the folder of the state.
 pub const SOCKET: &str = "gateway.sock";
+
+/// How often a folder that is taken is tried again, and the pause before that.
+const LOCK_TRIES: usize = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// How a gateway is run.
 #[derive(Clone, Debug)]
@@ -67,6 +80,8 @@ pub struct Options {
     pub user: String,
     /// Whether it answers model calls of its sandboxes.
     pub router: bool,
+    /// Whose tokens it takes beside its own.
+    pub oidc: Option<oidc::Config>,
 }
 
 /// A gateway that serves.
@@ -110,6 +125,12 @@ pub enum RunError {
     /// The key of sandbox tokens cannot be had.
     #[error("cannot have the key of sandbox tokens")]
     SandboxKey(#[from] KeyError),
+    /// The issuer of further tokens cannot be used.
+    #[error("cannot use the OIDC issuer")]
+    Oidc(#[from] oidc::ConfigError),
+    /// The name of the local user is that of somebody else.
+    #[error("the user {0} of this gateway is somebody who logs in at an OIDC issuer")]
+    Outsider(UserName),
     /// The local user has a name that no user may have.
     #[error("{name:?} cannot be the name of a user")]
     User {
@@ -147,13 +168,15 @@ pub async fn run(
     let folder = &options.state;
     let unusable = |source| RunError::Folder { folder: folder.clone(), source };
     files::folder(folder).map_err(unusable)?;
-    let _lock = lock(folder)?;
+    let _lock = lock(folder).await?;
     let user: UserName = options
         .user
         .parse()
         .map_err(|source| RunError::User { name: options.user.clone(), source })?;
     let key = options.key.clone().unwrap_or_else(|| KeySource::File(folder.join("secrets.key")));
     let place = options.store.clone().unwrap_or_else(|| Place::Sqlite(folder.join("gateway.db")));
+    // Before it is opened: nobody brings the tables of a gateway that runs to another form.
+    let claim = PlaceClaim::take(&place).await?;
     let store = Store::open(&place, key.load().await?).await?;
     admit(&store, &user).await?;
 
@@ -174,45 +197,91 @@ pub async fn run(
 
     let live = Arc::new(Live::default());
     let keeper = Keeper::new(store.clone(), Local::new(Home::new(folder)));
+    let doors =
+        Arc::new(Doors { authority, revoked: Arc::clone(&revoked), live: Arc::clone(&live) });
+    let issuer = options.oidc.clone().map(Issuer::new).transpose()?.map(Arc::new);
     let gate = Gate {
         table: Table::new(table::rows()),
         origins: Origins::new(names.iter().map(String::as_str), port),
         local: user,
-        keyring: Arc::new(Keyring::new(SandboxKeys::open(
-            &folder.join("sandbox-tokens.key"),
-            &seed()?,
-        )?)),
-        revoked: Arc::clone(&revoked),
+        keyring: Arc::new(keyring(folder)?),
+        oidc: issuer.clone(),
+        revoked,
         failures: Failures::default(),
-        lookups: lookups(&store),
+        lookups: lookups(&store, &doors),
     };
     let app = App {
         info: info(&options, &place),
-        doors: Doors { authority, revoked, live: Arc::clone(&live) },
+        pulse: Pulse::default(),
+        upkeep: Upkeep::new(key, folder.clone()),
+        login: login(options.oidc.as_ref()),
+        doors,
         keeper: Arc::clone(&keeper),
         description: http::description().to_json().unwrap_or_default(),
         store: store.clone(),
     };
     let routes = guarded(http::routes(app), Arc::new(gate));
-    let server = Server { bound, tls, routes, live, limits: Limits::default() };
+    let limits = Limits::default().within(descriptors(), options.listen.len() + 1);
+    let server = Server { bound, tls, routes, live, limits };
 
-    let stopped = CancellationToken::new();
-    let mut keeping = JoinSet::new();
-    keeping.spawn(keeper.run(stopped.clone()));
     ready(&Ready {
         addresses: told,
         socket: folder.join(SOCKET),
         ca: folder.join("pki").join("ca.crt"),
     });
-    server.run(stop).await;
-    stopped.cancel();
-    while keeping.join_next().await.is_some() {}
-    store.close().await;
-    Ok(())
+    let running = Running { keeper, issuer, store, claim };
+    running.until(server, stop).await
 }
 
-/// Takes the folder for this process.
-fn lock(folder: &Path) -> Result<File, RunError> {
+/// What goes on beside the port.
+struct Running {
+    keeper: Arc<Keeper>,
+    issuer: Option<Arc<Issuer>>,
+    store: Store,
+    claim: PlaceClaim,
+}
+
+impl Running {
+    /// Serves and keeps sandboxes until `stop` is done, or another gateway has the database.
+    async fn until(
+        mut self,
+        server: Server,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        let stopped = CancellationToken::new();
+        let mut keeping = JoinSet::new();
+        keeping.spawn(self.keeper.run(stopped.clone()));
+        if let Some(issuer) = self.issuer {
+            let stopped = stopped.clone();
+            keeping.spawn(async move { issuer.run(stopped).await });
+        }
+        let displaced = AtomicBool::new(false);
+        let stop = async {
+            tokio::select! {
+                () = stop => {}
+                () = self.claim.lost() => displaced.store(true, Ordering::Relaxed),
+            }
+        };
+        server.run(stop).await;
+        stopped.cancel();
+        while keeping.join_next().await.is_some() {}
+        self.store.close().await;
+        if displaced.into_inner() { Err(StoreError::Claimed.into()) } else { Ok(()) }
+    }
+}
+
+/// Takes the folder for this process. Whoever only looks whether it is taken holds it for a moment, too.
+async fn lock(folder: &Path) -> Result<File, RunError> {
+    for _ in 0..LOCK_TRIES {
+        match try_lock(folder) {
+            Err(RunError::Taken(_)) => sleep(LOCK_PAUSE).await,
+            other => return other,
+        }
+    }
+    try_lock(folder)
+}
+
+fn try_lock(folder: &Path) -> Result<File, RunError> {
     let unusable = |source| RunError::Folder { folder: folder.to_owned(), source };
     let path = folder.join("lock");
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
@@ -229,15 +298,18 @@ fn lock(folder: &Path) -> Result<File, RunError> {
 }
 
 /// Sees to it that the user who runs the gateway is one of its administrators.
-async fn admit(store: &Store, user: &UserName) -> Result<(), StoreError> {
-    if store.find::<UserRecord>(EVERYWHERE, user.as_str()).await?.is_some() {
-        return Ok(());
+async fn admit(store: &Store, user: &UserName) -> Result<(), RunError> {
+    if let Some(found) = store.find::<UserRecord>(EVERYWHERE, user.as_str()).await? {
+        // What the one is given would be the other's.
+        let is_outside =
+            matches!(found.body.outside, Some(Outside::Bound { role_of: Some(_), .. }));
+        return if is_outside { Err(RunError::Outsider(user.clone())) } else { Ok(()) };
     }
     let record = UserRecord { role: Some(Role::Admin), ..UserRecord::default() };
     match store.create(EVERYWHERE, user.as_str(), &record).await {
         // Another gateway on the same database was faster.
         Err(StoreError::Exists) => Ok(()),
-        other => other.map(drop),
+        other => Ok(other.map(drop)?),
     }
 }
 
@@ -265,6 +337,37 @@ fn info(options: &Options, place: &Place) -> Info {
     }
 }
 
+/// What everybody may know of how to log in.
+fn login(oidc: Option<&oidc::Config>) -> Login {
+    Login {
+        oidc: oidc.map(|config| OidcLogin {
+            issuer: config.issuer.clone(),
+            client_id: config.clients.first().cloned(),
+            audience: config.audience.clone(),
+            scopes: config.scopes.clone(),
+        }),
+    }
+}
+
+/// How many files this process may have open: as many as the system lets it ask for.
+fn descriptors() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, most).is_ok() {
+            limit = most;
+        }
+    }
+    // Without a number there is no limit.
+    limit.current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
+}
+
+/// The keys of sandbox tokens, made where there are none.
+fn keyring(folder: &Path) -> Result<Keyring, RunError> {
+    let keys = SandboxKeys::open(&folder.join("sandbox-tokens.key"), &seed()?)?;
+    Ok(Keyring::new(keys))
+}
+
 fn seed() -> Result<[u8; 32], RunError> {
     let random = ring::rand::generate(&ring::rand::SystemRandom::new());
     random.map(ring::rand::Random::expose).map_err(|_| RunError::Random)
@@ -275,14 +378,16 @@ fn seconds() -> u64 {
 }
 
 /// How the door looks up users, tokens and sandboxes in the store.
-fn lookups(store: &Store) -> Lookups {
+fn lookups(store: &Store, doors: &Arc<Doors>) -> Lookups {
     let (users, tokens, sandboxes) = (store.clone(), store.clone(), store.clone());
+    let (outsiders, doors) = (store.clone(), Arc::clone(doors));
     Lookups {
         user: Box::new(move |name| {
             let store = users.clone();
             Box::pin(async move {
                 let found = store.find::<UserRecord>(EVERYWHERE, name.as_str()).await;
-                Ok(found.map_err(unavailable)?.map(|stored| grants(stored.body)))
+                let found = found.map_err(unavailable)?;
+                Ok(found.map(|user| identities::grants(&user.body, user.body.role)))
             })
         }),
         token: Box::new(move |hash| {
@@ -312,15 +417,13 @@ fn lookups(store: &Store) -> Lookups {
                 Ok(found.map(|stored| stored.name.into()))
             })
         }),
+        outsider: Box::new(move |who| {
+            let (store, doors) = (outsiders.clone(), Arc::clone(&doors));
+            Box::pin(
+                async move { identities::resolve(&store, &doors, &who).await.map_err(unavailable) },
+            )
+        }),
     }
-}
-
-fn grants(record: UserRecord) -> Grants {
-    let workspaces = record.workspaces.into_iter().filter_map(|(name, role)| {
-        // A name that is none opens nothing.
-        name.parse::<Workspace>().ok().map(|name| (name, role))
-    });
-    Grants { everywhere: record.role, workspaces: workspaces.collect() }
 }
 
 fn unavailable(error: StoreError) -> Unavailable {

@@ -16,7 +16,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::Router;
@@ -45,6 +45,13 @@ pub mod tls;
 
 /// How long the accept loop rests when the system has no more descriptors.
 const REST: Duration = Duration::from_millis(50);
+
+/// How often it is told that no connection can be accepted.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Descriptors that are kept for everything but connections: the store, logs, supervisors that are started.
+const DESCRIPTORS_KEPT: usize = 256;
+/// Descriptors that a connection may need: its own, and one to a supervisor.
+const DESCRIPTORS_EACH: usize = 2;
 
 /// What a connection may take.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +89,19 @@ impl Default for Limits {
             recheck: Duration::from_secs(15),
             grace: Duration::from_secs(10),
         }
+    }
+}
+
+impl Limits {
+    /// The same for so many listeners of a process that may have so many files open: whoever fills every place leaves some for
+    /// everything else.
+    #[must_use]
+    pub fn within(self, descriptors: usize, listeners: usize) -> Self {
+        let room = descriptors.saturating_sub(DESCRIPTORS_KEPT) / DESCRIPTORS_EACH;
+        let connections = self.connections.min(room / listeners.max(1)).max(16);
+        // A source has a quarter, as it has of the usual number.
+        let each = self.connections_per_source.min(connections / 4);
+        Self { connections, connections_per_source: each, ..self }
     }
 }
 
@@ -181,7 +201,7 @@ async fn end_over(live: &Live, every: Duration) {
 
 /// Accepts until the server stops, and waits for its connections.
 async fn accept_all(shared: Arc<Shared>, listener: Listener) {
-    let mut connections = JoinSet::new();
+    let (mut connections, mut told) = (JoinSet::new(), None);
     // For each listener its own, so that no crowd on the port keeps the local user out.
     let rooms = Arc::new(Semaphore::new(shared.limits.connections));
     loop {
@@ -203,7 +223,10 @@ async fn accept_all(shared: Arc<Shared>, listener: Listener) {
             }
             Err(error) => {
                 // A connection that was gone before it was accepted, or no more descriptors; neither ends the server.
-                tracing::warn!(%error, "a connection cannot be accepted");
+                if told.is_none_or(|told: Instant| told.elapsed() >= TELL_EVERY) {
+                    told = Some(Instant::now());
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                }
                 tokio::time::sleep(REST).await;
             }
         }
@@ -232,7 +255,8 @@ async fn serve(shared: Arc<Shared>, accepted: Accepted, room: OwnedSemaphorePerm
         }
         Accepted::Unix(stream) => {
             if let Err(why) = listen::check_own_user(&stream) {
-                tracing::warn!(%why, "the local socket is for its own user alone");
+                // An agent behind walls may try that all day.
+                tracing::debug!(%why, "the local socket is for its own user alone");
                 return;
             }
             let Some(place) = shared.live.enter(room, None) else { return };
@@ -262,4 +286,25 @@ async fn tls(shared: &Shared, stream: TcpStream, address: SocketAddr, place: Pla
     };
     let certificate = tls::certificate(&stream);
     connection::serve(shared, stream, (Via::Tls(address), certificate), place).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Limits;
+
+    #[test]
+    fn places_leave_descriptors_for_everything_else() {
+        let places = |descriptors, listeners| {
+            let limits = Limits::default().within(descriptors, listeners);
+            (limits.connections, limits.connections_per_source)
+        };
+        assert_eq!(places(1 << 20, 2), (4096, 1024));
+        assert_eq!(places(1024, 2), (192, 48));
+        assert_eq!(places(1024, 1), (384, 96));
+        assert_eq!(places(64, 3), (16, 4), "few, but some");
+        for (descriptors, listeners) in [(1024, 2), (4096, 3), (20_000, 2)] {
+            let (connections, _) = places(descriptors, listeners);
+            assert!(connections * listeners * 2 + 256 <= descriptors, "{descriptors}");
+        }
+    }
 }

@@ -10,7 +10,7 @@
 //! | `audit` | what happened, in one order, chained, with what was lost counted |
 //! | `ledger` | what was spent, and what is set aside for calls under way |
 //!
-//! Beside them: where it is kept (`place`), connections (`database`), tables (`schema`), pages (`page`), copies of everything
+//! Beside them: where it is kept (`place`), by one gateway at a time (`claim`), connections (`database`), tables (`schema`), pages (`page`), copies of everything
 //! (`backup`) and why something failed (`error`). Not here: who may ask (`auth`), and what follows from what is stored.
 //!
 //! Invariant: what was answered is on the disk; what was not answered is there as a whole or not at all. No secret is in
@@ -30,6 +30,7 @@ use crate::secrets::Keys;
 mod answers;
 mod audit;
 mod backup;
+mod claim;
 mod database;
 mod error;
 mod ledger;
@@ -46,6 +47,7 @@ pub use audit::{
     AuditAppended, AuditEvent, AuditFault, AuditOrder, AuditProgress, AuditQuery, AuditRecord,
     AuditReport, AuditRetention, AuditStream, GAP_KIND, OWN_STREAM,
 };
+pub use claim::Claim as PlaceClaim;
 pub use error::StoreError;
 pub use ledger::{Account, Balance, Booking, Reserved, Settled};
 pub use objects::{Object, SecretChanges, Stored};

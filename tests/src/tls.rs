@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::{
     io::copy_bidirectional,
@@ -29,6 +29,8 @@ impl Authority {
     /// One that nobody has heard of.
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
+        // Another name than that of leaves, or OpenSSL takes these for their own authorities.
+        params.distinguished_name.push(DnType::CommonName, "authority of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.self_signed(&key).expect("it vouches for itself");

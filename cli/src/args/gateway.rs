@@ -1,38 +1,45 @@
 //! What was typed after `openshell gateway` and `openshell status`.
 
+mod oidc;
+
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use gateway::{secrets::KeySource, store::Place};
 
+pub(crate) use self::oidc::OidcArgs;
 use crate::output::Format;
 
 /// The name of a gateway when nobody gives one.
 pub(crate) const NAME: &str = "openshell";
-/// Its port when nobody gives one.
-pub(crate) const PORT: u16 = 8080;
 
 /// `openshell gateway …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum GatewayCommand {
     /// Serve in the foreground until SIGTERM or Ctrl-C; sandboxes live on
-    Run(GatewayRunArgs),
+    Run(Box<GatewayRunArgs>),
     /// Start a gateway of this user in the background, and make it the active one
-    Start(GatewayStartArgs),
+    Start(Box<GatewayStartArgs>),
     /// Stop a gateway of this user; its sandboxes live on
     Stop(GatewayNameArg),
     /// Delete a gateway of this user with its sandboxes and everything that it keeps
     Destroy(GatewayDestroyArgs),
     /// Register a gateway that runs elsewhere, and make it the active one
     Add(Box<GatewayAddArgs>),
-    /// Renew the client certificate of a gateway
-    Login(GatewayChoice),
+    /// Log in at the issuer of a gateway, or renew the client certificate
+    Login(GatewayLoginArgs),
     /// Make a gateway the active one
     Select(GatewayChoice),
     /// Show what is known of a gateway
     Info(GatewayInfoArgs),
     /// List gateways
     List(GatewayListArgs),
+    /// Replace the key above the secrets of the active gateway, while it runs
+    RotateKey(GatewayChoice),
+    /// Write everything that a gateway keeps to a file; secrets stay sealed in it
+    Backup(GatewayBackupArgs),
+    /// Fill an empty gateway of this user, which does not run, with a backup
+    Restore(GatewayRestoreArgs),
 }
 
 /// Where sandboxes run.
@@ -75,6 +82,8 @@ pub(crate) struct GatewayRunArgs {
     /// Write logs as JSON lines
     #[arg(long)]
     pub(crate) log_json: bool,
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
     /// Say on standard output, as a line of JSON, that it serves
     #[arg(long, hide = true)]
     pub(crate) announce: bool,
@@ -89,11 +98,29 @@ pub(crate) struct GatewayStartArgs {
     #[arg(long, value_enum, env = "OPENSHELL_DRIVER", default_value = "local")]
     pub(crate) driver: DriverWord,
     /// The port on this machine; a free one when it is taken
-    #[arg(long, value_name = "PORT", default_value_t = PORT)]
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub(crate) port: u16,
     /// A further name or address under which it is reached; it then listens on every address
     #[arg(long, value_name = "HOST")]
     pub(crate) gateway_host: Option<String>,
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
+    /// Take only its own tokens again
+    #[arg(long, conflicts_with = "oidc_issuer", help_heading = "Logging in at an OIDC issuer")]
+    pub(crate) no_oidc: bool,
+}
+
+impl GatewayStartArgs {
+    /// What they are when nothing is typed.
+    pub(crate) fn alone() -> Self {
+        /// A command of its own, with these arguments alone.
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            args: GatewayStartArgs,
+        }
+        Alone::parse_from(["openshell gateway start"]).args
+    }
 }
 
 /// A gateway by its flag.
@@ -135,6 +162,60 @@ pub(crate) struct GatewayAddArgs {
     /// File with your token, or - for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "cert")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Log in at the issuer that the gateway names
+    #[arg(long, conflicts_with_all = ["cert", "token_file"])]
+    pub(crate) oidc: bool,
+    /// The issuer, when it is to be no other
+    #[arg(long, value_name = "URL", requires = "oidc")]
+    pub(crate) oidc_issuer: Option<String>,
+    /// The client at the issuer, when the gateway names none
+    #[arg(long, value_name = "ID", requires = "oidc")]
+    pub(crate) oidc_client_id: Option<String>,
+    /// Who vouches for the issuer, PEM; the authorities of this system when not given
+    #[arg(long, value_name = "FILE", requires = "oidc")]
+    pub(crate) oidc_ca: Option<PathBuf>,
+}
+
+/// `openshell gateway login`
+#[derive(Debug, Args)]
+pub(crate) struct GatewayLoginArgs {
+    #[command(flatten)]
+    pub(crate) gateway: GatewayChoice,
+    /// Log in with a browser anywhere, by a code
+    #[arg(long, conflicts_with = "no_browser")]
+    pub(crate) device: bool,
+    /// Only write down where to log in, and start no browser
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+}
+
+/// `openshell gateway backup`
+#[derive(Debug, Args)]
+pub(crate) struct GatewayBackupArgs {
+    /// The new file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Name of the gateway (defaults to the active one)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+/// `openshell gateway restore`
+#[derive(Debug, Args)]
+pub(crate) struct GatewayRestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayNameArg,
+    /// The database: sqlite:PATH or postgres://…; default is a file in the folder of the gateway
+    #[arg(long, value_name = "URL", env = "OPENSHELL_DB_URL", hide_env_values = true)]
+    pub(crate) db: Option<Place>,
+    /// The key that the backup was made under
+    #[arg(
+        help = "The key that the backup was made under: file:PATH, or command:LINE, which prints it; default is secrets.key in the folder of the gateway",
+        long, value_name = "SOURCE", env = "OPENSHELL_SECRETS_KEY", value_parser = key)]
+    pub(crate) key: Option<KeySource>,
 }
 
 /// A gateway, by default the active one.

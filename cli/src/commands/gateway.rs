@@ -4,28 +4,34 @@
 //! background (`service`), and what is kept of gateways (`registry`). Not here: the gateway itself (`gateway`).
 
 mod chosen;
+mod oidc;
 mod registry;
 mod serve;
 mod service;
+mod upkeep;
 
 use std::process::ExitCode;
 
 use api::{
     client::{Client, ClientError},
     gateway::Info,
-    user::IssuedCertificate,
+    user::{IssuedCertificate, Me},
 };
 use reqwest::Method;
 use serde::Serialize;
 
-use self::registry::{Auth, Known};
 pub(crate) use self::{
     chosen::{Chosen, Whose},
     registry::Registry,
 };
+use self::{
+    oidc::Way,
+    registry::{Auth, Known},
+};
 use crate::{
     args::gateway::{
         GatewayAddArgs, GatewayChoice, GatewayCommand, GatewayInfoArgs, GatewayListArgs,
+        GatewayLoginArgs,
     },
     commands::sandbox::block_on,
     failure::Failure,
@@ -35,7 +41,7 @@ use crate::{
 /// Runs what was typed.
 pub(crate) fn run(command: GatewayCommand) -> Result<ExitCode, Failure> {
     match command {
-        GatewayCommand::Run(args) => serve::run(args)?,
+        GatewayCommand::Run(args) => serve::run(*args)?,
         GatewayCommand::Start(args) => service::start(&args)?,
         GatewayCommand::Stop(args) => service::stop(&args.name)?,
         GatewayCommand::Destroy(args) => service::destroy(&args)?,
@@ -44,6 +50,9 @@ pub(crate) fn run(command: GatewayCommand) -> Result<ExitCode, Failure> {
         GatewayCommand::Select(args) => select(args)?,
         GatewayCommand::Info(args) => info(&args)?,
         GatewayCommand::List(args) => list(&args)?,
+        GatewayCommand::RotateKey(args) => upkeep::rotate_key(&args)?,
+        GatewayCommand::Backup(args) => upkeep::backup(&args)?,
+        GatewayCommand::Restore(args) => upkeep::restore(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -63,6 +72,7 @@ pub(crate) fn refused(error: ClientError) -> Failure {
             let hint = "`openshell gateway start` starts one here, `openshell gateway select` takes another one";
             (hint.to_owned(), Vec::new())
         }
+        ClientError::Kept(_) => ("look at the disk".to_owned(), Vec::new()),
         ClientError::Place(_) | ClientError::Malformed(_) => {
             ("`openshell gateway info` shows where it is looked for".to_owned(), Vec::new())
         }
@@ -125,6 +135,9 @@ pub(crate) fn status(args: &GatewayListArgs) -> Result<ExitCode, Failure> {
         error,
     };
     output::emit(args.output, &status, Health::text)?;
+    if let Some(hint) = asked.as_ref().err().and_then(Failure::next_step) {
+        output::complain(&format!("hint: {hint}"));
+    }
     Ok(if asked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -135,6 +148,12 @@ fn ask_info(client: &Client) -> Result<Info, Failure> {
 fn add(args: GatewayAddArgs) -> Result<(), Failure> {
     let registry = Registry::open()?;
     let known = registry.add(args)?;
+    if known.metadata.auth_mode == Auth::Oidc {
+        registry.select(&known.name)?;
+        output::line(&format!("✓ Gateway '{}' added and set as active", known.name))?;
+        output::line(&format!("  Endpoint: {}", known.metadata.gateway_endpoint))?;
+        return output::line("  Auth: oidc; `openshell gateway login` logs in");
+    }
     // What cannot be reached now may be reached later; what is wrong with it is told all the same.
     match registry.client(&known).and_then(|client| ask_info(&client)) {
         Ok(info) => {
@@ -148,10 +167,16 @@ fn add(args: GatewayAddArgs) -> Result<(), Failure> {
     output::line(&format!("  Auth: {}", known.metadata.auth_mode.word()))
 }
 
-/// Asks for the next certificate with the one that is there, or as the local user.
-fn login(args: &GatewayChoice) -> Result<(), Failure> {
+/// Logs in at the issuer, or asks for the next certificate with the one that is there, or as the local user.
+fn login(args: &GatewayLoginArgs) -> Result<(), Failure> {
     let registry = Registry::open()?;
-    let known = registry.chosen(args.name.as_deref())?;
+    let known = registry.chosen(args.gateway.name.as_deref())?;
+    if known.metadata.auth_mode == Auth::Oidc {
+        return log_in(&registry, &known, args);
+    }
+    if args.device || args.no_browser {
+        return Err(Failure::usage(format!("gateway {} is used without an issuer", known.name)));
+    }
     if known.metadata.auth_mode == Auth::Token {
         return Err(Failure::new(format!("gateway {} is used with a token", known.name)).hint(
             "ask an administrator for another one, and add the gateway again with --token-file",
@@ -164,6 +189,18 @@ fn login(args: &GatewayChoice) -> Result<(), Failure> {
     let expires = issued.expires.strftime("%Y-%m-%d").to_string();
     registry.keep_certificate(&known.name, issued)?;
     output::line(&format!("✓ New certificate for gateway '{}', good until {expires}", known.name))
+}
+
+fn log_in(registry: &Registry, known: &Known, args: &GatewayLoginArgs) -> Result<(), Failure> {
+    let way = if args.device { Way::Device } else { Way::Browser { open: !args.no_browser } };
+    let renewable = registry.log_in(known, way)?;
+    let client = registry.client(known)?;
+    let me: Me = block_on(async { client.get("/v1/me").await.map_err(refused) })?;
+    output::line(&format!("✓ Logged in at gateway '{}' as {}", known.name, me.name))?;
+    if !renewable {
+        output::complain("! The issuer gave nothing to renew this with; log in again when it ends");
+    }
+    Ok(())
 }
 
 fn select(args: GatewayChoice) -> Result<(), Failure> {

@@ -25,7 +25,8 @@ use uuid::Uuid;
 use crate::auth::{
     access::{self, Access, Body, Permit, Table},
     failures::{Failures, Source},
-    origin::Origins,
+    oidc::{Issuer, OidcError, Verified},
+    origin::{self, Origins},
     peer::{Identity, Peer, Via},
     principal::{Grants, How, Principal, Sandbox, User, UserName, Workspace},
     refused::Refused,
@@ -59,6 +60,8 @@ pub struct Lookups {
     pub token: Look<TokenHash, Option<StoredToken>>,
     /// The name of a sandbox; `None` for one that there is not, or that is being deleted.
     pub sandbox: Look<Uuid, Option<Arc<str>>>,
+    /// The user of somebody who logged in at the issuer, with its roles; or why it is none.
+    pub outsider: Look<Verified, Result<(UserName, Grants), Refused>>,
 }
 
 impl fmt::Debug for Lookups {
@@ -77,6 +80,8 @@ pub struct Gate {
     pub local: UserName,
     /// The keys of sandbox tokens.
     pub keyring: Arc<Keyring>,
+    /// Whose tokens are believed too.
+    pub oidc: Option<Arc<Issuer>>,
     /// Certificates that are good no more.
     pub revoked: Arc<Revocations>,
     /// Who was wrong lately.
@@ -120,13 +125,15 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
 /// How a token of a sandbox is judged.
 type VerifySandbox = fn(&Keys, &str, u64) -> Result<Claims, SandboxTokenError>;
 
-/// Tells operators of what somebody tried. What costs a stranger nothing fills no log.
+/// Codes of refusals that cost a stranger nothing.
+const CHEAP: [&str; 3] = ["unauthenticated", origin::FOREIGN, "oidc_issuer_unavailable"];
+
+/// Tells operators of what somebody tried. What costs a stranger nothing fills no log; guesses soon become 429, and proofs
+/// that were good once have an owner.
 fn log(refused: &Refused, via: Option<Via>) {
     let (code, status) = (refused.code, refused.status.as_u16());
     match refused.status {
-        StatusCode::UNAUTHORIZED if code == access::Denied::Anonymous.code() => {
-            tracing::debug!(code, status, ?via, "request refused");
-        }
+        _ if CHEAP.contains(&code) => tracing::debug!(code, status, ?via, "request refused"),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE => {
             tracing::info!(code, status, ?via, "request refused");
         }
@@ -183,7 +190,12 @@ impl Gate {
             Ok(Some(text)) if text.starts_with(sandbox::PREFIX) => {
                 self.sandbox(peer, verify(&self.keyring.keys(), text, now)).await
             }
-            Ok(Some(text)) => self.token(peer, text, now).await,
+            Ok(Some(text)) => match &self.oidc {
+                Some(issuer) if !text.starts_with(token::PREFIX) => {
+                    self.outsider(peer, issuer, text).await
+                }
+                _ => self.token(peer, text, now).await,
+            },
             Ok(None) => self.connection(peer, now).await,
             Err(Malformed) => {
                 let detail = "write one `Authorization: Bearer TOKEN`";
@@ -196,7 +208,7 @@ impl Gate {
     async fn connection(&self, peer: &Peer, now: u64) -> Result<Principal, Refused> {
         if peer.via == Via::OwnUser {
             let (name, grants) = (self.local.clone(), Grants::everywhere(Role::Admin));
-            let user = User { name, grants, how: How::Local, scopes: Scopes::ALL };
+            let user = User { name, grants, how: How::Local, scopes: Scopes::ALL, expires: None };
             return Ok(Principal::User(user));
         }
         let certificate = match &peer.certificate {
@@ -218,16 +230,13 @@ impl Gate {
             return Err(Refused::unauthenticated("certificate_expired", detail));
         }
         let how = How::Certificate(certificate.serial);
-        self.user(peer, certificate.user.clone(), how, Scopes::ALL).await
+        self.user(peer, certificate.user.clone(), how, (Scopes::ALL, None)).await
     }
 
     async fn token(&self, peer: &Peer, text: &str, now: u64) -> Result<Principal, Refused> {
         let hash = token::read(text)
             .map_err(|error| self.guessed(peer, "token_malformed", error.to_string()))?;
-        let wait = source(peer).and_then(|source| self.failures.wait(source, Instant::now()));
-        if let Some(wait) = wait.filter(|_| !self.failures.is_known(hash)) {
-            return Err(too_many(wait));
-        }
+        self.may_try(peer, hash)?;
         note(peer, Identity::Token(hash), None)?;
         let Some(found) = (self.lookups.token)(hash).await.map_err(unavailable)? else {
             self.failures.was_bad(hash);
@@ -244,9 +253,48 @@ impl Gate {
             return Err(self.wrong(&found.user, code, error.to_string()));
         }
         note(peer, Identity::Token(hash), Some(found.expires))?;
-        let user = self.user(peer, found.user, How::Token(found.id), found.scopes).await?;
+        let limits = (found.scopes, Some(found.expires));
+        let user = self.user(peer, found.user, How::Token(found.id), limits).await?;
         self.failures.was_good(hash);
         Ok(user)
+    }
+
+    /// Who is calling by a token of the issuer.
+    async fn outsider(
+        &self,
+        peer: &Peer,
+        issuer: &Issuer,
+        text: &str,
+    ) -> Result<Principal, Refused> {
+        let hash = TokenHash::of(text.as_bytes());
+        self.may_try(peer, hash)?;
+        let who = issuer.judge(text).await.map_err(|error| match error {
+            OidcError::Unavailable => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Refused::new(status, error.code(), error.to_string()).after(Duration::from_secs(5))
+            }
+            // Its signature was good: nobody guessed.
+            OidcError::Expired | OidcError::Untimely => {
+                Refused::unauthenticated(error.code(), error.to_string())
+            }
+            _ => self.guessed(peer, error.code(), error.to_string()),
+        })?;
+        let expires = Some(who.expires);
+        note(peer, Identity::Token(hash), expires)?;
+        let (name, grants) = (self.lookups.outsider)(who).await.map_err(unavailable)??;
+        note(peer, Identity::User(name.clone()), None)?;
+        self.failures.was_good(hash);
+        let scopes = Scopes::ALL;
+        Ok(Principal::User(User { name, grants, how: How::Oidc, scopes, expires }))
+    }
+
+    /// Whether a token is looked at: not after too many that were wrong from there, unless it was good a moment ago.
+    fn may_try(&self, peer: &Peer, hash: TokenHash) -> Result<(), Refused> {
+        let wait = source(peer).and_then(|source| self.failures.wait(source, Instant::now()));
+        match wait.filter(|_| !self.failures.is_known(hash)) {
+            Some(wait) => Err(too_many(wait)),
+            None => Ok(()),
+        }
     }
 
     async fn user(
@@ -254,11 +302,11 @@ impl Gate {
         peer: &Peer,
         name: UserName,
         how: How,
-        scopes: Scopes,
+        (scopes, expires): (Scopes, Option<u64>),
     ) -> Result<Principal, Refused> {
         note(peer, Identity::User(name.clone()), None)?;
         match (self.lookups.user)(name.clone()).await.map_err(unavailable)? {
-            Some(grants) => Ok(Principal::User(User { name, grants, how, scopes })),
+            Some(grants) => Ok(Principal::User(User { name, grants, how, scopes, expires })),
             None => Err(self.wrong(&name, "user_unknown", "there is no such user any more")),
         }
     }

@@ -58,8 +58,11 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE) || headers.contains_key(header::SEC_WEBSOCKET_KEY)
 }
 
+/// What tells a request of a page of others from other refusals.
+pub const FOREIGN: &str = "foreign_origin";
+
 fn refused() -> Refused {
-    Refused::forbidden("foreign_origin", "a page of another origin may not do this")
+    Refused::forbidden(FOREIGN, "a page of another origin may not do this")
 }
 
 #[cfg(test)]

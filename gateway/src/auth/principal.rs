@@ -119,6 +119,8 @@ pub enum How {
     Certificate(Serial),
     /// A bearer token.
     Token(Uuid),
+    /// A token of the OIDC issuer.
+    Oidc,
 }
 
 impl How {
@@ -128,6 +130,7 @@ impl How {
             Self::Local => "local",
             Self::Certificate(_) => "certificate",
             Self::Token(_) => "token",
+            Self::Oidc => "oidc",
         }
     }
 }
@@ -143,6 +146,8 @@ pub struct User {
     pub how: How,
     /// What that proof is for; every scope but for tokens.
     pub scopes: Scopes,
+    /// When that proof ends for good, seconds since 1970; `None` for one that can be renewed by itself.
+    pub expires: Option<u64>,
 }
 
 /// A sandbox, by the token that its supervisor holds.

@@ -38,7 +38,8 @@ impl TokenHash {
         &self.0
     }
 
-    fn of(text: &[u8]) -> Self {
+    /// That of any text: of a token of an issuer elsewhere too.
+    pub(crate) fn of(text: &[u8]) -> Self {
         Self(Sha256::digest(text).into())
     }
 }

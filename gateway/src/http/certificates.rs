@@ -12,7 +12,7 @@ use axum::{
 };
 use http::StatusCode;
 
-use super::{App, Refusal, read::caller, users};
+use super::{App, Doors, Refusal, read::caller, users};
 use crate::{
     auth::{access::Permit, peer::Identity, principal::UserName, revoked::Serial},
     lifecycle::written,
@@ -20,6 +20,9 @@ use crate::{
     store::{Page, Store, StoreError, Stored},
     time,
 };
+
+/// The most certificates of one user that are in force; one is good for 90 days.
+const CERTIFICATES_MAX: usize = 30;
 
 /// A new certificate for oneself: the next one before this one ends. Its key is in this answer and nowhere else.
 #[utoipa::path(
@@ -75,14 +78,14 @@ pub(super) async fn revoke(
     let found = app.store.find::<CertificateRecord>(EVERYWHERE, &serial).await?;
     let found = found.filter(|stored| stored.body.user == user);
     let stored = found.ok_or_else(|| Refusal::not_found("certificate", &serial))?;
-    end(&app, &stored).await?;
+    end(&app.store, &app.doors, &stored).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Revokes every certificate of a user.
-pub(super) async fn revoke_all(app: &App, user: &str) -> Result<(), Refusal> {
-    for stored in all(&app.store).await?.iter().filter(|stored| stored.body.user == user) {
-        end(app, stored).await?;
+pub(super) async fn revoke_all(store: &Store, doors: &Doors, user: &str) -> Result<(), StoreError> {
+    for stored in all(store).await?.iter().filter(|stored| stored.body.user == user) {
+        end(store, doors, stored).await?;
     }
     Ok(())
 }
@@ -95,14 +98,18 @@ pub(crate) async fn revoked(store: &Store) -> Result<Vec<Serial>, StoreError> {
     Ok(revoked.filter_map(|stored| stored.name.parse().ok()).collect())
 }
 
-async fn end(app: &App, stored: &Stored<CertificateRecord>) -> Result<(), Refusal> {
+async fn end(
+    store: &Store,
+    doors: &Doors,
+    stored: &Stored<CertificateRecord>,
+) -> Result<(), StoreError> {
     if !stored.body.revoked {
         let record = CertificateRecord { revoked: true, ..stored.body.clone() };
-        app.store.replace(stored, &record).await?;
+        store.replace(stored, &record).await?;
     }
     if let Ok(serial) = stored.name.parse::<Serial>() {
-        app.doors.revoked.add(serial);
-        app.doors.live.end(&Identity::Certificate(serial));
+        doors.revoked.add(serial);
+        doors.live.end(&Identity::Certificate(serial));
     }
     Ok(())
 }
@@ -114,6 +121,13 @@ async fn issue(
 ) -> Result<(StatusCode, Body<IssuedCertificate>), Refusal> {
     permit.may_have_certificate()?;
     let name: UserName = user.parse().map_err(|_| Refusal::not_found("user", user))?;
+    let theirs =
+        |stored: &&Stored<CertificateRecord>| stored.body.user == user && !stored.body.revoked;
+    if all(&app.store).await?.iter().filter(theirs).count() >= CERTIFICATES_MAX {
+        let detail = format!("{user} has {CERTIFICATES_MAX} certificates in force");
+        return Err(Refusal::new(StatusCode::CONFLICT, "too_many_certificates", detail)
+            .next_step("revoke those that are not used"));
+    }
     let now = time::now_ms();
     let bundle = app.doors.authority.client(&name, u64::try_from(now / 1000).unwrap_or_default());
     let bundle = bundle.map_err(|error| {

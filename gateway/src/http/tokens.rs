@@ -60,7 +60,7 @@ pub(super) async fn create_mine(
     State(app): State<Arc<App>>,
     JsonOrNone(new): JsonOrNone<NewToken>,
 ) -> Result<(StatusCode, Body<IssuedToken>), Refusal> {
-    issue(&app, caller(&permit), new, may(&permit)?).await
+    issue(&app, caller(&permit), new, &may(&permit)?).await
 }
 
 /// Ends one of one's own tokens.
@@ -102,7 +102,7 @@ pub(super) async fn create(
     JsonOrNone(new): JsonOrNone<NewToken>,
 ) -> Result<(StatusCode, Body<IssuedToken>), Refusal> {
     users::find(&app, &user).await?;
-    issue(&app, &user, new, may(&permit)?).await
+    issue(&app, &user, new, &may(&permit)?).await
 }
 
 /// Ends a token of a user.
@@ -117,11 +117,19 @@ pub(super) async fn delete(
     end(&app, &user, &token).await
 }
 
-/// What whoever asks may do.
-fn may(permit: &Permit) -> Result<Scopes, Refusal> {
+/// What whoever asks may do, and until when.
+struct May {
+    scopes: Scopes,
+    /// Milliseconds since 1970; `None` for who can go on by itself.
+    until_ms: Option<i64>,
+}
+
+fn may(permit: &Permit) -> Result<May, Refusal> {
     let detail = "only a user makes tokens";
     let nobody = || Refusal::new(StatusCode::FORBIDDEN, "not_a_user", detail);
-    permit.user().map(|user| user.scopes).ok_or_else(nobody)
+    let user = permit.user().ok_or_else(nobody)?;
+    let ms = |seconds| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+    Ok(May { scopes: user.scopes, until_ms: user.expires.map(ms) })
 }
 
 async fn all(app: &App, user: &str, query: &PageQuery) -> Result<Body<Page<Token>>, Refusal> {
@@ -130,12 +138,12 @@ async fn all(app: &App, user: &str, query: &PageQuery) -> Result<Body<Page<Token
     Ok(Body(Page { items: live.map(shown).collect(), next: listed.next }))
 }
 
-/// Makes a token for a user, for no more than whoever makes it may do.
+/// Makes a token for a user, for no more and no longer than whoever makes it may do something.
 async fn issue(
     app: &App,
     user: &str,
     new: NewToken,
-    may: Scopes,
+    may: &May,
 ) -> Result<(StatusCode, Body<IssuedToken>), Refusal> {
     let days = new.days.unwrap_or(DAYS);
     let mut faults = Vec::new();
@@ -148,26 +156,20 @@ async fn issue(
         faults.push(Fault::new("/label", detail));
     }
     let scopes = match Scopes::read(new.scopes.iter().map(String::as_str)) {
-        Ok(_) if new.scopes.is_empty() => may,
+        Ok(_) if new.scopes.is_empty() => may.scopes,
         Ok(scopes) => scopes,
         Err(unknown) => {
             let known: Vec<&str> = Scope::all().map(Scope::as_str).collect();
             faults
                 .push(Fault::new("/scopes", format!("{unknown}; there are {}", known.join(", "))));
-            may
+            may.scopes
         }
     };
-    if !scopes.is_within(may) {
+    if !scopes.is_within(may.scopes) {
         faults.push(Fault::new("/scopes", "has more than what asks for it may do itself"));
     }
     if !faults.is_empty() {
         return Err(Refusal::faults(faults));
-    }
-    let page = store::Page { after: None, limit: TOKENS_MAX };
-    if app.store.tokens(Some(user), &page).await?.next.is_some() {
-        let detail = format!("{user} has more than {TOKENS_MAX} tokens");
-        return Err(Refusal::new(StatusCode::CONFLICT, "too_many_tokens", detail)
-            .next_step("delete those that are not used"));
     }
     let mut random = [0; 32];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random).map_err(
@@ -178,27 +180,35 @@ async fn issue(
     )?;
     let minted = token::mint(&random);
     let words: Vec<String> = scopes.words().map(str::to_owned).collect();
+    let now = time::now_ms();
     let row = store::NewToken {
         hash: minted.hash.as_bytes(),
         holder: user,
         label: &new.label,
         scopes: &words,
-        expires_ms: Some(time::now_ms() + i64::from(days) * time::DAY_MS),
+        // What a token makes ends with it, or whoever took one for an hour would have one for a year.
+        expires_ms: Some(
+            may.until_ms.unwrap_or(i64::MAX).min(now + i64::from(days) * time::DAY_MS),
+        ),
     };
-    let row = app.store.create_token(&row).await?;
+    let made = app.store.create_token_within(&row, TOKENS_MAX, now).await;
+    let row = made.map_err(|error| match error {
+        store::StoreError::TooMany => {
+            let detail = format!("{user} has {TOKENS_MAX} tokens in force");
+            Refusal::new(StatusCode::CONFLICT, "too_many_tokens", detail)
+                .next_step("delete those that are not used")
+        }
+        error => error.into(),
+    })?;
     Ok((StatusCode::CREATED, Body(IssuedToken { token: shown(&row), secret: minted.text.into() })))
 }
 
 async fn end(app: &App, user: &str, token: &str) -> Result<StatusCode, Refusal> {
     let unknown = || Refusal::not_found("token", token);
     let id = token.parse().map_err(|_| unknown())?;
-    if !app.store.revoke_token(id, Some(user), time::now_ms()).await? {
-        return Err(unknown());
-    }
-    if let Ok(name) = user.parse() {
-        // Whatever runs on it ends; who has another proof comes again.
-        app.doors.live.end(&Identity::User(name));
-    }
+    let ended = app.store.end_token(id, Some(user), time::now_ms()).await?;
+    // What it has open ends; what the user has open by other proofs goes on.
+    app.doors.live.end(&Identity::Token(ended.ok_or_else(unknown)?.into()));
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use api::{
     page::{Page, PageQuery},
     problem::Fault,
-    user::{Me, NewUser, Role, User, UserChange},
+    user::{Me, NewUser, OidcUser, Role, User, UserChange},
 };
 use axum::{
     Json as Body,
@@ -15,15 +15,16 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    App, Refusal, certificates,
+    App, Doors, Refusal, certificates,
     read::{IfMatch, Json, Query, caller, page, unchanged},
     tagged,
 };
 use crate::{
     auth::{access::Permit, peer::Identity},
+    identities::{self, Outside},
     names,
     records::{EVERYWHERE, UserRecord},
-    store::Stored,
+    store::{Store, StoreError, Stored},
     time,
 };
 
@@ -74,10 +75,11 @@ pub(super) async fn create(
     if !faults.is_empty() {
         return Err(Refusal::faults(faults));
     }
-    let record = UserRecord { role: new.role, workspaces: new.workspaces };
+    let outside = new.oidc.then_some(Outside::Awaited);
+    let record = UserRecord { role: new.role, workspaces: new.workspaces, outside };
     if app.store.find::<UserRecord>(EVERYWHERE, &new.name).await?.is_none() {
         // Whoever had that name before proves nothing under it, also where somebody was killed while removing it.
-        revoke_all(&app, &new.name).await?;
+        revoke_all(&app.store, &app.doors, &new.name).await?;
     }
     let stored = app.store.create(EVERYWHERE, &new.name, &record).await?;
     Ok((StatusCode::CREATED, tagged(stored.version), Body(shown(&stored))))
@@ -120,6 +122,17 @@ pub(super) async fn change(
         }
         record.workspaces = workspaces;
     }
+    if change.role.is_some()
+        && let Some(Outside::Bound { role_of, .. }) = &mut record.outside
+    {
+        // From now on the role is what was said here, whatever tokens say.
+        *role_of = None;
+    }
+    match (change.oidc, &record.outside) {
+        (Some(true), None) => record.outside = Some(Outside::Awaited),
+        (Some(false), Some(_)) => record.outside = None,
+        _ => {}
+    }
     if caller(&permit) == user && record.role < stored.body.role {
         return Err(Refusal::new(
             StatusCode::CONFLICT,
@@ -128,7 +141,11 @@ pub(super) async fn change(
         )
         .next_step("let another administrator do it"));
     }
+    let old = stored.body.clone();
     let stored = app.store.replace(&stored, &record).await?;
+    if stored.body.outside.is_none() {
+        identities::forget(&app.store, &old).await?;
+    }
     if let Ok(name) = user.parse()
         && caller(&permit) != user
     {
@@ -157,7 +174,8 @@ pub(super) async fn delete(
     if !app.store.remove::<UserRecord>(EVERYWHERE, &user, Some(stored.version)).await? {
         return Err(Refusal::not_found("user", &user));
     }
-    revoke_all(&app, &user).await?;
+    identities::forget(&app.store, &stored.body).await?;
+    revoke_all(&app.store, &app.doors, &user).await?;
     if let Ok(name) = user.parse() {
         app.doors.live.end(&Identity::User(name));
     }
@@ -165,9 +183,12 @@ pub(super) async fn delete(
 }
 
 /// Revokes all that a user proves itself with.
-async fn revoke_all(app: &App, user: &str) -> Result<(), Refusal> {
-    app.store.revoke_tokens_of(user, time::now_ms()).await?;
-    certificates::revoke_all(app, user).await
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn revoke_all(store: &Store, doors: &Doors, user: &str) -> Result<(), StoreError> {
+    store.revoke_tokens_of(user, time::now_ms()).await?;
+    certificates::revoke_all(store, doors, user).await
 }
 
 pub(super) async fn find(app: &App, user: &str) -> Result<Stored<UserRecord>, Refusal> {
@@ -186,6 +207,14 @@ fn shown(stored: &Stored<UserRecord>) -> User {
         name: stored.name.clone(),
         role: stored.body.role,
         workspaces: stored.body.workspaces.clone(),
+        oidc: stored.body.outside.as_ref().map(|outside| match outside {
+            Outside::Awaited => OidcUser::default(),
+            Outside::Bound { issuer, subject, role_of } => OidcUser {
+                issuer: Some(issuer.clone()),
+                subject: Some(subject.clone()),
+                role_by_issuer: role_of.is_some(),
+            },
+        }),
         created: time::point(stored.created_ms),
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct Database {
     write: AnyPool,
 }
 
-const NOT_UNDERSTOOD: StoreError =
+pub(super) const NOT_UNDERSTOOD: StoreError =
     StoreError::Invalid("the place of the database is not understood");
 
 /// A write that is kept when it is committed, and undone when dropped.

@@ -15,6 +15,9 @@ pub enum StoreError {
     /// It was changed or removed by someone else meanwhile: read it again.
     #[error("it was changed meanwhile")]
     Stale,
+    /// Another gateway has the place.
+    #[error("another gateway uses this database")]
+    Claimed,
     /// There are as many already as there may be.
     #[error("there are as many already as there may be")]
     TooMany,

@@ -6,5 +6,6 @@ mod command_line;
 mod ends;
 mod limits;
 mod local;
+mod oidc;
 mod support;
 mod walk;

@@ -23,8 +23,10 @@ use gateway::{
         authority::{Authority, Bundle, server::ServerLeaf},
         failures::Failures,
         layer::{Gate, Lookups, Unavailable, guarded},
+        oidc::{Issuer, Verified},
         origin::Origins,
         principal::{Grants, Principal, UserName},
+        refused::Refused,
         revoked::Revocations,
         sandbox::{Keyring, Keys},
         scope::{Scope, Scopes},
@@ -91,9 +93,14 @@ impl World {
         Self::with(With::default())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the test owns the task")]
     /// Needs a runtime.
     pub(crate) fn with(with: With) -> Self {
+        Self::of(with, None)
+    }
+
+    /// One that takes tokens of that issuer too.
+    #[expect(clippy::disallowed_methods, reason = "the test owns the task")]
+    pub(crate) fn of(with: With, oidc: Option<Arc<Issuer>>) -> Self {
         // What reqwest takes; the gateway itself names its provider.
         drop(rustls::crypto::ring::default_provider().install_default());
         let folder = tempfile::tempdir().unwrap();
@@ -116,6 +123,7 @@ impl World {
             origins: Origins::new(names.iter().map(String::as_str), address.port()),
             local: "me".parse().unwrap(),
             keyring: Arc::clone(&keyring),
+            oidc,
             revoked: Arc::clone(&revoked),
             failures: Failures::default(),
             lookups: lookups(&known),
@@ -258,6 +266,12 @@ fn lookups(known: &Arc<Mutex<Known>>) -> Lookups {
         sandbox: look(known, |known, id: &Uuid| {
             known.sandboxes.get(id).map(|_| "brave-fox".into())
         }),
+        outsider: look(known, |known, who: &Verified| {
+            let name = who.name.clone().unwrap();
+            let grants = known.users.get(&name).cloned();
+            let unknown = || Refused::forbidden("oidc_user_unknown", "nobody knows you");
+            grants.map(|grants| (name, grants)).ok_or_else(unknown)
+        }),
     }
 }
 
@@ -281,7 +295,17 @@ fn rows() -> Vec<Row> {
     let mut rows = table::rows();
     rows.extend([WATCH, TERMINAL, MUCH].map(|path| row(Method::GET, path, access::Body::Stream)));
     rows.push(row(Method::PUT, FILE, access::Body::Stream));
+    rows.extend(supervisor_rows());
     rows
+}
+
+/// Routes for supervisors that reach the gateway over the network.
+pub(crate) fn supervisor_rows() -> [Row; 2] {
+    let row = |method, path, access, body| Row { method, path, access, body };
+    [
+        row(Method::POST, "/v1/supervisor/token", Access::SandboxRefresh, access::Body::Small),
+        row(Method::GET, "/v1/supervisor/session", Access::Sandbox, access::Body::Stream),
+    ]
 }
 
 /// Every route with a row, and one without.

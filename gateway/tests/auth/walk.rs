@@ -3,7 +3,11 @@
 use api::user::Role;
 use gateway::auth::access::{Access, Row, table};
 
-use crate::support::World;
+use crate::support::{World, supervisor_rows};
+
+fn rows() -> Vec<Row> {
+    table::rows().into_iter().chain(supervisor_rows()).collect()
+}
 
 /// A path of the route, with something in each of its places.
 fn path(row: &Row) -> String {
@@ -19,7 +23,7 @@ async fn every_route_tells_each_caller_what_its_row_says() {
     let nobody = world.client(|builder| builder);
     let (_, token) = world.sandbox();
     let mut walked = 0;
-    for row in table::rows() {
+    for row in rows() {
         let url = world.url(&path(&row));
         let ask = async |client: &reqwest::Client, bearer: Option<&str>| {
             let request = client.request(row.method.clone(), &url);
@@ -45,7 +49,7 @@ async fn every_route_tells_each_caller_what_its_row_says() {
         }
         walked += 1;
     }
-    assert_eq!(walked, table::rows().len());
+    assert_eq!(walked, rows().len());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -83,7 +83,7 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     fs::write(&filler, vec![0; 1 << 20]).unwrap();
     let (mut kept, mut sequence) = (Vec::new(), 0);
     let full = loop {
-        let name = format!("n{:04}", kept.len());
+        let name = format!("n{:06}", kept.len());
         match store.create("default", &name, &thing(&"x".repeat(5000))).await {
             Ok(_) => kept.push(name),
             Err(error) => break error,
@@ -150,7 +150,7 @@ async fn a_postgres_that_goes_away_and_comes_back_is_survived() {
     // It goes away in the middle of many writes.
     let (mut kept, mut goes) = (vec!["n0000".to_owned()], None);
     let unavailable = loop {
-        let name = format!("n{:04}", kept.len());
+        let name = format!("n{:06}", kept.len());
         match store.create("default", &name, &thing("")).await {
             Ok(_) => kept.push(name),
             Err(error) => break error,
@@ -185,15 +185,24 @@ const WRITE_TO: &str = "OPENSHELL_STORE_WRITES_TO";
 fn killed_after_ten_more(test: &str, folder: &Path, before: i64) -> i64 {
     let mut writer = Command::new(std::env::current_exe().unwrap());
     let writer = writer.args(["--exact", test]).env(WRITE_TO, folder).stdout(Stdio::null());
-    let mut writer = writer.spawn().unwrap();
+    let writer = Writer(writer.spawn().unwrap());
     let begun = Instant::now();
     while noted(folder) < before + 10 {
         assert!(begun.elapsed() < Duration::from_mins(1), "it does not write");
         std::thread::park_timeout(Duration::from_millis(1));
     }
-    writer.kill().unwrap();
-    writer.wait().unwrap();
+    drop(writer);
     noted(folder)
+}
+
+/// A process that writes until it is killed, which it is also where a test fails.
+struct Writer(Child);
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }
 
 fn noted(folder: &Path) -> i64 {

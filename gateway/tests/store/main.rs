@@ -14,6 +14,7 @@ mod postgres;
 mod answers;
 mod audit;
 mod backup;
+mod claim;
 mod faults;
 mod ledger;
 mod objects;

@@ -6,25 +6,33 @@
 //! | `gateways/NAME/metadata.json` | where it is |
 //! | `gateways/NAME/mtls/{ca.crt,tls.crt,tls.key}` | who vouches for it, and what this user shows it |
 //! | `gateways/NAME/token` | the token of this user, instead |
+//! | `gateways/NAME/{login.json,oidc-ca.crt}` | the login at the issuer of the gateway, instead |
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use api::{
     client::{Client, Place},
+    gateway::{Login, OidcLogin},
     user::IssuedCertificate,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::refused;
-use crate::{args::gateway::GatewayAddArgs, failure::Failure};
+use super::{
+    oidc::{self, Session, Way},
+    refused,
+};
+use crate::{args::gateway::GatewayAddArgs, commands::sandbox::block_on, failure::Failure};
 
+/// So long a certificate is good enough for another start; it ends after 90 days.
+const CERTIFICATE_YOUNG: Duration = Duration::from_hours(30 * 24);
 /// The largest file of these that is read, bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -37,6 +45,8 @@ pub(crate) enum Auth {
     Mtls,
     /// A token.
     Token,
+    /// A login at the issuer of the gateway.
+    Oidc,
 }
 
 impl Auth {
@@ -45,6 +55,7 @@ impl Auth {
         match self {
             Self::Mtls => "mtls",
             Self::Token => "token",
+            Self::Oidc => "oidc",
         }
     }
 }
@@ -64,6 +75,9 @@ pub(crate) struct Metadata {
     /// The folder of what it keeps, when it is one of this user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<PathBuf>,
+    /// Where this user logs in for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) oidc: Option<OidcLogin>,
 }
 
 /// A gateway that is known.
@@ -206,6 +220,16 @@ impl Registry {
         write(&folder.join("tls.crt"), issued.certificate_pem.as_bytes())
     }
 
+    /// Whether this user has a certificate for the gateway with that authority, and not since long.
+    pub(super) fn has_certificate(&self, name: &str, ca: &Path) -> bool {
+        let folder = self.folder(name).join("mtls");
+        let is_its =
+            read(ca).is_ok_and(|ca| read(&folder.join("ca.crt")).is_ok_and(|known| known == ca));
+        let made = fs::metadata(folder.join("tls.crt")).and_then(|found| found.modified());
+        let age = made.ok().and_then(|made| made.elapsed().ok());
+        is_its && folder.join("tls.key").exists() && age.is_some_and(|age| age < CERTIFICATE_YOUNG)
+    }
+
     /// Registers a gateway that runs elsewhere.
     ///
     /// # Errors
@@ -227,11 +251,12 @@ impl Registry {
                 .hint("choose another --name, or remove it with `openshell gateway destroy`"));
         }
         let auth_mode = match (&args.cert, &args.token_file) {
+            _ if args.oidc => Auth::Oidc,
             (None, Some(_)) => Auth::Token,
             (Some(_), _) => Auth::Mtls,
             (None, None) => {
                 return Err(Failure::usage("nothing says who you are to that gateway")
-                    .hint("give --cert and --key, or --token-file"));
+                    .hint("give --cert and --key, --token-file, or --oidc"));
             }
         };
         let text =
@@ -241,6 +266,13 @@ impl Registry {
         let certificate = args.cert.as_deref().map(text).transpose()?;
         let key = args.key.as_deref().map(text).transpose()?.map(SecretString::from);
         let token = args.token_file.as_deref().map(token).transpose()?;
+        let oidc_ca = args.oidc_ca.as_deref().map(text).transpose()?;
+        let oidc = if args.oidc {
+            let said = ask_login(&endpoint, ca.clone())?;
+            Some(oidc_login(said, args.oidc_issuer, args.oidc_client_id)?)
+        } else {
+            None
+        };
         let folder = self.folder(&name);
         if let Some(ca) = ca {
             write(&folder.join("mtls/ca.crt"), ca.as_bytes())?;
@@ -252,12 +284,16 @@ impl Registry {
         if let Some(token) = token {
             keep_secret(&folder.join("token"), &token)?;
         }
+        if let Some(ca) = oidc_ca {
+            write(&folder.join("oidc-ca.crt"), ca.as_bytes())?;
+        }
         let metadata = Metadata {
             name: name.clone(),
             gateway_endpoint: endpoint,
             is_remote: true,
             auth_mode,
             state: None,
+            oidc,
         };
         self.keep(&metadata)?;
         Ok(Known { name, metadata })
@@ -293,14 +329,51 @@ impl Registry {
             Place::Unix(state.join(gateway::run::SOCKET))
         } else {
             let key = text("mtls/tls.key")?.map(SecretString::from);
+            let token = match &known.metadata.oidc {
+                Some(login) => Some(self.session(&known.name, login)?.token().clone()),
+                None => text("token")?.map(|token| SecretString::from(token.trim().to_owned())),
+            };
             Place::Https {
                 url: known.metadata.gateway_endpoint.clone(),
                 ca_pem: text("mtls/ca.crt")?,
                 certificate: text("mtls/tls.crt")?.zip(key),
-                token: text("token")?.map(|token| SecretString::from(token.trim().to_owned())),
+                token,
             }
         };
         Client::new(place).map_err(refused)
+    }
+
+    /// Logs in at the issuer of a gateway; whether that can be renewed without anybody.
+    ///
+    /// # Errors
+    /// Why nobody is logged in.
+    pub(super) fn log_in(&self, known: &Known, way: Way) -> Result<bool, Failure> {
+        let Some(login) = known.metadata.oidc.clone() else {
+            return Err(Failure::new(format!("gateway {} names no issuer", known.name)));
+        };
+        let ca = self.oidc_ca(&known.name)?;
+        let session = block_on(oidc::login(login, ca.as_deref(), way))?;
+        session.keep(&self.folder(&known.name).join("login.json"))?;
+        Ok(session.is_renewable())
+    }
+
+    fn session(&self, name: &str, login: &OidcLogin) -> Result<Session, Failure> {
+        let (ca, path) = (self.oidc_ca(name)?, self.folder(name).join("login.json"));
+        // On a thread of its own: whoever wants a client may be within a runtime.
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| block_on(oidc::fresh(&path, login, ca.as_deref())));
+            asked.join().map_err(|_| Failure::new("the login cannot be renewed"))?
+        })
+    }
+
+    fn oidc_ca(&self, name: &str) -> Result<Option<String>, Failure> {
+        let path = self.folder(name).join("oidc-ca.crt");
+        match read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => {
+                Ok(other.map(Some).with_context(|| format!("cannot read {}", path.display()))?)
+            }
+        }
     }
 
     /// The folder of what is known of a gateway.
@@ -309,13 +382,40 @@ impl Registry {
     }
 }
 
+/// What a gateway says of how to log in.
+fn ask_login(endpoint: &str, ca_pem: Option<String>) -> Result<Login, Failure> {
+    let url = endpoint.to_owned();
+    let client = Client::new(Place::Https { url, ca_pem, certificate: None, token: None });
+    let client = client.map_err(refused)?;
+    block_on(async { client.get("/v1/login").await.map_err(refused) })
+}
+
+/// Where to log in, by what the gateway says and what was typed.
+fn oidc_login(
+    said: Login,
+    issuer: Option<String>,
+    client: Option<String>,
+) -> Result<OidcLogin, Failure> {
+    let mut login = said.oidc.ok_or_else(|| {
+        Failure::new("the gateway takes no tokens of an issuer").hint(
+            "it is run with --oidc-issuer for that; else give --cert and --key, or --token-file",
+        )
+    })?;
+    if let Some(issuer) = issuer.filter(|issuer| *issuer != login.issuer) {
+        let detail = format!("the gateway takes tokens of {}, not of {issuer}", login.issuer);
+        return Err(Failure::new(detail));
+    }
+    login.client_id = client.or(login.client_id);
+    Ok(login)
+}
+
 fn keep_secret(path: &Path, secret: &SecretString) -> Result<(), Failure> {
     #[expect(clippy::disallowed_methods, reason = "into a file for its owner alone")]
     write(path, secret.expose_secret().as_bytes())
 }
 
 /// Writes a file for its owner alone, whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let written = || -> io::Result<()> {
         if let Some(folder) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -345,7 +445,7 @@ fn token(path: &Path) -> Result<SecretString, Failure> {
     Ok(SecretString::from(text.trim().to_owned()))
 }
 
-fn read(path: &Path) -> io::Result<String> {
+pub(super) fn read(path: &Path) -> io::Result<String> {
     let file = fs::File::open(path)?;
     let mut text = String::new();
     file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;

@@ -7,6 +7,7 @@ use std::{
     io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _},
     os::unix::{
         fs::{DirBuilderExt as _, OpenOptionsExt as _},
+        net::UnixStream,
         process::CommandExt as _,
     },
     path::Path,
@@ -31,10 +32,10 @@ use tokio::time::{sleep, timeout};
 use super::{
     refused,
     registry::{Auth, Metadata, Registry},
-    serve::{Announced, folder},
+    serve::{Announced, SERVING, folder},
 };
 use crate::{
-    args::gateway::{DriverWord, GatewayDestroyArgs, GatewayNameArg, GatewayStartArgs, NAME, PORT},
+    args::gateway::{DriverWord, GatewayDestroyArgs, GatewayStartArgs},
     commands::sandbox::block_on,
     failure::Failure,
     output,
@@ -44,6 +45,10 @@ use crate::{
 const WORD_BYTES_MAX: u64 = 64 << 10;
 /// How long a gateway may take to end: its own grace for requests, and a little more.
 const STOP_MAX: Duration = Duration::from_secs(30);
+/// How long a gateway may take to say that it serves.
+const START_MAX: Duration = Duration::from_secs(20);
+/// What is kept of the issuer, in the folder of its state.
+const OIDC: &str = "oidc.json";
 /// Between two looks at it.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -55,13 +60,7 @@ pub(super) fn start(args: &GatewayStartArgs) -> Result<(), Failure> {
 /// Starts a first gateway for whoever has none, with a word about it where messages go.
 pub(super) fn start_first() -> Result<(), Failure> {
     output::complain("• There is no gateway yet; one of this user is started");
-    let args = GatewayStartArgs {
-        gateway: GatewayNameArg { name: NAME.to_owned() },
-        driver: DriverWord::Local,
-        port: PORT,
-        gateway_host: None,
-    };
-    started(&args, |text| {
+    started(&GatewayStartArgs::alone(), |text| {
         output::complain(text);
         Ok(())
     })
@@ -75,32 +74,93 @@ fn started(
     let name = &args.gateway.name;
     let state = folder(name)?;
     let registry = Registry::open()?;
-    if is_running(&state) {
-        registry.select(name)?;
+    let served = serving(&state)?;
+    let runs = served.is_some();
+    let announced = if let Some(announced) = served {
+        if args.no_oidc || args.oidc.oidc_issuer.is_some() {
+            return Err(Failure::new(format!(
+                "gateway {name} runs, and keeps the issuer that it has"
+            ))
+            .hint(format!("`openshell gateway stop --name {name}`, then start it again")));
+        }
+        announced
+    } else {
+        output::complain("• Starting gateway");
+        begin(args, &state)?
+    };
+    let endpoint = register(&registry, args, &state, announced)?;
+    registry.select(name)?;
+    if runs {
         tell(&format!("· Gateway '{name}' is running"))?;
-        return tell(&format!("✓ Active gateway set to '{name}'"));
+    } else {
+        tell("✓ Gateway ready")?;
     }
-    output::complain("• Starting gateway");
-    let announced = begin(args, &state)?;
-    let client = Client::new(Place::Unix(announced.socket)).map_err(refused)?;
-    let issued: IssuedCertificate = block_on(async {
-        client.send(Method::POST, "/v1/me/certificate", &()).await.map_err(refused)
-    })?;
-    registry.keep_certificate(name, issued)?;
-    let host = args.gateway_host.as_deref().unwrap_or("127.0.0.1");
-    let metadata = Metadata {
+    tell(&format!("  Name: {name}"))?;
+    tell(&format!("  Endpoint: {endpoint}"))?;
+    tell(&format!("✓ Active gateway set to '{name}'"))
+}
+
+/// Sees to it that this user knows the gateway that runs there, and has a certificate for it; gives its address.
+fn register(
+    registry: &Registry,
+    args: &GatewayStartArgs,
+    state: &Path,
+    announced: Announced,
+) -> Result<String, Failure> {
+    let name = &args.gateway.name;
+    let known = registry.known(name).ok().map(|known| known.metadata);
+    let known = known.filter(|known| known.state.as_deref() == Some(state));
+    let before = known.as_ref().and_then(|known| host_of(&known.gateway_endpoint));
+    let host = args.gateway_host.as_deref().or(before).unwrap_or("127.0.0.1");
+    let endpoint = format!("https://{host}:{}", announced.port);
+    if known.is_none() || !registry.has_certificate(name, &state.join("pki/ca.crt")) {
+        let client = Client::new(Place::Unix(announced.socket)).map_err(refused)?;
+        let issued: IssuedCertificate = block_on(async {
+            client.send(Method::POST, "/v1/me/certificate", &()).await.map_err(refused)
+        })?;
+        registry.keep_certificate(name, issued)?;
+    }
+    registry.keep(&Metadata {
         name: name.clone(),
-        gateway_endpoint: format!("https://{host}:{}", announced.port),
+        gateway_endpoint: endpoint.clone(),
         is_remote: false,
         auth_mode: Auth::Mtls,
-        state: Some(state),
-    };
-    registry.keep(&metadata)?;
-    registry.select(name)?;
-    tell("✓ Gateway ready")?;
-    tell(&format!("  Name: {name}"))?;
-    tell(&format!("  Endpoint: {}", metadata.gateway_endpoint))?;
-    tell(&format!("✓ Active gateway set to '{name}'"))
+        state: Some(state.to_owned()),
+        oidc: None,
+    })?;
+    Ok(endpoint)
+}
+
+/// The host of an address, without its port.
+fn host_of(endpoint: &str) -> Option<&str> {
+    let host = endpoint.strip_prefix("https://")?;
+    host.rsplit_once(':').map(|(host, _)| host)
+}
+
+/// What a gateway that runs has said, or is about to say when it has just begun. None when none runs, or the one that ran ends.
+fn serving(state: &Path) -> Result<Option<Announced>, Failure> {
+    block_on(async {
+        let said = async {
+            while is_running(state) {
+                let said = std::fs::read(state.join(SERVING)).unwrap_or_default();
+                let said = serde_json::from_slice::<Announced>(&said).ok();
+                // What one before has said is still there.
+                let runs =
+                    pid(state).and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok());
+                let said = said.filter(|said| Some(said.process) == runs);
+                // One that was killed holds its lock for a moment longer than its socket.
+                if let Some(said) = said.filter(|said| UnixStream::connect(&said.socket).is_ok()) {
+                    return Some(said);
+                }
+                sleep(PAUSE).await;
+            }
+            None
+        };
+        timeout(START_MAX, said).await.map_err(|_| {
+            Failure::new("a gateway runs there that does not say where it listens")
+                .hint("`openshell gateway stop`, then start it again")
+        })
+    })
 }
 
 /// `openshell gateway stop`
@@ -128,18 +188,27 @@ pub(super) fn destroy(args: &GatewayDestroyArgs) -> Result<(), Failure> {
         });
     }
     let driver = Local::new(Home::new(&state));
-    let sandboxes = block_on(async { Ok(driver.list().await?) })?;
-    confirm(args, sandboxes.len())?;
+    let list = || block_on(async { Ok(driver.list().await?) });
+    confirm(args, list()?.len())?;
     end(name)?;
+    // Only now nobody makes another one.
+    let sandboxes = list()?;
     for (number, (folder, sandbox)) in sandboxes.iter().enumerate() {
         let (number, all) = (number + 1, sandboxes.len());
         let name = sandbox.as_ref().map_or(folder, |sandbox| &sandbox.record.name);
         output::complain(&format!("• Deleting sandbox {name} ({number} of {all})"));
         block_on(async { Ok(driver.delete(folder).await?) })?;
     }
+    let said = std::fs::read(state.join(SERVING)).unwrap_or_default();
+    let said: Option<Announced> = serde_json::from_slice(&said).ok();
     std::fs::remove_dir_all(&state)
         .with_context(|| format!("cannot remove {}", state.display()))?;
     registry.forget(name)?;
+    if said.is_some_and(|said| said.database) {
+        output::complain(
+            "! What it kept in its Postgres database is still there; the key of its secrets is gone unless you keep that elsewhere",
+        );
+    }
     output::line(&format!("✓ Gateway '{name}' destroyed"))
 }
 
@@ -161,6 +230,7 @@ fn confirm(args: &GatewayDestroyArgs, sandboxes: usize) -> Result<(), Failure> {
 fn begin(args: &GatewayStartArgs, state: &Path) -> Result<Announced, Failure> {
     let mut folder = DirBuilder::new();
     folder.recursive(true).mode(0o700).create(state).context("cannot make its folder")?;
+    keep_oidc(args, state)?;
     match spawn(args, state, args.port) {
         Ok(announced) => Ok(announced),
         Err(failure) if args.port != 0 && is_taken(args.port) => {
@@ -168,6 +238,34 @@ fn begin(args: &GatewayStartArgs, state: &Path) -> Result<Announced, Failure> {
             spawn(args, state, 0).map_err(|_| failure)
         }
         Err(failure) => Err(failure),
+    }
+}
+
+/// Keeps what was said about the issuer for this start and every later one.
+fn keep_oidc(args: &GatewayStartArgs, state: &Path) -> Result<(), Failure> {
+    let path = state.join(OIDC);
+    let words = args.oidc.words()?;
+    if !words.is_empty() {
+        args.oidc.config()?; // what is wrong is told before it is kept
+        return super::registry::write(&path, &serde_json::to_vec(&words)?);
+    }
+    match args.no_oidc.then(|| std::fs::remove_file(&path)) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+            Err(anyhow::Error::new(error).context("cannot forget the issuer").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is kept of the issuer.
+fn kept_oidc(state: &Path) -> Result<Vec<String>, Failure> {
+    match super::registry::read(&state.join(OIDC)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => {
+            let text = other.context("cannot read what is kept of the issuer")?;
+            let words = serde_json::from_str(&text);
+            Ok(words.with_context(|| format!("{} is damaged", state.join(OIDC).display()))?)
+        }
     }
 }
 
@@ -189,7 +287,8 @@ fn spawn(args: &GatewayStartArgs, state: &Path, port: u16) -> Result<Announced, 
     if let Some(host) = &args.gateway_host {
         command.args(["--host", host]);
     }
-    let own = ["USER", "XDG_CONFIG_HOME", "OPENSHELL_DB_URL", "OPENSHELL_SECRETS_KEY"];
+    command.args(kept_oidc(state)?);
+    let own = ["XDG_CONFIG_HOME", "OPENSHELL_DB_URL", "OPENSHELL_SECRETS_KEY"];
     let names: Vec<&str> = SUPERVISOR_ENVIRONMENT.iter().copied().chain(own).collect();
     let kept = std::env::vars_os().filter(|(name, _)| names.iter().any(|one| name == one));
     command.env_clear().envs(kept).current_dir("/");
@@ -217,7 +316,7 @@ fn last_words(log: &Path) -> String {
     said.iter().fold(String::new(), |all, line| all + "\n  " + line)
 }
 
-fn is_running(state: &Path) -> bool {
+pub(super) fn is_running(state: &Path) -> bool {
     let Ok(lock) = File::open(state.join("lock")) else { return false };
     flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
 }

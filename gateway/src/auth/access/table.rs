@@ -54,6 +54,7 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::GET, "/healthz", Access::Open),
     (Method::GET, "/readyz", Access::Open),
     (Method::GET, "/openapi.json", Access::Open),
+    (Method::GET, "/v1/login", Access::Open),
     (Method::GET, "/metrics", SEE_METRICS),
     // The gateway, and oneself
     (Method::GET, "/v1/info", known(None)),
@@ -62,6 +63,8 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::GET, "/v1/me/tokens", known(None)),
     (Method::POST, "/v1/me/tokens", known(Some(Scope::AccountWrite))),
     (Method::DELETE, "/v1/me/tokens/{token}", known(Some(Scope::AccountWrite))),
+    (Method::POST, "/v1/key/rotate", ADMIN),
+    (Method::GET, "/v1/backup", ADMIN),
     // Users and workspaces
     (Method::GET, "/v1/users", ADMIN),
     (Method::POST, "/v1/users", ADMIN),
@@ -81,7 +84,6 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::GET, "/v1/sandboxes", SEE_SANDBOXES),
     (Method::POST, "/v1/sandboxes", RUN_SANDBOXES),
     (Method::GET, "/v1/sandboxes/{sandbox}", SEE_SANDBOXES),
-    (Method::PATCH, "/v1/sandboxes/{sandbox}", RUN_SANDBOXES),
     (Method::DELETE, "/v1/sandboxes/{sandbox}", RUN_SANDBOXES),
     (Method::POST, "/v1/sandboxes/{sandbox}/start", RUN_SANDBOXES),
     (Method::POST, "/v1/sandboxes/{sandbox}/launch", RUN_SANDBOXES),
@@ -99,7 +101,6 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::PUT, "/v1/sandboxes/{sandbox}/settings/{key}", SET_POLICY),
     (Method::DELETE, "/v1/sandboxes/{sandbox}/settings/{key}", SET_POLICY),
     (Method::GET, "/v1/sandboxes/{sandbox}/proposals", SEE_POLICY),
-    (Method::POST, "/v1/sandboxes/{sandbox}/proposals/{proposal}", SET_POLICY),
     (Method::GET, "/v1/policy", SEE_GLOBAL),
     (Method::PUT, "/v1/policy", SET_GLOBAL),
     (Method::DELETE, "/v1/policy", SET_GLOBAL),
@@ -119,8 +120,6 @@ const ROWS: &[(Method, &str, Access)] = &[
     // What happened, and what it cost
     (Method::GET, "/v1/audit", SEE_AUDIT),
     (Method::GET, "/v1/cost", SEE_AUDIT),
-    // Supervisors
-    (Method::POST, "/v1/supervisor/token", Access::SandboxRefresh),
 ];
 
 /// Routes whose bodies, or websockets, the handler takes piece by piece.
@@ -130,5 +129,4 @@ const STREAMS: &[(Method, &str, Access)] = &[
     (Method::GET, "/v1/sandboxes/{sandbox}/upload", RUN_SANDBOXES),
     (Method::GET, "/v1/sandboxes/{sandbox}/download", RUN_SANDBOXES),
     (Method::GET, "/v1/sandboxes/{sandbox}/forward", RUN_SANDBOXES),
-    (Method::GET, "/v1/supervisor/session", Access::Sandbox),
 ];

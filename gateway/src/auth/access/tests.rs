@@ -11,6 +11,7 @@ fn user(grants: Grants, scopes: &[&str]) -> Arc<Principal> {
         grants,
         how: How::Token(Uuid::nil()),
         scopes: Scopes::read(scopes.iter().copied()).unwrap(),
+        expires: None,
     }))
 }
 
@@ -87,6 +88,7 @@ fn a_token_makes_no_certificate_that_would_outlive_it() {
         grants: Grants::default(),
         how: How::Token(Uuid::nil()),
         scopes: Scopes::ALL,
+        expires: None,
     };
     let ways = [How::Token(Uuid::nil()), How::Local, How::Certificate(Serial::of_random([1; 16]))];
     let may = ways.map(|how| {
