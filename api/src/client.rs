@@ -6,7 +6,10 @@ use reqwest::{Certificate, Identity, Method, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use self::events::{Event, Events};
 use crate::problem::{MEDIA_TYPE, Problem};
+
+mod events;
 
 /// How long a connection may take to come about.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -14,6 +17,13 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 /// The largest answer, bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How often a request is sent whose connection breaks, when that cannot do anything twice.
+const TRIES_MAX: usize = 2;
+/// What a gateway says of a request whose first sending it has not answered yet.
+const RUNNING: &str = "request_running";
+/// How often such a request is asked about, and how long between two times.
+const LOOKS_MAX: usize = 60;
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Where a gateway is, and what it is shown.
 #[derive(Clone)]
@@ -59,6 +69,12 @@ pub enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    /// It has said nothing for too long.
+    #[error("the gateway at {at} is silent")]
+    Silent {
+        /// Where.
+        at: String,
+    },
     /// It said no.
     #[error("{}", .0.detail)]
     Refused(Box<Problem>),
@@ -72,7 +88,9 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused(problem) => Some(problem.status),
-            Self::Place(_) | Self::Unreachable { .. } | Self::Malformed(_) => None,
+            Self::Place(_) | Self::Unreachable { .. } | Self::Silent { .. } | Self::Malformed(_) => {
+                None
+            }
         }
     }
 }
@@ -151,6 +169,48 @@ impl Client {
         self.bytes::<()>(method, path, None).await.map(drop)
     }
 
+    /// Asks without a body.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn ask_for<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<T, ClientError> {
+        self.ask::<(), T>(method, path, None).await
+    }
+
+    /// Asks with a body for what has no answer but that it was done.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub async fn send_order<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<(), ClientError> {
+        self.bytes(method, path, Some(body)).await.map(drop)
+    }
+
+    /// What happens, as it does, from a path such as `/v1/watch`; after the event of that number, if one is named.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn follow(&self, path: &str, last: Option<&str>) -> Result<Events, ClientError> {
+        let mut request = self.http.get(format!("{}{path}", self.base));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = request.send().await.map_err(|source| self.unreachable(source))?;
+        if answer.status().is_success() {
+            return Ok(Events::new(answer, self.shown.clone()));
+        }
+        let (status, kind) = (answer.status(), kind(&answer));
+        Err(refusal(status, &kind, &self.whole(answer).await?))
+    }
+
     async fn ask<B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -161,31 +221,65 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|error| ClientError::Malformed(error.to_string()))
     }
 
+    /// Sends a request, and once more when the connection breaks. What makes something carries a key, so that it is done once.
     async fn bytes<B: Serialize + Sync>(
         &self,
         method: Method,
         path: &str,
         body: Option<&B>,
     ) -> Result<Vec<u8>, ClientError> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
         request = request.timeout(ANSWER_MAX);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let unreachable = |source| ClientError::Unreachable { at: self.shown.clone(), source };
-        let mut answer = request.send().await.map_err(unreachable)?;
+        if method == Method::POST {
+            request = request.header("idempotency-key", uuid::Uuid::new_v4().to_string());
+        }
+        // Nothing else is the same when it is done twice.
+        let tries = if matches!(method, Method::GET | Method::POST) { TRIES_MAX } else { 1 };
+        let (mut tried, mut looked) = (0, 0);
+        loop {
+            let Some(copy) = request.try_clone() else {
+                return Err(ClientError::Malformed("the request cannot be sent again".into()));
+            };
+            tried += 1;
+            match self.answered(copy).await {
+                Err(ClientError::Unreachable { .. }) if tried < tries => {}
+                Err(ClientError::Refused(problem))
+                    if problem.code == RUNNING && looked < LOOKS_MAX =>
+                {
+                    looked += 1;
+                    tokio::time::sleep(LOOK).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn answered(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
+        let answer = request.send().await.map_err(|source| self.unreachable(source))?;
         let (status, kind) = (answer.status(), kind(&answer));
+        let bytes = self.whole(answer).await?;
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        Err(refusal(status, &kind, &bytes))
+    }
+
+    async fn whole(&self, mut answer: reqwest::Response) -> Result<Vec<u8>, ClientError> {
         let mut bytes = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+        while let Some(piece) = answer.chunk().await.map_err(|source| self.unreachable(source))? {
             if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
                 return Err(ClientError::Malformed("it is too large".to_owned()));
             }
             bytes.extend(piece);
         }
-        if status.is_success() {
-            return Ok(bytes);
-        }
-        Err(refusal(status, &kind, &bytes))
+        Ok(bytes)
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Unreachable { at: self.shown.clone(), source }
     }
 }
 

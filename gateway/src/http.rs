@@ -4,29 +4,39 @@
 //! asking (`auth`), what comes of it (`lifecycle`, `store`). Invariant: a handler gets a permit that only `auth` makes, so none
 //! works for somebody who was not asked.
 
+mod audit;
 mod certificates;
+mod changing;
 mod conversation;
+mod logs;
+pub(crate) mod metrics;
 mod open;
 mod policies;
+mod proposals;
 mod providers;
 mod read;
 mod refusal;
 mod sandboxes;
+mod settings;
 mod tokens;
 mod users;
 mod watch;
+mod workspaces;
 
 use std::sync::Arc;
 
 use api::gateway::Info;
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 use http::{HeaderMap, HeaderValue, header};
+use tokio::sync::{Mutex, RwLock};
+use tokio_util::task::TaskTracker;
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use self::{certificates::revoked, refusal::Refusal};
 use crate::{
     auth::{authority::Authority, revoked::Revocations},
+    broker::Broker,
     lifecycle::Keeper,
     serve::live::Live,
     store::Store,
@@ -39,8 +49,18 @@ pub(crate) struct App {
     pub(crate) store: Store,
     /// Who keeps sandboxes as they should be.
     pub(crate) keeper: Arc<Keeper>,
+    /// Who brings events into the audit.
+    pub(crate) broker: Arc<Broker>,
     /// Who may come in.
     pub(crate) doors: Doors,
+    /// What is counted.
+    pub(crate) metrics: Arc<metrics::Metrics>,
+    /// Requests that change something, which end also when their callers leave.
+    pub(crate) tasks: TaskTracker,
+    /// Held to put something into a workspace, and alone to remove one.
+    pub(crate) workspaces: RwLock<()>,
+    /// Held by who verifies the audit.
+    pub(crate) verifying: Mutex<()>,
     /// What this gateway is.
     pub(crate) info: Info,
     /// The description of the API, JSON.
@@ -88,6 +108,18 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(policies::newest_global, policies::set_global, policies::delete_global))
         .routes(routes!(policies::list_global))
         .routes(routes!(watch::watch))
+        .routes(routes!(logs::logs))
+        .routes(routes!(proposals::list, proposals::clear))
+        .routes(routes!(proposals::approve))
+        .routes(routes!(proposals::reject))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::restart))
+        .routes(routes!(settings::get, settings::change))
+        .routes(routes!(settings::of_sandbox, settings::change_sandbox))
+        .routes(routes!(workspaces::list, workspaces::create))
+        .routes(routes!(workspaces::delete))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(conversation::exec))
         .routes(routes!(conversation::attach))
         .routes(routes!(conversation::upload))
@@ -98,11 +130,14 @@ fn all() -> OpenApiRouter<Arc<App>> {
 /// The routes of the API; its description is served too.
 pub(crate) fn routes(app: App) -> Router {
     let (router, _) = all().split_for_parts();
+    let app = Arc::new(app);
     router
         .route("/openapi.json", axum::routing::get(open::openapi))
+        .layer(from_fn_with_state(Arc::clone(&app), workspaces::known))
+        .layer(from_fn_with_state(Arc::clone(&app), changing::change))
         .fallback(open::nothing)
         .method_not_allowed_fallback(open::no_such_method)
-        .with_state(Arc::new(app))
+        .with_state(app)
 }
 
 /// The description of the API, in the words of `OpenAPI` 3.1.

@@ -7,14 +7,18 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use api::{gateway::Info, user::Role};
 use drivers::Local;
 use sandbox::state::Home;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    sync::{Mutex, RwLock},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::{
@@ -30,9 +34,13 @@ use crate::{
         scope::Scopes,
         token::StoredToken,
     },
-    http::{self, App, Doors},
+    broker::{Broker, Kept},
+    http::{
+        self, App, Doors,
+        metrics::{Metrics, counted},
+    },
     lifecycle::{Desired, Keeper, written},
-    records::{EVERYWHERE, SandboxRecord, UserRecord},
+    records::{EVERYWHERE, SandboxRecord, UserRecord, WorkspaceRecord},
     secrets::{KeySource, KeysError},
     serve::{
         Limits, Server,
@@ -45,6 +53,9 @@ use crate::{
 
 /// The socket of the local user, in the folder of the state.
 pub const SOCKET: &str = "gateway.sock";
+
+/// How long requests that change something may go on when the gateway stops.
+const CHANGES_MAX: Duration = Duration::from_secs(10);
 
 /// How a gateway is run.
 #[derive(Clone, Debug)]
@@ -67,6 +78,8 @@ pub struct Options {
     pub user: String,
     /// Whether it answers model calls of its sandboxes.
     pub router: bool,
+    /// How much of the audit is kept, unless it is set.
+    pub audit: Kept,
 }
 
 /// A gateway that serves.
@@ -173,7 +186,10 @@ pub async fn run(
     let port = told.first().map_or(443, SocketAddr::port);
 
     let live = Arc::new(Live::default());
-    let keeper = Keeper::new(store.clone(), Local::new(Home::new(folder)));
+    let driver = Local::new(Home::new(folder));
+    let broker = Broker::new(store.clone(), driver.clone(), options.audit);
+    let keeper = Keeper::new(store.clone(), driver, Arc::clone(&broker));
+    let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
     let gate = Gate {
         table: Table::new(table::rows()),
         origins: Origins::new(names.iter().map(String::as_str), port),
@@ -190,21 +206,31 @@ pub async fn run(
         info: info(&options, &place),
         doors: Doors { authority, revoked, live: Arc::clone(&live) },
         keeper: Arc::clone(&keeper),
+        broker: Arc::clone(&broker),
+        metrics: Arc::clone(&metrics),
+        tasks: tasks.clone(),
+        workspaces: RwLock::default(),
+        verifying: Mutex::default(),
         description: http::description().to_json().unwrap_or_default(),
         store: store.clone(),
     };
-    let routes = guarded(http::routes(app), Arc::new(gate));
+    let routes = counted(guarded(http::routes(app), Arc::new(gate)), metrics);
     let server = Server { bound, tls, routes, live, limits: Limits::default() };
 
     let stopped = CancellationToken::new();
     let mut keeping = JoinSet::new();
     keeping.spawn(keeper.run(stopped.clone()));
+    keeping.spawn(broker.run(stopped.clone()));
     ready(&Ready {
         addresses: told,
         socket: folder.join(SOCKET),
         ca: folder.join("pki").join("ca.crt"),
     });
     server.run(stop).await;
+    tasks.close();
+    if timeout(CHANGES_MAX, tasks.wait()).await.is_err() {
+        tracing::warn!("changes that were under way were cut off");
+    }
     stopped.cancel();
     while keeping.join_next().await.is_some() {}
     store.close().await;
@@ -228,8 +254,12 @@ fn lock(folder: &Path) -> Result<File, RunError> {
     }
 }
 
-/// Sees to it that the user who runs the gateway is one of its administrators.
+/// Sees to it that the user who runs the gateway is one of its administrators, and that there is a workspace.
 async fn admit(store: &Store, user: &UserName) -> Result<(), StoreError> {
+    match store.create(EVERYWHERE, Workspace::default().as_str(), &WorkspaceRecord {}).await {
+        Ok(_) | Err(StoreError::Exists) => {}
+        Err(error) => return Err(error),
+    }
     if store.find::<UserRecord>(EVERYWHERE, user.as_str()).await?.is_some() {
         return Ok(());
     }

@@ -3,7 +3,10 @@
 use std::{io::Write as _, path::PathBuf};
 
 use ::sandbox::state::Home;
-use gateway::run::{Options, Ready};
+use gateway::{
+    broker::Kept,
+    run::{Options, Ready},
+};
 use proxy::server::{ListenAddr, Options as RouterOptions, Running};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,6 +48,7 @@ pub(super) fn run(args: GatewayRunArgs) -> Result<(), Failure> {
         certificates_only: args.certificates_only,
         user: user(),
         router: router.is_some(),
+        audit: Kept { days: args.audit_days, bytes: args.audit_bytes },
     };
     let announce = args.announce;
     let ended = sandbox::block_on(async {
