@@ -88,9 +88,10 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused(problem) => Some(problem.status),
-            Self::Place(_) | Self::Unreachable { .. } | Self::Silent { .. } | Self::Malformed(_) => {
-                None
-            }
+            Self::Place(_)
+            | Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Malformed(_) => None,
         }
     }
 }

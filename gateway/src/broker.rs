@@ -24,7 +24,7 @@ use drivers::Local;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::{Mutex as AsyncMutex, watch},
+    sync::{Mutex as AsyncMutex, Notify, watch},
     task::spawn_blocking,
     time::{Instant, interval},
 };
@@ -90,6 +90,8 @@ pub(crate) struct Broker {
     kept: Kept,
     readers: Mutex<BTreeMap<Uuid, Arc<AsyncMutex<Reader>>>>,
     news: watch::Sender<u64>,
+    /// That something else is to be kept from now on.
+    set: Notify,
     stored: AtomicU64,
     lost: AtomicU64,
 }
@@ -140,6 +142,7 @@ impl Broker {
             kept,
             readers: Mutex::default(),
             news: watch::Sender::new(0),
+            set: Notify::new(),
             stored: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         })
@@ -160,6 +163,11 @@ impl Broker {
         self.news.send_modify(|number| *number = number.wrapping_add(1));
     }
 
+    /// Tells that something else is to be kept from now on.
+    pub(crate) fn keep_as_set(&self) {
+        self.set.notify_one();
+    }
+
     /// Brings events into the store until it is stopped.
     pub(crate) async fn run(self: Arc<Self>, stopped: CancellationToken) {
         let mut looks = interval(LOOK_EVERY);
@@ -169,6 +177,7 @@ impl Broker {
             tokio::select! {
                 biased;
                 () = stopped.cancelled() => break,
+                () = self.set.notified() => retain = Instant::now(),
                 _ = looks.tick() => {}
             }
             self.look().await;
@@ -178,7 +187,8 @@ impl Broker {
             }
         }
         // What came while it stopped waits in the files for the next one.
-        let readers: Vec<_> = self.readers.lock().iter().map(|(id, one)| (*id, Arc::clone(one))).collect();
+        let readers: Vec<_> =
+            self.readers.lock().iter().map(|(id, one)| (*id, Arc::clone(one))).collect();
         for (id, reader) in readers {
             self.write_down(id, &mut *reader.lock().await, Duration::ZERO).await.ok();
         }
@@ -283,7 +293,12 @@ impl Broker {
         self.append(&sandbox, &run, &batch).await
     }
 
-    async fn append(&self, sandbox: &str, instance: &str, batch: &[AuditEvent]) -> Result<(), StoreError> {
+    async fn append(
+        &self,
+        sandbox: &str,
+        instance: &str,
+        batch: &[AuditEvent],
+    ) -> Result<(), StoreError> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -305,7 +320,12 @@ impl Broker {
         }
     }
 
-    async fn write_down(&self, id: Uuid, reader: &mut Reader, every: Duration) -> Result<(), StoreError> {
+    async fn write_down(
+        &self,
+        id: Uuid,
+        reader: &mut Reader,
+        every: Duration,
+    ) -> Result<(), StoreError> {
         let Some(spot) = reader.spot else { return Ok(()) };
         if reader.written.is_some_and(|(known, at)| known == spot || at.elapsed() < every) {
             return Ok(());

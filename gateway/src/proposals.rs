@@ -88,8 +88,9 @@ pub(crate) async fn one(keeper: &Keeper, sandbox: Uuid, id: &str) -> Result<Pend
     let found = found.ok_or_else(|| Refusal::not_found("proposal", id))?;
     if found.denial.shown() != id {
         let detail = format!("proposal {known} is not the one that was shown");
-        return Err(Refusal::new(StatusCode::CONFLICT, "proposal_changed", detail)
-            .next_step("more was refused meanwhile, or its name was shortened; list the proposals again"));
+        return Err(Refusal::new(StatusCode::CONFLICT, "proposal_changed", detail).next_step(
+            "more was refused meanwhile, or its name was shortened; list the proposals again",
+        ));
     }
     Ok(found)
 }
@@ -101,7 +102,8 @@ pub(crate) async fn open(
     denial: &Denial,
     base: Option<u64>,
 ) -> Result<api::policy::PolicySet, Refusal> {
-    let unopened = |why: String| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "cannot_be_opened", why);
+    let unopened =
+        |why: String| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "cannot_be_opened", why);
     let changes = denial.changes().map_err(|error| unopened(error.to_string()))?;
     let changes = changes.ok_or_else(|| {
         unopened(format!("no rule would allow it; the reason is {}", denial.reason))

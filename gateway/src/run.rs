@@ -211,7 +211,7 @@ pub async fn run(
         tasks: tasks.clone(),
         workspaces: RwLock::default(),
         verifying: Mutex::default(),
-        description: http::description().to_json().unwrap_or_default(),
+        description: http::description().to_string(),
         store: store.clone(),
     };
     let routes = counted(guarded(http::routes(app), Arc::new(gate)), metrics);

@@ -34,6 +34,7 @@ mod egress_load;
 mod encodings;
 mod failover;
 mod gateway;
+mod gateway_described;
 mod gateway_records;
 mod inference;
 mod lab;

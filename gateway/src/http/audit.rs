@@ -64,7 +64,12 @@ pub(super) async fn list(
     let query = AuditQuery {
         sandbox: whose(&app.store, &permit, asked.sandbox.as_deref()).await?,
         kind: asked.kind.clone(),
-        since_ms: asked.since.as_deref().map(logs::since).transpose()?.map(|at| at.as_millisecond()),
+        since_ms: asked
+            .since
+            .as_deref()
+            .map(logs::since)
+            .transpose()?
+            .map(|at| at.as_millisecond()),
         until_ms: None,
         order,
     };
@@ -149,7 +154,11 @@ async fn whose(
         return Ok(Some(found.id.to_string()));
     }
     let is_known = name == OWN_STREAM.sandbox || name.parse::<Uuid>().is_ok();
-    if sees_all && is_known { Ok(Some(name.to_owned())) } else { Err(Refusal::not_found("sandbox", name)) }
+    if sees_all && is_known {
+        Ok(Some(name.to_owned()))
+    } else {
+        Err(Refusal::not_found("sandbox", name))
+    }
 }
 
 /// Somebody who follows.

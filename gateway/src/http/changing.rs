@@ -33,15 +33,28 @@ pub(super) const KEY: &str = "idempotency-key";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest answer that is kept, bytes; the envelope has room beside it.
 const KEPT_BYTES_MAX: usize = 1_000_000;
+/// The longest text of a refusal that is no problem yet, bytes.
+const TEXT_BYTES_MAX: usize = 64 << 10;
 /// The largest answer, bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// Does a request; whatever refuses it, it is told as a problem.
+pub(super) async fn change(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let response = changed(app, request, next).await;
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let is_text = kind.is_some_and(|kind| kind.starts_with("text/plain"));
+    if !(status.is_client_error() || status.is_server_error()) || !is_text {
+        return response;
+    }
+    // Of a path or a handshake that could not even be read.
+    let text = to_bytes(response.into_body(), TEXT_BYTES_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Refusal::new(status, "malformed_request", text).into_response()
+}
+
 /// Does what changes something, in a task of its own.
-pub(super) async fn change(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn changed(app: Arc<App>, request: Request, next: Next) -> Response {
     let method = request.method();
     if !matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
         return opened(&app, request, next).await;
@@ -49,14 +62,20 @@ pub(super) async fn change(
     let tasks = app.tasks.clone();
     let done = tasks.spawn(async move {
         let (parts, body) = request.into_parts();
-        let claimed = match parts.headers.get(KEY) {
-            Some(key) if parts.method == Method::POST => Some(key.clone()),
-            _ => None,
+        let done = async {
+            // Read as a whole whoever needs it: a body that is left unread costs its caller the connection.
+            let body = read::bytes(body).await?;
+            match parts.headers.get(KEY).cloned() {
+                Some(key) if parts.method == Method::POST => {
+                    once(&app, &key, (parts, body), next).await
+                }
+                _ => {
+                    let request = Request::from_parts(parts, Body::from(body));
+                    Ok(recorded(&app, request, next).await)
+                }
+            }
         };
-        match claimed {
-            Some(key) => once(&app, key, (parts, body), next).await.unwrap_or_else(Refusal::into_response),
-            None => recorded(&app, Request::from_parts(parts, body), next).await,
-        }
+        done.await.unwrap_or_else(Refusal::into_response)
     });
     done.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a request has failed");
@@ -81,7 +100,9 @@ async fn recorded(app: &App, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
     if let Some(done) = done
-        && (status.is_success() || status.is_server_error() || status == StatusCode::SWITCHING_PROTOCOLS)
+        && (status.is_success()
+            || status.is_server_error()
+            || status == StatusCode::SWITCHING_PROTOCOLS)
     {
         let place = response.headers().get(header::LOCATION).and_then(|place| place.to_str().ok());
         let (kind, line) = done.told(status.as_u16(), place);
@@ -98,12 +119,11 @@ async fn recorded(app: &App, request: Request, next: Next) -> Response {
 /// Does a request once: a second one with its key gets the first answer.
 async fn once(
     app: &App,
-    key: HeaderValue,
-    (parts, body): (Parts, Body),
+    key: &HeaderValue,
+    (parts, bytes): (Parts, Bytes),
     next: Next,
 ) -> Result<Response, Refusal> {
     let key = key.to_str().map_err(|_| unusable())?.to_owned();
-    let bytes = read::bytes(body).await?;
     let principal = principal(&parts).ok_or_else(unusable)?;
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
     let route = format!("{} {route}", parts.method);
@@ -122,8 +142,12 @@ async fn once(
         }
         Ok(Claimed::Conflict) => {
             let detail = "this key was used for another request";
-            return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_used", detail)
-                .next_step("make up another key for every request that is to be done"));
+            return Err(Refusal::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_used",
+                detail,
+            )
+            .next_step("make up another key for every request that is to be done"));
         }
     };
     let response = recorded(app, Request::from_parts(parts, Body::from(bytes)), next).await;
@@ -189,7 +213,11 @@ fn replayed(answer: &Answer) -> Result<Response, Refusal> {
     let body = body.get(1..).unwrap_or_default();
     let mut response = Response::new(Body::from(body.to_vec()));
     *response.status_mut() = StatusCode::from_u16(answer.status).map_err(|_| damaged())?;
-    let all = [(header::CONTENT_TYPE, head.kind), (header::LOCATION, head.place), (header::ETAG, head.tag)];
+    let all = [
+        (header::CONTENT_TYPE, head.kind),
+        (header::LOCATION, head.place),
+        (header::ETAG, head.tag),
+    ];
     for (name, value) in all {
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
             response.headers_mut().insert(name, value);

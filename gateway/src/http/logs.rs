@@ -3,13 +3,7 @@
 //! A place in both is one text, so that who was away goes on where it was. Invariant: what one reader holds is bounded: it is read
 //! as the reader takes it.
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use api::logs::{LogLevel, LogLine, LogQuery, LogSource, Logs};
 use axum::{
@@ -86,7 +80,8 @@ pub(super) async fn logs(
     match headers.get("last-event-id") {
         Some(last) => {
             let place = last.to_str().ok().and_then(Place::read);
-            log.place = place.ok_or_else(|| invalid("last-event-id is no place in this log".to_owned()))?;
+            log.place =
+                place.ok_or_else(|| invalid("last-event-id is no place in this log".to_owned()))?;
         }
         None => {
             waiting.extend(log.last(lines).await.into_iter().map(|line| Told::Line(line, None)));
@@ -167,8 +162,12 @@ pub(super) fn since(text: &str) -> Result<Timestamp, Refusal> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
-    let unusable =
-        || invalid("since has to be a point of time such as 2026-11-24T10:00:00Z, or a span such as 5m".to_owned());
+    let unusable = || {
+        invalid(
+            "since has to be a point of time such as 2026-11-24T10:00:00Z, or a span such as 5m"
+                .to_owned(),
+        )
+    };
     let span: Span = text.parse().map_err(|_| unusable())?;
     let days = SignedDuration::from_hours(24) * span.get_days();
     let rest = SignedDuration::try_from(span.days(0)).map_err(|_| unusable())?;
@@ -211,10 +210,13 @@ impl Log {
         let mut lines = Vec::from(lines);
         // A line without a time stays behind the one before it.
         let mut at = Timestamp::MIN;
-        let mut timed: Vec<_> = lines.drain(..).map(|line| {
-            at = line.time.unwrap_or(at);
-            (at, line)
-        }).collect();
+        let mut timed: Vec<_> = lines
+            .drain(..)
+            .map(|line| {
+                at = line.time.unwrap_or(at);
+                (at, line)
+            })
+            .collect();
         timed.sort_by_key(|(at, _)| *at);
         let surplus = timed.len().saturating_sub(count);
         timed.into_iter().skip(surplus).map(|(_, line)| line).collect()
@@ -224,7 +226,8 @@ impl Log {
     async fn piece(&self) -> Option<Piece> {
         let (files, spot) = (self.files.clone(), self.place.spot);
         let read = spawn_blocking(move || tail::read(&files, spot, PIECE_BYTES)).await.ok()?;
-        read.inspect_err(|error| tracing::warn!(sandbox = %self.id, %error, "a log cannot be read")).ok()
+        read.inspect_err(|error| tracing::warn!(sandbox = %self.id, %error, "a log cannot be read"))
+            .ok()
     }
 
     /// A line of the supervisor, if it is wanted.
@@ -265,7 +268,8 @@ fn line(source: LogSource, text: &str) -> LogLine {
 fn told(change: &Change) -> String {
     use std::fmt::Write as _;
     let (seconds, millis) = (change.at_ms / 1000, change.at_ms.rem_euclid(1000));
-    let begin = |level| format!("[{seconds}.{millis:03}] [gateway] [{level:5}] [gateway::lifecycle] ");
+    let begin =
+        |level| format!("[{seconds}.{millis:03}] [gateway] [{level:5}] [gateway::lifecycle] ");
     let Some(status) = &change.status else { return begin("INFO") + "sandbox deleted" };
     let level = if status.phase == api::sandbox::Phase::Error { "WARN" } else { "INFO" };
     let mut line = begin(level);
@@ -299,7 +303,9 @@ impl Follow {
         loop {
             if let Some(told) = self.waiting.pop_front() {
                 let (event, place) = match told {
-                    Told::Line(line, place) => (Event::default().event("log").json_data(line), place),
+                    Told::Line(line, place) => {
+                        (Event::default().event("log").json_data(line), place)
+                    }
                     Told::Lost => {
                         let lost = Event::default().event("lost");
                         (Ok(lost.data("lines went before they were read")), None)

@@ -118,11 +118,26 @@ fn text(app: &App, store: Option<f64>) -> String {
     let (stored, lost) = app.broker.counts();
     let figures: [(&str, &str, &str, f64); 6] = [
         ("connections", "gauge", "Open connections.", number(app.doors.live.count() as u64)),
-        ("watchers", "gauge", "Streams of changes and logs that are open.", number(app.keeper.changes.listeners() as u64)),
-        ("steps_failed_total", "counter", "Steps in the life of sandboxes that failed.", number(app.keeper.failures())),
+        (
+            "watchers",
+            "gauge",
+            "Streams of changes and logs that are open.",
+            number(app.keeper.changes.listeners() as u64),
+        ),
+        (
+            "steps_failed_total",
+            "counter",
+            "Steps in the life of sandboxes that failed.",
+            number(app.keeper.failures()),
+        ),
         ("audit_events_total", "counter", "Events of sandboxes that were stored.", number(stored)),
         ("audit_lost_total", "counter", "Events of sandboxes that never came.", number(lost)),
-        ("store_up", "gauge", "Whether the store answers.", if store.is_some() { 1.0 } else { 0.0 }),
+        (
+            "store_up",
+            "gauge",
+            "Whether the store answers.",
+            if store.is_some() { 1.0 } else { 0.0 },
+        ),
     ];
     for (name, kind, help, value) in figures {
         head(&mut out, name, kind, help);

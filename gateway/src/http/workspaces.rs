@@ -112,8 +112,9 @@ pub(super) async fn delete(
         || has_any::<ProviderRecord>(&app, &workspace).await?
     {
         let detail = format!("workspace {workspace} holds sandboxes or providers");
-        return Err(Refusal::new(StatusCode::CONFLICT, "not_empty", detail)
-            .next_step("delete them first"));
+        return Err(
+            Refusal::new(StatusCode::CONFLICT, "not_empty", detail).next_step("delete them first")
+        );
     }
     if !app.store.remove::<WorkspaceRecord>(EVERYWHERE, &workspace, None).await? {
         return Err(Refusal::not_found("workspace", &workspace));

@@ -148,7 +148,10 @@ async fn delete(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), S
         Ok(()) => {}
         Err(StoreError::Tampered) => {
             // Nothing is stored until somebody begins the chain anew; that sandboxes can be deleted does not wait for it.
-            tracing::error!(sandbox = stored.name, "its last events go with it: the audit was changed by others");
+            tracing::error!(
+                sandbox = stored.name,
+                "its last events go with it: the audit was changed by others"
+            );
         }
         Err(error) => return Err(written(error)),
     }

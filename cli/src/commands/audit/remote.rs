@@ -9,7 +9,7 @@ use api::{
 };
 use reqwest::Method;
 
-use super::{own, otlp, show, shown_short};
+use super::{otlp, own, show, shown_short};
 use crate::{
     args::{AuditArgs, AuditCommand, AuditExportArgs, ExportFormat},
     commands::{

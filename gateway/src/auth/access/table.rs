@@ -82,7 +82,6 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::GET, "/v1/sandboxes", SEE_SANDBOXES),
     (Method::POST, "/v1/sandboxes", RUN_SANDBOXES),
     (Method::GET, "/v1/sandboxes/{sandbox}", SEE_SANDBOXES),
-    (Method::PATCH, "/v1/sandboxes/{sandbox}", RUN_SANDBOXES),
     (Method::DELETE, "/v1/sandboxes/{sandbox}", RUN_SANDBOXES),
     (Method::POST, "/v1/sandboxes/{sandbox}/start", RUN_SANDBOXES),
     (Method::POST, "/v1/sandboxes/{sandbox}/stop", RUN_SANDBOXES),
