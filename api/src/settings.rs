@@ -17,7 +17,6 @@ pub struct Settings {
 }
 
 /// What changes of the settings: what is left out stays, what is `null` is no longer set.
-#[expect(clippy::option_option, reason = "left out, taken away, given: three things")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SettingsChange {
@@ -27,7 +26,7 @@ pub struct SettingsChange {
     pub audit_days: Option<Option<u32>>,
     /// How many bytes of the audit are kept, at least 1 MiB.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u64>, minimum = 1048576)]
+    #[schema(value_type = Option<u64>, minimum = 1_048_576)]
     pub audit_bytes: Option<Option<u64>>,
     /// The policy of sandboxes that are made without one, YAML.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]

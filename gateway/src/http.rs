@@ -24,13 +24,16 @@ mod users;
 mod watch;
 mod workspaces;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::gateway::Info;
 use axum::{Router, middleware::from_fn_with_state};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
-use tokio::sync::{Mutex, RwLock};
+use tokio::{
+    sync::{Mutex, RwLock},
+    time::timeout,
+};
 use tokio_util::task::TaskTracker;
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -44,6 +47,9 @@ use crate::{
     store::Store,
 };
 
+/// How long requests that change something may go on when the gateway stops.
+const CHANGES_MAX: Duration = Duration::from_secs(10);
+
 /// What handlers work with.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -51,22 +57,50 @@ pub(crate) struct App {
     pub(crate) store: Store,
     /// Who keeps sandboxes as they should be.
     pub(crate) keeper: Arc<Keeper>,
-    /// Who brings events into the audit.
-    pub(crate) broker: Arc<Broker>,
     /// Who may come in.
     pub(crate) doors: Doors,
-    /// What is counted.
-    pub(crate) metrics: Arc<metrics::Metrics>,
-    /// Requests that change something, which end also when their callers leave.
-    pub(crate) tasks: TaskTracker,
-    /// Held to put something into a workspace, and alone to remove one.
-    pub(crate) workspaces: RwLock<()>,
-    /// Held by who verifies the audit.
-    pub(crate) verifying: Mutex<()>,
+    /// What is on record.
+    pub(crate) records: Arc<Records>,
     /// What this gateway is.
     pub(crate) info: Info,
     /// The description of the API, JSON.
     pub(crate) description: String,
+}
+
+/// What is on record, and what is under way.
+#[derive(Debug)]
+pub(crate) struct Records {
+    /// Who brings events into the audit.
+    pub(crate) broker: Arc<Broker>,
+    /// What is counted.
+    pub(crate) metrics: Arc<metrics::Metrics>,
+    /// Requests that change something, which end also when their callers leave.
+    tasks: TaskTracker,
+    /// Held to put something into a workspace, and alone to remove one.
+    workspaces: RwLock<()>,
+    /// Held by who verifies the audit.
+    verifying: Mutex<()>,
+}
+
+impl Records {
+    /// Nothing is under way yet.
+    pub(crate) fn new(broker: Arc<Broker>) -> Self {
+        Self {
+            broker,
+            metrics: Arc::default(),
+            tasks: TaskTracker::new(),
+            workspaces: RwLock::default(),
+            verifying: Mutex::default(),
+        }
+    }
+
+    /// Waits for requests that change something, when no more come.
+    pub(crate) async fn finish(&self) {
+        self.tasks.close();
+        if timeout(CHANGES_MAX, self.tasks.wait()).await.is_err() {
+            tracing::warn!("changes that were under way were cut off");
+        }
+    }
 }
 
 /// What handlers change of who may come in.

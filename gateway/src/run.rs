@@ -7,18 +7,14 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use api::{gateway::Info, user::Role};
 use drivers::Local;
 use sandbox::state::Home;
-use tokio::{
-    sync::{Mutex, RwLock},
-    task::JoinSet,
-    time::timeout,
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{
@@ -35,10 +31,7 @@ use crate::{
         token::StoredToken,
     },
     broker::{Broker, Kept},
-    http::{
-        self, App, Doors,
-        metrics::{Metrics, counted},
-    },
+    http::{self, App, Doors, Records, metrics::counted},
     lifecycle::{Desired, Keeper, written},
     records::{EVERYWHERE, SandboxRecord, UserRecord, WorkspaceRecord},
     secrets::{KeySource, KeysError},
@@ -53,9 +46,6 @@ use crate::{
 
 /// The socket of the local user, in the folder of the state.
 pub const SOCKET: &str = "gateway.sock";
-
-/// How long requests that change something may go on when the gateway stops.
-const CHANGES_MAX: Duration = Duration::from_secs(10);
 
 /// How a gateway is run.
 #[derive(Clone, Debug)]
@@ -189,7 +179,7 @@ pub async fn run(
     let driver = Local::new(Home::new(folder));
     let broker = Broker::new(store.clone(), driver.clone(), options.audit);
     let keeper = Keeper::new(store.clone(), driver, Arc::clone(&broker));
-    let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
+    let records = Arc::new(Records::new(Arc::clone(&broker)));
     let gate = Gate {
         table: Table::new(table::rows()),
         origins: Origins::new(names.iter().map(String::as_str), port),
@@ -206,15 +196,11 @@ pub async fn run(
         info: info(&options, &place),
         doors: Doors { authority, revoked, live: Arc::clone(&live) },
         keeper: Arc::clone(&keeper),
-        broker: Arc::clone(&broker),
-        metrics: Arc::clone(&metrics),
-        tasks: tasks.clone(),
-        workspaces: RwLock::default(),
-        verifying: Mutex::default(),
+        records: Arc::clone(&records),
         description: http::description().to_string(),
         store: store.clone(),
     };
-    let routes = counted(guarded(http::routes(app), Arc::new(gate)), metrics);
+    let routes = counted(guarded(http::routes(app), Arc::new(gate)), &records.metrics);
     let server = Server { bound, tls, routes, live, limits: Limits::default() };
 
     let stopped = CancellationToken::new();
@@ -227,10 +213,7 @@ pub async fn run(
         ca: folder.join("pki").join("ca.crt"),
     });
     server.run(stop).await;
-    tasks.close();
-    if timeout(CHANGES_MAX, tasks.wait()).await.is_err() {
-        tracing::warn!("changes that were under way were cut off");
-    }
+    records.finish().await;
     stopped.cancel();
     while keeping.join_next().await.is_some() {}
     store.close().await;

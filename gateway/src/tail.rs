@@ -146,9 +146,9 @@ fn first(file: &File) -> io::Result<Option<u64>> {
         None if length == FIRST_BYTES_MAX => read,
         None => return Ok(None),
     };
-    let digest: [u8; 32] = Sha256::digest(line).into();
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    Ok(Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])))
+    let digest = Sha256::digest(line);
+    let beginning = digest.first_chunk::<8>().copied().unwrap_or_default();
+    Ok(Some(u64::from_be_bytes(beginning)))
 }
 
 /// A whole line and its length with its end.

@@ -291,18 +291,22 @@ fn what_was_refused_is_approved_into_a_revision_or_rejected() {
     assert_eq!((locked.status, &locked.body["code"]), (409, &json!("managed_globally")));
     assert_eq!(gateway.ask("DELETE", "/v1/policy", None).status, 204);
 
-    // The commands do the same.
+    the_commands_do_the_same(&gateway, &three);
+}
+
+fn the_commands_do_the_same(gateway: &Gateway<'_>, three: &str) {
+    let person = gateway.person;
     let shown = person.run(&["rule", "get", "calm", "-o", "json"]).expect(0).stdout;
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
-    assert_eq!(shown[0]["id"], three.as_str(), "{shown}");
-    let said = person.run(&["rule", "approve", "calm", "--chunk-id", &three]).expect(0).stdout;
+    assert_eq!(shown[0]["id"], three, "{shown}");
+    let said = person.run(&["rule", "approve", "calm", "--chunk-id", three]).expect(0).stdout;
     assert!(
         said.contains("✓ Policy version 3 submitted") && said.contains("✓ Approved rule"),
         "{said}"
     );
-    let none = person.run(&["rule", "approve", "calm", "--chunk-id", &three]).expect(1).stderr;
+    let none = person.run(&["rule", "approve", "calm", "--chunk-id", three]).expect(1).stderr;
     assert!(none.contains("there is no proposal"), "{none}");
-    refuse(&gateway, "calm", &["four.example.com", "five.example.com"]);
+    refuse(gateway, "calm", &["four.example.com", "five.example.com"]);
     let four = person.run(&["rule", "get", "calm", "-o", "json"]).expect(0).stdout;
     let four: Vec<Value> = serde_json::from_str(&four).expect("JSON");
     let four =
@@ -339,15 +343,12 @@ fn assert_gap_free(events: &[Value]) -> usize {
         let (run, number) =
             (event["instance"].as_str().unwrap(), event["sequence"].as_u64().unwrap());
         assert_ne!(event["kind"], "gap", "{event}");
-        match runs.iter_mut().find(|(known, _)| *known == run) {
-            Some((_, last)) => {
-                assert_eq!(number, *last + 1, "{event}");
-                *last = number;
-            }
-            None => {
-                assert_eq!(number, 1, "{event}");
-                runs.push((run, number));
-            }
+        if let Some((_, last)) = runs.iter_mut().find(|(known, _)| *known == run) {
+            assert_eq!(number, *last + 1, "{event}");
+            *last = number;
+        } else {
+            assert_eq!(number, 1, "{event}");
+            runs.push((run, number));
         }
     }
     runs.len()
@@ -395,6 +396,7 @@ fn events_of_sandboxes_come_in_order_without_a_gap_whoever_is_killed() {
     let mut stream = Stream::open(&gateway, "/v1/audit?sandbox=calm&follow=true", Some(&last));
     let (_, _, next) = stream.next().expect("an event");
     assert!(next["position"].as_u64() > event["position"].as_u64(), "{next}");
+    drop(stream);
 
     // Another run of the proxy numbers anew.
     let process = Pid::from_raw(supervisor.parse().expect("a number")).expect("a process");
@@ -438,7 +440,7 @@ fn converse(folder: &std::path::Path, command: &[&str]) {
         \tif not b or b'\"ended\"' in b: break\n";
     let mut shell = Command::new("sh");
     shell.args(["-c", &script, client]).args(command);
-    drop(run("a client of the supervisor", &mut shell, Duration::from_secs(60)).expect(0));
+    drop(run("a client of the supervisor", &mut shell, Duration::from_mins(1)).expect(0));
 }
 
 fn exported_and_verified(person: &Person, gateway: &Gateway<'_>, id: &str, count: usize) {
@@ -489,7 +491,7 @@ fn exported_and_verified(person: &Person, gateway: &Gateway<'_>, id: &str, count
         c.execute(\"UPDATE audit_events SET line = replace(line, 'Denied', 'Allowed') WHERE position = 4\")\nc.commit()\n";
     let mut python = Command::new("python3");
     python.args(["-c", change]).arg(&database);
-    drop(run("somebody else", &mut python, Duration::from_secs(60)).expect(0));
+    drop(run("somebody else", &mut python, Duration::from_mins(1)).expect(0));
     drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));
     let verified = person.run(&["audit", "verify", "-o", "json"]).expect(1).stdout;
     let report: Value = serde_json::from_str(&verified).expect("JSON");

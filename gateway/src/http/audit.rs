@@ -17,6 +17,7 @@ use axum::{
 };
 use futures_util::stream;
 use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
@@ -69,7 +70,7 @@ pub(super) async fn list(
             .as_deref()
             .map(logs::since)
             .transpose()?
-            .map(|at| at.as_millisecond()),
+            .map(Timestamp::as_millisecond),
         until_ms: None,
         order,
     };
@@ -93,7 +94,7 @@ pub(super) async fn verify(
     State(app): State<Arc<App>>,
 ) -> Result<Body<ShownReport>, Refusal> {
     // It reads everything: one at a time.
-    let _one = app.verifying.try_lock().map_err(|_| {
+    let _one = app.records.verifying.try_lock().map_err(|_| {
         Refusal::new(StatusCode::CONFLICT, "verifying", "somebody else verifies the audit now")
             .next_step("ask again in a moment")
     })?;
@@ -131,7 +132,7 @@ pub(super) async fn restart(
         "time": time::now_ms(), "user": caller(&permit), "reason": asked.reason,
     });
     app.store.restart_audit(&line.to_string()).await?;
-    app.broker.tell();
+    app.records.broker.tell();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -180,7 +181,7 @@ async fn follow(
         let detail = "what follows comes the oldest first";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail));
     }
-    let news = app.broker.news();
+    let news = app.records.broker.news();
     let last = headers.get("last-event-id").map(|value| {
         let number = value.to_str().ok().and_then(|text| text.parse::<i64>().ok());
         number.filter(|number| *number >= 0).ok_or_else(|| {

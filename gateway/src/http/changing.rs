@@ -59,7 +59,7 @@ async fn changed(app: Arc<App>, request: Request, next: Next) -> Response {
     if !matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
         return opened(&app, request, next).await;
     }
-    let tasks = app.tasks.clone();
+    let tasks = app.records.tasks.clone();
     let done = tasks.spawn(async move {
         let (parts, body) = request.into_parts();
         let done = async {
@@ -107,7 +107,7 @@ async fn recorded(app: &App, request: Request, next: Next) -> Response {
         let place = response.headers().get(header::LOCATION).and_then(|place| place.to_str().ok());
         let (kind, line) = done.told(status.as_u16(), place);
         match app.store.record_audit(kind, time::now_ms(), &line).await {
-            Ok(()) => app.broker.tell(),
+            Ok(()) => app.records.broker.tell(),
             Err(error) => {
                 tracing::error!(error = %written(error), "a change cannot be put on record");
             }

@@ -77,18 +77,15 @@ pub(super) async fn logs(
         return Ok(Body(Logs { lines, next: log.place.to_string() }).into_response());
     }
     let mut waiting = VecDeque::new();
-    match headers.get("last-event-id") {
-        Some(last) => {
-            let place = last.to_str().ok().and_then(Place::read);
-            log.place =
-                place.ok_or_else(|| invalid("last-event-id is no place in this log".to_owned()))?;
-        }
-        None => {
-            waiting.extend(log.last(lines).await.into_iter().map(|line| Told::Line(line, None)));
-            // Who goes on from the middle of these hears them once more.
-            if let Some(Told::Line(_, place)) = waiting.back_mut() {
-                *place = Some(log.place);
-            }
+    if let Some(last) = headers.get("last-event-id") {
+        let place = last.to_str().ok().and_then(Place::read);
+        let unknown = || invalid("last-event-id is no place in this log".to_owned());
+        log.place = place.ok_or_else(unknown)?;
+    } else {
+        waiting.extend(log.last(lines).await.into_iter().map(|line| Told::Line(line, None)));
+        // Who goes on from the middle of these hears them once more.
+        if let Some(Told::Line(_, place)) = waiting.back_mut() {
+            *place = Some(log.place);
         }
     }
     let follow = Follow { log, receiver, waiting, ended: false };
@@ -349,7 +346,9 @@ impl Follow {
                 Err(RecvError::Lagged(_)) => {
                     // What is still known of those that were missed.
                     let (changes, _) = self.log.app.keeper.changes.known(self.log.id);
-                    changes.iter().for_each(|change| self.hear(change));
+                    for change in &changes {
+                        self.hear(change);
+                    }
                 }
             },
             () = sleep(LOOK_EVERY) => {}

@@ -51,8 +51,8 @@ impl Times {
 }
 
 /// Counts what these routes answer, refusals at the door too.
-pub(crate) fn counted(routes: Router, metrics: Arc<Metrics>) -> Router {
-    routes.layer(from_fn_with_state(metrics, count))
+pub(crate) fn counted(routes: Router, metrics: &Arc<Metrics>) -> Router {
+    routes.layer(from_fn_with_state(Arc::clone(metrics), count))
 }
 
 async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
@@ -104,7 +104,7 @@ fn text(app: &App, store: Option<f64>) -> String {
         writeln!(out, "openshell_gateway_sandboxes{{phase=\"{phase}\"}} {count}").ok();
     }
     head(&mut out, "requests_total", "counter", "Answers by method, route and status.");
-    for ((method, route, status), count) in &*app.metrics.answers.lock() {
+    for ((method, route, status), count) in &*app.records.metrics.answers.lock() {
         writeln!(
             out,
             "openshell_gateway_requests_total{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}} {count}"
@@ -112,10 +112,10 @@ fn text(app: &App, store: Option<f64>) -> String {
         .ok();
     }
     head(&mut out, "request_seconds", "histogram", "Time until an answer begins, by route.");
-    for (route, times) in &*app.metrics.times.lock() {
+    for (route, times) in &*app.records.metrics.times.lock() {
         histogram(&mut out, route, times);
     }
-    let (stored, lost) = app.broker.counts();
+    let (stored, lost) = app.records.broker.counts();
     let figures: [(&str, &str, &str, f64); 6] = [
         ("connections", "gauge", "Open connections.", number(app.doors.live.count() as u64)),
         (

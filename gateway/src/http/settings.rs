@@ -76,7 +76,7 @@ pub(super) async fn change(
         strict_callers: change.strict_callers.unwrap_or(old.strict_callers),
     };
     let stored = settings::keep(&app.store, stored.as_ref(), &record).await?;
-    app.broker.keep_as_set();
+    app.records.broker.keep_as_set();
     Ok((tagged(stored.version), Body(shown(&stored.body))))
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn known(State(app): State<Arc<App>>, request: Request, next: N
     // Nothing is put into a workspace that is being removed.
     let _open = match *request.method() {
         Method::GET | Method::HEAD => None,
-        _ => Some(app.workspaces.read().await),
+        _ => Some(app.records.workspaces.read().await),
     };
     match app.store.find::<WorkspaceRecord>(EVERYWHERE, name.as_str()).await {
         Ok(Some(_)) => next.run(request).await,
@@ -107,7 +107,7 @@ pub(super) async fn delete(
         let detail = "the default workspace is always there";
         return Err(Refusal::new(StatusCode::CONFLICT, "default_workspace", detail));
     }
-    let _alone = app.workspaces.write().await;
+    let _alone = app.records.workspaces.write().await;
     if has_any::<SandboxRecord>(&app, &workspace).await?
         || has_any::<ProviderRecord>(&app, &workspace).await?
     {
