@@ -123,8 +123,20 @@ impl Stream {
         if let Some(last) = last {
             command.args(["-H", &format!("last-event-id: {last}")]);
         }
-        command.arg(format!("http://localhost{path}")).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("curl is there");
+        Self::reading(command.arg(format!("http://localhost{path}")))
+    }
+
+    /// The same over the port, with a token.
+    fn of_token(gateway: &Gateway<'_>, path: &str, token: &str) -> Self {
+        let mut command: Command = gateway.person.program("curl");
+        let ca = gateway.person.path().join(".config/openshell/gateways/openshell/mtls/ca.crt");
+        command.args(["-sN", "--max-time", "60", "--cacert"]).arg(ca);
+        command.args(["-H", &format!("authorization: Bearer {token}")]);
+        Self::reading(command.arg(format!("{}{path}", gateway.endpoint)))
+    }
+
+    fn reading(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("curl is there");
         let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         Self { child, lines }
     }
@@ -219,7 +231,16 @@ fn logs_are_read_followed_and_taken_up_where_they_were() {
     wait::until("the tail", wait::LONG, || tail.stdout().contains("version=4").then_some(()));
     set("e.example.com");
     wait::until("a new line", wait::LONG, || tail.stdout().contains("version=5").then_some(()));
-    // Streams end when the sandbox is gone.
+    let token = gateway.ask("POST", "/v1/me/tokens", Some(&json!({"scopes": ["sandbox:read"]})));
+    let mut of_token =
+        Stream::of_token(&gateway, &follow, token.body["secret"].as_str().expect("a secret"));
+    set("f.example.com");
+    drop(of_token.until("policy loaded"));
+    let id = token.body["token"]["id"].as_str().expect("an id");
+    assert_eq!(gateway.ask("DELETE", &format!("/v1/me/tokens/{id}"), None).status, 204);
+    // It ends with the right to read it,
+    while of_token.next().is_some() {}
+    // and when the sandbox is gone.
     assert_eq!(gateway.ask("DELETE", "/v1/sandboxes/calm", None).status, 202);
     while stream.next().is_some() {}
     let mut tail = tail;

@@ -28,7 +28,11 @@ pub(crate) fn asked(arg: &GatewayArg) -> Result<Option<Asked>, Failure> {
     if chosen == Some(NONE) {
         return Ok(None);
     }
-    let registry = Registry::open()?;
+    let registry = match Registry::open() {
+        // Where nothing says where configuration is kept, none is active.
+        Err(_) if chosen.is_none() => return Ok(None),
+        other => other?,
+    };
     let known = match chosen {
         Some(name) => registry.known(name)?,
         None => match registry.active()? {
