@@ -232,9 +232,11 @@ fn logs_are_read_followed_and_taken_up_where_they_were() {
     set("e.example.com");
     wait::until("a new line", wait::LONG, || tail.stdout().contains("version=5").then_some(()));
     let token = gateway.ask("POST", "/v1/me/tokens", Some(&json!({"scopes": ["sandbox:read"]})));
-    let mut of_token =
-        Stream::of_token(&gateway, &follow, token.body["secret"].as_str().expect("a secret"));
-    set("f.example.com");
+    let mut of_token = Stream::of_token(
+        &gateway,
+        &follow.replace("lines=0", "lines=9"),
+        token.body["secret"].as_str().expect("a secret"),
+    );
     drop(of_token.until("policy loaded"));
     let id = token.body["token"]["id"].as_str().expect("an id");
     assert_eq!(gateway.ask("DELETE", &format!("/v1/me/tokens/{id}"), None).status, 204);
@@ -395,7 +397,7 @@ fn events_of_sandboxes_come_in_order_without_a_gap_whoever_is_killed() {
             (0..runs).flat_map(&hosts).all(|host| text.contains(&host)).then_some(found)
         })
     };
-    let mut stream = Stream::open(&gateway, "/v1/audit?sandbox=calm&follow=true", None);
+    let mut stream = Stream::open(&gateway, "/v1/audit?sandbox=calm&follow=true&since=1h", None);
     refuse_all(0);
     let (kind, last, event) = stream.until("r0n4.example.com");
     assert_eq!((kind.as_str(), &event["sandbox"]), ("audit", &json!(id)));
