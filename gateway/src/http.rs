@@ -34,7 +34,7 @@ use tokio::{
     sync::{Mutex, RwLock},
     time::timeout,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -76,6 +76,8 @@ pub(crate) struct Records {
     pub(crate) metrics: Arc<metrics::Metrics>,
     /// Requests that change something, which end also when their callers leave.
     tasks: TaskTracker,
+    /// That the gateway stops: streams of events, which have no end of their own, end then.
+    pub(crate) stopping: CancellationToken,
     /// Held to put something into a workspace, and alone to remove one.
     workspaces: RwLock<()>,
     /// Held by who verifies the audit.
@@ -89,6 +91,7 @@ impl Records {
             broker,
             metrics: Arc::default(),
             tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             workspaces: RwLock::default(),
             verifying: Mutex::default(),
         }

@@ -12,6 +12,7 @@ use std::{
 
 use api::{gateway::Info, user::Role};
 use drivers::Local;
+use futures_util::FutureExt as _;
 use sandbox::state::Home;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -212,7 +213,8 @@ pub async fn run(
         socket: folder.join(SOCKET),
         ca: folder.join("pki").join("ca.crt"),
     });
-    server.run(stop).await;
+    let stopping = records.stopping.clone();
+    server.run(stop.map(|()| stopping.cancel())).await;
     records.finish().await;
     stopped.cancel();
     while keeping.join_next().await.is_some() {}

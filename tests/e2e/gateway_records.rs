@@ -244,7 +244,8 @@ fn logs_are_read_followed_and_taken_up_where_they_were() {
     while of_token.next().is_some() {}
     // and when the sandbox is gone.
     assert_eq!(gateway.ask("DELETE", "/v1/sandboxes/calm", None).status, 202);
-    while stream.next().is_some() {}
+    assert_eq!(stream.until("null").0, "deleted");
+    assert_eq!(stream.next(), None);
     let mut tail = tail;
     drop(tail.wait(wait::LONG).expect(0));
     assert!(tail.stdout().contains("sandbox deleted"), "{}", tail.stdout());
@@ -419,7 +420,6 @@ fn events_of_sandboxes_come_in_order_without_a_gap_whoever_is_killed() {
     let mut stream = Stream::open(&gateway, "/v1/audit?sandbox=calm&follow=true", Some(&last));
     let (_, _, next) = stream.next().expect("an event");
     assert!(next["position"].as_u64() > event["position"].as_u64(), "{next}");
-    drop(stream);
 
     // Another run of the proxy numbers anew.
     let process = Pid::from_raw(supervisor.parse().expect("a number")).expect("a process");
@@ -508,7 +508,13 @@ fn exported_and_verified(person: &Person, gateway: &Gateway<'_>, id: &str, count
     let verified = person.run(&["audit", "verify"]).expect(0).stdout;
     assert!(verified.contains("✓ The audit is as it was written"), "{verified}");
     // Somebody who writes to the database is found, and told where.
+    let mut stream = Stream::open(gateway, "/v1/audit?follow=true&since=1h", None);
+    drop(stream.next().expect("an event"));
     drop(person.run(&["gateway", "stop"]).expect(0));
+    while stream.next().is_some() {}
+    // Streams are no requests that are waited for.
+    let log = fs::read_to_string(gateway.state().join("log")).expect("a log");
+    assert!(!log.contains("still running were ended"), "{log}");
     let database = gateway.state().join("gateway.db");
     let change = "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\n\
         c.execute(\"UPDATE audit_events SET line = replace(line, 'Denied', 'Allowed') WHERE position = 4\")\nc.commit()\n";

@@ -14,7 +14,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Span, Timestamp};
 use tokio::{
@@ -44,8 +44,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Between two signs of life where nothing is told.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 
-/// The last lines that are told of a sandbox, or with `follow=true` those that come: `event: log` with a line, and `event: lost` where
-/// lines went before they were read. `Last-Event-ID` brings what came after that event. The stream ends when the sandbox is deleted.
+/// The last lines that are told of a sandbox, or with `follow=true` those that come: `event: log` with a line, `event: lost` where lines
+/// went before they were read, and at last `event: deleted` when the sandbox is. `Last-Event-ID` brings what came after that event.
 #[utoipa::path(
     get, path = "/v1/sandboxes/{sandbox}/logs", tag = "logs", params(LogQuery),
     responses(
@@ -88,11 +88,13 @@ pub(super) async fn logs(
             *place = Some(log.place);
         }
     }
+    let stopping = log.app.records.stopping.clone();
     let follow = Follow { log, receiver, waiting, ended: false };
     let events = stream::unfold(follow, async |mut follow| {
         let event = follow.next().await?;
         Some((Ok::<_, Infallible>(event), follow))
     });
+    let events = events.take_until(stopping.cancelled_owned());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response())
 }
 
@@ -285,6 +287,8 @@ enum Told {
     /// A line, and the place behind it.
     Line(LogLine, Option<Place>),
     Lost,
+    /// The sandbox is gone; the last thing.
+    Deleted,
 }
 
 /// A log as it comes.
@@ -306,6 +310,10 @@ impl Follow {
                     Told::Lost => {
                         let lost = Event::default().event("lost");
                         (Ok(lost.data("lines went before they were read")), None)
+                    }
+                    Told::Deleted => {
+                        let deleted = Event::default().event("deleted");
+                        (Ok(deleted.data("the sandbox is gone")), None)
                     }
                 };
                 // A line is plain data: it can be written.
@@ -360,9 +368,12 @@ impl Follow {
             return;
         }
         self.log.place.change = change.number;
-        self.ended |= change.is_last();
         let told = self.log.gateways(change);
         self.waiting.extend(told.map(|told| Told::Line(told, Some(self.log.place))));
+        if change.is_last() {
+            self.ended = true;
+            self.waiting.push_back(Told::Deleted);
+        }
     }
 }
 

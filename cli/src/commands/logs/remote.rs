@@ -54,6 +54,9 @@ async fn follow(asked: &Asked, path: &str, mut last: String) -> Result<(), Failu
                 match events.next().await {
                     Ok(Some(event)) => {
                         tries = 0;
+                        if event.kind == "deleted" {
+                            return Ok(());
+                        }
                         if event.kind == "lost" {
                             output::complain(&format!("! {}", event.data));
                         } else {
@@ -64,17 +67,19 @@ async fn follow(asked: &Asked, path: &str, mut last: String) -> Result<(), Failu
                             last = event.id;
                         }
                     }
-                    Ok(None) => return Ok(()),
-                    Err(error) => break error,
+                    // A gateway that stops ends its streams; the next one goes on with them.
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
                 }
             },
-            Err(error) => error,
+            Err(error) => Some(error),
         };
-        let is_broken =
-            matches!(broken, ClientError::Unreachable { .. } | ClientError::Silent { .. });
         tries += 1;
-        if !is_broken || tries > TRIES_MAX {
-            return Err(refused(broken));
+        match broken {
+            None | Some(ClientError::Unreachable { .. } | ClientError::Silent { .. })
+                if tries <= TRIES_MAX => {}
+            None => return Err(Failure::new("the gateway ends the log again and again")),
+            Some(error) => return Err(refused(error)),
         }
         tokio::time::sleep(super::LOOK).await;
     }
