@@ -23,6 +23,13 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 /// The largest answer, bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How often a request is sent whose connection breaks, when that cannot do anything twice.
+const TRIES_MAX: usize = 2;
+/// What a gateway says of a request whose first sending it has not answered yet.
+const RUNNING: &str = "request_running";
+/// How often such a request is asked about, and how long between two times.
+const LOOKS_MAX: usize = 60;
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Where a gateway is, and what it is shown.
 #[derive(Clone)]
@@ -68,6 +75,12 @@ pub enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    /// It has said nothing for too long.
+    #[error("the gateway at {at} is silent")]
+    Silent {
+        /// Where.
+        at: String,
+    },
     /// It said no.
     #[error("{}", .0.detail)]
     Refused(Box<Problem>),
@@ -84,7 +97,11 @@ impl ClientError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused(problem) => Some(problem.status),
-            Self::Place(_) | Self::Unreachable { .. } | Self::Kept(_) | Self::Malformed(_) => None,
+            Self::Place(_)
+            | Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Kept(_)
+            | Self::Malformed(_) => None,
         }
     }
 }
@@ -155,20 +172,43 @@ impl Client {
         mut took: impl FnMut(u64, Option<u64>),
     ) -> Result<u64, ClientError> {
         let request = self.http.get(format!("{}{path}", self.base));
-        let unreachable = |source| ClientError::Unreachable { at: self.shown.clone(), source };
-        let mut answer = request.send().await.map_err(unreachable)?;
+        let mut answer = request.send().await.map_err(|source| self.unreachable(source))?;
         let (status, kind, all) = (answer.status(), kind(&answer), answer.content_length());
         if !status.is_success() {
-            let bytes = answer.bytes().await.map_err(unreachable)?;
-            return Err(refusal(status, &kind, &bytes));
+            return Err(refusal(status, &kind, &self.whole(answer).await?));
         }
         let mut bytes = 0;
-        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+        while let Some(piece) = answer.chunk().await.map_err(|source| self.unreachable(source))? {
             to.write_all(&piece).map_err(ClientError::Kept)?;
             bytes += u64::try_from(piece.len()).unwrap_or_default();
             took(bytes, all);
         }
         Ok(bytes)
+    }
+
+    /// Asks without a body.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn ask_for<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<T, ClientError> {
+        self.ask::<(), T>(method, path, None).await
+    }
+
+    /// Asks with a body for what has no answer but that it was done.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub async fn send_order<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<(), ClientError> {
+        self.bytes(method, path, Some(body)).await.map(drop)
     }
 
     async fn ask<B: Serialize + Sync, T: DeserializeOwned>(
@@ -181,18 +221,44 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|error| ClientError::Malformed(error.to_string()))
     }
 
+    /// Sends a request, and once more when the connection breaks. What makes something carries a key, so that it is done once.
     async fn bytes<B: Serialize + Sync>(
         &self,
         method: Method,
         path: &str,
         body: Option<&B>,
     ) -> Result<Vec<u8>, ClientError> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
         request = request.timeout(ANSWER_MAX);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        if method == Method::POST {
+            request = request.header("idempotency-key", uuid::Uuid::new_v4().to_string());
+        }
+        // Nothing else is the same when it is done twice.
+        let tries = if matches!(method, Method::GET | Method::POST) { TRIES_MAX } else { 1 };
+        let (mut tried, mut looked) = (0, 0);
+        loop {
+            let Some(copy) = request.try_clone() else {
+                return Err(ClientError::Malformed("the request cannot be sent again".into()));
+            };
+            tried += 1;
+            match self.answered(copy).await {
+                Err(ClientError::Unreachable { .. }) if tried < tries => {}
+                Err(ClientError::Refused(problem))
+                    if problem.code == RUNNING && looked < LOOKS_MAX =>
+                {
+                    looked += 1;
+                    tokio::time::sleep(LOOK).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn answered(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
+        let answer = request.send().await.map_err(|source| self.unreachable(source))?;
         let (status, kind) = (answer.status(), kind(&answer));
         let bytes = self.whole(answer).await?;
         if status.is_success() {

@@ -15,7 +15,7 @@ use router::wire::Dialect;
 
 use self::{
     change::{LearnArgs, PolicyProveArgs, PolicyUpdateArgs, RuleCommand},
-    gateway::{GatewayCommand, GatewayListArgs},
+    gateway::{GatewayArg, GatewayCommand, GatewayListArgs},
     provider::{InferenceCommand, ProviderCommand},
     sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs},
 };
@@ -198,9 +198,19 @@ pub(crate) struct ConfigArg {
         short,
         value_name = "FILE",
         env = "OPENSHELL_ROUTER_CONFIG",
-        default_value = "router.yaml"
+        default_value = CONFIG
     )]
     pub(crate) config: PathBuf,
+}
+
+/// The router file when nobody names one.
+const CONFIG: &str = "router.yaml";
+
+impl ConfigArg {
+    /// Whether somebody names one.
+    pub(crate) fn is_named(&self) -> bool {
+        self.config != std::path::Path::new(CONFIG)
+    }
 }
 
 /// `openshell router check`
@@ -497,9 +507,14 @@ pub(crate) struct CostArgs {
 
 /// `openshell audit`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<AuditCommand>,
     #[command(flatten)]
     pub(crate) audit: AuditFile,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArg,
     /// Go on with new events as they come
     #[arg(long)]
     pub(crate) tail: bool,
@@ -511,15 +526,73 @@ pub(crate) struct AuditArgs {
         long,
         value_name = "KIND",
         help = "Only events of this kind: api, net, http, dns or finding; allowed, denied or observed; or how they ended: done, \
-                or a code such as content_blocked or endpoint_not_allowed"
+                or a code such as content_blocked or endpoint_not_allowed; of a gateway also change, access and gap"
     )]
     pub(crate) kind: Option<String>,
+    /// Only from then on: a span back from now such as 24h or 7d, or a date such as 2026-11-24
+    #[arg(long, value_name = "SPAN|DATE")]
+    pub(crate) since: Option<String>,
+    /// Number of events, the newest; all of a file, 1000 of a gateway if not given
+    #[arg(short, value_name = "N")]
+    pub(crate) n: Option<usize>,
     /// One short line an event, as logs have it
     #[arg(long, conflicts_with = "output")]
     pub(crate) short: bool,
     /// Output format; json writes the events as they are, one a line
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
+}
+
+/// `openshell audit …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Write the audit of a gateway, all of it or a part, the oldest first
+    Export(AuditExportArgs),
+    /// See whether the audit of a gateway is as it was written; exit code 1 when it is not
+    Verify {
+        #[command(flatten)]
+        gateway: GatewayArg,
+        /// Output format
+        #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Begin the audit of a gateway anew behind what somebody else has changed; what is there stays
+    Restart {
+        #[command(flatten)]
+        gateway: GatewayArg,
+        /// Why; it is on record
+        #[arg(long, value_name = "REASON")]
+        reason: String,
+    },
+}
+
+/// `openshell audit export`
+#[derive(Debug, Args)]
+pub(crate) struct AuditExportArgs {
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArg,
+    /// How events are written: ocsf, an event a line; otlp, requests of OpenTelemetry's log service in JSON, one a line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) format: ExportFormat,
+    /// Only this sandbox
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sandbox: Option<String>,
+    /// Only events of this kind: net, http, dns, finding, api, change, access or gap
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// Only from then on: a span back from now such as 24h or 7d, or a date such as 2026-11-24
+    #[arg(long, value_name = "SPAN|DATE")]
+    pub(crate) since: Option<String>,
+}
+
+/// How the audit is exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// An event a line (OCSF)
+    #[default]
+    Ocsf,
+    /// Requests of OpenTelemetry's log service in JSON, one a line
+    Otlp,
 }
 
 /// `openshell demo`

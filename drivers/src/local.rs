@@ -60,6 +60,14 @@ impl Local {
         Supervisor::of(&self.folder(name))
     }
 
+    /// The names of all sandboxes that have a folder. Blocks.
+    ///
+    /// # Errors
+    /// When the home is there and cannot be read.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        self.home.names()
+    }
+
     /// Every folder of a sandbox that is there, by its name, and what can be seen of it: `NotFound` for one that is being made or
     /// was never made to the end; anything else when it cannot be read.
     ///
@@ -132,6 +140,14 @@ impl Local {
     /// When it does not end within `grace` and a few seconds.
     pub async fn stop(&self, name: &str, grace: Duration) -> Result<(), DriverError> {
         supervisor::stop(&self.folder(name), grace).await
+    }
+
+    /// Ends a sandbox, by force where it must be. Its folder stays.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn end(&self, name: &str) -> Result<(), DriverError> {
+        supervisor::end(&self.folder(name)).await
     }
 
     /// Ends a sandbox, by force where it must be, and removes everything of it.

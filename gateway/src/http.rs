@@ -4,24 +4,38 @@
 //! asking (`auth`), what comes of it (`lifecycle`, `store`). Invariant: a handler gets a permit that only `auth` makes, so none
 //! works for somebody who was not asked.
 
+mod audit;
 mod certificates;
+mod changing;
 mod conversation;
+mod described;
+mod logs;
+pub(crate) mod metrics;
 mod open;
 mod policies;
+mod proposals;
 mod providers;
 mod read;
 mod refusal;
 mod sandboxes;
+mod settings;
 mod tokens;
 mod upkeep;
 mod users;
 mod watch;
+mod workspaces;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::gateway::{Info, Login};
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 use http::{HeaderMap, HeaderValue, header};
+use serde_json::Value;
+use tokio::{
+    sync::{Mutex, RwLock},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -30,10 +44,14 @@ pub(crate) use self::{
 };
 use crate::{
     auth::{authority::Authority, revoked::Revocations},
+    broker::Broker,
     lifecycle::Keeper,
     serve::live::Live,
     store::Store,
 };
+
+/// How long requests that change something may go on when the gateway stops.
+const CHANGES_MAX: Duration = Duration::from_secs(10);
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -44,6 +62,8 @@ pub(crate) struct App {
     pub(crate) keeper: Arc<Keeper>,
     /// Who may come in.
     pub(crate) doors: Arc<Doors>,
+    /// What is on record.
+    pub(crate) records: Arc<Records>,
     /// What this gateway is.
     pub(crate) info: Info,
     /// Whether the store answers.
@@ -54,6 +74,45 @@ pub(crate) struct App {
     pub(crate) login: Login,
     /// The description of the API, JSON.
     pub(crate) description: String,
+}
+
+/// What is on record, and what is under way.
+#[derive(Debug)]
+pub(crate) struct Records {
+    /// Who brings events into the audit.
+    pub(crate) broker: Arc<Broker>,
+    /// What is counted.
+    pub(crate) metrics: Arc<metrics::Metrics>,
+    /// Requests that change something, which end also when their callers leave.
+    tasks: TaskTracker,
+    /// That the gateway stops: streams of events, which have no end of their own, end then.
+    pub(crate) stopping: CancellationToken,
+    /// Held to put something into a workspace, and alone to remove one.
+    workspaces: RwLock<()>,
+    /// Held by who verifies the audit.
+    verifying: Mutex<()>,
+}
+
+impl Records {
+    /// Nothing is under way yet.
+    pub(crate) fn new(broker: Arc<Broker>) -> Self {
+        Self {
+            broker,
+            metrics: Arc::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            workspaces: RwLock::default(),
+            verifying: Mutex::default(),
+        }
+    }
+
+    /// Waits for requests that change something, when no more come.
+    pub(crate) async fn finish(&self) {
+        self.tasks.close();
+        if timeout(CHANGES_MAX, self.tasks.wait()).await.is_err() {
+            tracing::warn!("changes that were under way were cut off");
+        }
+    }
 }
 
 /// What handlers change of who may come in.
@@ -101,6 +160,18 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(policies::newest_global, policies::set_global, policies::delete_global))
         .routes(routes!(policies::list_global))
         .routes(routes!(watch::watch))
+        .routes(routes!(logs::logs))
+        .routes(routes!(proposals::list, proposals::clear))
+        .routes(routes!(proposals::approve))
+        .routes(routes!(proposals::reject))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::restart))
+        .routes(routes!(settings::get, settings::change))
+        .routes(routes!(settings::of_sandbox, settings::change_sandbox))
+        .routes(routes!(workspaces::list, workspaces::create))
+        .routes(routes!(workspaces::delete))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(conversation::exec))
         .routes(routes!(conversation::attach))
         .routes(routes!(conversation::upload))
@@ -111,16 +182,19 @@ fn all() -> OpenApiRouter<Arc<App>> {
 /// The routes of the API; its description is served too.
 pub(crate) fn routes(app: App) -> Router {
     let (router, _) = all().split_for_parts();
+    let app = Arc::new(app);
     router
         .route("/openapi.json", axum::routing::get(open::openapi))
+        .layer(from_fn_with_state(Arc::clone(&app), workspaces::known))
+        .layer(from_fn_with_state(Arc::clone(&app), changing::change))
         .fallback(open::nothing)
         .method_not_allowed_fallback(open::no_such_method)
-        .with_state(Arc::new(app))
+        .with_state(app)
 }
 
 /// The description of the API, in the words of `OpenAPI` 3.1.
-pub(crate) fn description() -> OpenApi {
-    all().into_openapi()
+pub(crate) fn description() -> Value {
+    described::completed(&all().into_openapi())
 }
 
 /// The tag of a version: what `If-Match` of a change has to say.
@@ -152,7 +226,7 @@ mod tests {
 
     #[test]
     fn every_route_is_described_and_has_a_row_that_says_who_may() {
-        let description = serde_json::to_value(description()).unwrap();
+        let description = description();
         assert_eq!(description["openapi"], "3.1.0");
         let rows = table::rows();
         let paths = description["paths"].as_object().unwrap();
@@ -193,12 +267,12 @@ mod tests {
 
     #[test]
     fn the_description_is_what_clients_were_told() {
-        insta::assert_json_snapshot!("openapi", serde_json::to_value(description()).unwrap());
+        insta::assert_json_snapshot!("openapi", description());
     }
 
     #[test]
     fn no_answer_has_a_field_for_a_secret_but_those_that_hand_one_over() {
-        let description = serde_json::to_value(description()).unwrap();
+        let description = description();
         let schemas = description["components"]["schemas"].as_object().unwrap();
         for (name, schema) in schemas {
             let takes = name.starts_with("New") || name.ends_with("Change");

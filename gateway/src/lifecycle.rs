@@ -11,7 +11,10 @@ mod step;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,7 @@ pub(crate) use self::{
     step::{Desired, PolicyMark},
 };
 use crate::{
+    broker::Broker,
     records::SandboxRecord,
     store::{Page, Store, StoreError, Stored},
     time,
@@ -62,6 +66,7 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 pub(crate) struct Keeper {
     pub(crate) store: Store,
     pub(crate) driver: Local,
+    pub(crate) broker: Arc<Broker>,
     /// Who hears of changes.
     pub(crate) changes: Changes,
     known: Mutex<BTreeMap<Uuid, Entry>>,
@@ -72,6 +77,7 @@ pub(crate) struct Keeper {
     room: Arc<Semaphore>,
     /// When it was made, milliseconds since 1970.
     began_ms: i64,
+    failures: AtomicU64,
 }
 
 /// What is known of a sandbox.
@@ -147,10 +153,11 @@ impl Entry {
 
 impl Keeper {
     /// Keeps what is in this store where this driver runs it.
-    pub(crate) fn new(store: Store, driver: Local) -> Arc<Self> {
+    pub(crate) fn new(store: Store, driver: Local, broker: Arc<Broker>) -> Arc<Self> {
         Arc::new(Self {
             store,
             driver,
+            broker,
             changes: Changes::default(),
             known: Mutex::default(),
             round: Mutex::default(),
@@ -158,6 +165,7 @@ impl Keeper {
             wake: Notify::new(),
             room: Arc::new(Semaphore::new(STEPS_MAX)),
             began_ms: time::now_ms(),
+            failures: AtomicU64::new(0),
         })
     }
 
@@ -184,6 +192,21 @@ impl Keeper {
             Desired::Deleted => (Phase::Deleting, "DeleteRequested"),
         };
         SandboxStatus { phase, reason: reason.to_owned(), ..status }
+    }
+
+    /// How many sandboxes are in each phase.
+    pub(crate) fn phases(&self) -> BTreeMap<&'static str, u64> {
+        let mut phases = BTreeMap::new();
+        for entry in self.known.lock().values() {
+            let phase = entry.status.as_ref().map_or(Phase::Unknown, |status| status.phase);
+            *phases.entry(phase.as_str()).or_default() += 1;
+        }
+        phases
+    }
+
+    /// How many steps have failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Whether it goes around.
@@ -392,6 +415,7 @@ impl Keeper {
                 }
             }
             Err(message) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(sandbox = entry.stored.name, ?step, message, "a step failed");
                 let times = entry.trouble.as_ref().map_or(0, |trouble| trouble.times) + 1;
                 let pause = PAUSE.saturating_mul(1 << times.min(7).saturating_sub(1));

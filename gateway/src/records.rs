@@ -76,3 +76,11 @@ pub(crate) struct CertificateRecord {
 impl Object for CertificateRecord {
     const KIND: &'static str = "certificate";
 }
+
+/// A workspace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WorkspaceRecord {}
+
+impl Object for WorkspaceRecord {
+    const KIND: &'static str = "workspace";
+}

@@ -18,6 +18,7 @@ use api::{
     user::Role,
 };
 use drivers::Local;
+use futures_util::FutureExt as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sandbox::state::Home;
 use tokio::{task::JoinSet, time::sleep};
@@ -32,16 +33,17 @@ use crate::{
         layer::{Gate, Lookups, Unavailable, guarded},
         oidc::{self, Issuer},
         origin::Origins,
-        principal::{NameError, UserName},
+        principal::{NameError, UserName, Workspace},
         revoked::Revocations,
         sandbox::{KeyError, Keyring, Keys as SandboxKeys},
         scope::Scopes,
         token::StoredToken,
     },
-    http::{self, App, Doors, Pulse, Upkeep},
+    broker::{Broker, Kept},
+    http::{self, App, Doors, Pulse, Records, Upkeep, metrics::counted},
     identities::{self, Outside},
     lifecycle::{Desired, Keeper, written},
-    records::{EVERYWHERE, SandboxRecord, UserRecord},
+    records::{EVERYWHERE, SandboxRecord, UserRecord, WorkspaceRecord},
     secrets::{KeySource, KeysError},
     serve::{
         Limits, Server,
@@ -82,6 +84,8 @@ pub struct Options {
     pub router: bool,
     /// Whose tokens it takes beside its own.
     pub oidc: Option<oidc::Config>,
+    /// How much of the audit is kept, unless it is set.
+    pub audit: Kept,
 }
 
 /// A gateway that serves.
@@ -196,7 +200,10 @@ pub async fn run(
     let port = told.first().map_or(443, SocketAddr::port);
 
     let live = Arc::new(Live::default());
-    let keeper = Keeper::new(store.clone(), Local::new(Home::new(folder)));
+    let driver = Local::new(Home::new(folder));
+    let broker = Broker::new(store.clone(), driver.clone(), options.audit);
+    let keeper = Keeper::new(store.clone(), driver, Arc::clone(&broker));
+    let records = Arc::new(Records::new(Arc::clone(&broker)));
     let doors =
         Arc::new(Doors { authority, revoked: Arc::clone(&revoked), live: Arc::clone(&live) });
     let issuer = options.oidc.clone().map(Issuer::new).transpose()?.map(Arc::new);
@@ -217,10 +224,11 @@ pub async fn run(
         login: login(options.oidc.as_ref()),
         doors,
         keeper: Arc::clone(&keeper),
-        description: http::description().to_json().unwrap_or_default(),
+        records: Arc::clone(&records),
+        description: http::description().to_string(),
         store: store.clone(),
     };
-    let routes = guarded(http::routes(app), Arc::new(gate));
+    let routes = counted(guarded(http::routes(app), Arc::new(gate)), &records.metrics);
     let limits = Limits::default().within(descriptors(), options.listen.len() + 1);
     let server = Server { bound, tls, routes, live, limits };
 
@@ -229,13 +237,15 @@ pub async fn run(
         socket: folder.join(SOCKET),
         ca: folder.join("pki").join("ca.crt"),
     });
-    let running = Running { keeper, issuer, store, claim };
+    let running = Running { keeper, broker, records, issuer, store, claim };
     running.until(server, stop).await
 }
 
 /// What goes on beside the port.
 struct Running {
     keeper: Arc<Keeper>,
+    broker: Arc<Broker>,
+    records: Arc<Records>,
     issuer: Option<Arc<Issuer>>,
     store: Store,
     claim: PlaceClaim,
@@ -251,6 +261,7 @@ impl Running {
         let stopped = CancellationToken::new();
         let mut keeping = JoinSet::new();
         keeping.spawn(self.keeper.run(stopped.clone()));
+        keeping.spawn(self.broker.run(stopped.clone()));
         if let Some(issuer) = self.issuer {
             let stopped = stopped.clone();
             keeping.spawn(async move { issuer.run(stopped).await });
@@ -262,7 +273,9 @@ impl Running {
                 () = self.claim.lost() => displaced.store(true, Ordering::Relaxed),
             }
         };
-        server.run(stop).await;
+        let stopping = self.records.stopping.clone();
+        server.run(stop.map(|()| stopping.cancel())).await;
+        self.records.finish().await;
         stopped.cancel();
         while keeping.join_next().await.is_some() {}
         self.store.close().await;
@@ -297,8 +310,12 @@ fn try_lock(folder: &Path) -> Result<File, RunError> {
     }
 }
 
-/// Sees to it that the user who runs the gateway is one of its administrators.
+/// Sees to it that the user who runs the gateway is one of its administrators, and that there is a workspace.
 async fn admit(store: &Store, user: &UserName) -> Result<(), RunError> {
+    match store.create(EVERYWHERE, Workspace::default().as_str(), &WorkspaceRecord {}).await {
+        Ok(_) | Err(StoreError::Exists) => {}
+        Err(error) => return Err(error.into()),
+    }
     if let Some(found) = store.find::<UserRecord>(EVERYWHERE, user.as_str()).await? {
         // What the one is given would be the other's.
         let is_outside =

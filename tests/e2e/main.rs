@@ -38,6 +38,8 @@ mod first_hour;
 mod gateway;
 mod gateway_access;
 mod gateway_backup;
+mod gateway_described;
+mod gateway_records;
 mod inference;
 mod lab;
 mod late_system;

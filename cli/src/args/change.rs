@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::sandbox::UpstreamArgs;
+use super::{gateway::GatewayArg, sandbox::UpstreamArgs};
 use crate::output::Format;
 
 /// `openshell policy update`
@@ -84,6 +84,8 @@ pub(crate) enum RuleCommand {
         /// Sandbox name (defaults to last-used sandbox)
         #[arg(value_name = "NAME")]
         name: Option<String>,
+        #[command(flatten)]
+        gateway: GatewayArg,
     },
     /// Show what was decided
     History(RuleHistoryArgs),
@@ -107,6 +109,8 @@ pub(crate) struct RuleGetArgs {
     /// Sandbox name (defaults to last-used sandbox)
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArg,
     /// Filter by status; pending if not given
     #[arg(long, value_enum, value_name = "STATUS")]
     pub(crate) status: Option<RuleStatus>,
@@ -121,6 +125,8 @@ pub(crate) struct RuleHistoryArgs {
     /// Sandbox name (defaults to last-used sandbox)
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArg,
     /// Output format
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
@@ -132,6 +138,8 @@ pub(crate) struct RuleOneArgs {
     /// Sandbox name (defaults to last-used sandbox)
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArg,
     /// Which, by its ID or the beginning of it
     #[arg(long, value_name = "ID")]
     pub(crate) chunk_id: String,
@@ -153,6 +161,8 @@ pub(crate) struct RuleAllArgs {
     /// Sandbox name (defaults to last-used sandbox)
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArg,
     /// Also approve rules with security notes
     #[arg(long)]
     pub(crate) include_security_flagged: bool,

@@ -79,6 +79,12 @@ pub(crate) struct GatewayRunArgs {
     /// Do not answer model calls of sandboxes here
     #[arg(long)]
     pub(crate) no_router: bool,
+    /// How many days the audit is kept, unless the settings say otherwise
+    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub(crate) audit_days: u32,
+    /// How many bytes of the audit are kept, unless the settings say otherwise
+    #[arg(long, value_name = "N", default_value_t = 1 << 30, value_parser = clap::value_parser!(u64).range(1 << 20..))]
+    pub(crate) audit_bytes: u64,
     /// Write logs as JSON lines
     #[arg(long)]
     pub(crate) log_json: bool,
@@ -224,6 +230,17 @@ pub(crate) struct GatewayChoice {
     /// Name of the gateway (defaults to the active one)
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
+}
+
+/// The gateway that a command speaks to.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct GatewayArg {
+    /// Gateway to ask (defaults to the active one); none for what this user has without one
+    #[arg(long, short, value_name = "NAME", env = "OPENSHELL_GATEWAY")]
+    pub(crate) gateway: Option<String>,
+    /// Workspace of the gateway; default when not given
+    #[arg(long, short, value_name = "NAME", env = "OPENSHELL_WORKSPACE")]
+    pub(crate) workspace: Option<String>,
 }
 
 /// `openshell gateway info`

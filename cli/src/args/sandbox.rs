@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::limits;
+use super::{gateway::GatewayArg, limits};
 use crate::output::Format;
 
 /// `openshell sandbox …`
@@ -370,6 +370,8 @@ pub(crate) struct ForwardStartArgs {
 pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) sandbox: NameArg,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArg,
     /// Number of lines
     #[arg(short, value_name = "N", default_value_t = 200)]
     pub(crate) n: usize,
@@ -392,7 +394,7 @@ pub(crate) struct LogsArgs {
 pub(crate) enum LogSource {
     /// Both
     All,
-    /// The router of this user, where the sandbox's model calls go to it
+    /// The gateway; without one, the router of this user, where the sandbox's model calls go to it
     Gateway,
     /// The supervisor of the sandbox
     Sandbox,

@@ -1,4 +1,10 @@
 //! `openshell audit`: the record of decisions, about model calls and about the network of sandboxes.
+//!
+//! Here: files. Below: the audit of a gateway (`remote`), events that only it has (`own`), and the form of OpenTelemetry (`otlp`).
+
+mod otlp;
+mod own;
+mod remote;
 
 use std::{
     fs::File,
@@ -7,10 +13,13 @@ use std::{
     time::Duration,
 };
 
+use api::audit::AuditEvent;
+
 use crate::{
     args::AuditArgs,
     commands::{
         events::{self, Event},
+        gateway::asked,
         network_events as network,
     },
     failure::Failure,
@@ -23,14 +32,24 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Shows events, and new ones as they come.
 pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
+    if let Some(command) = &args.command {
+        return remote::command(command);
+    }
+    let is_of_file = args.audit.file.is_some() || args.audit.config.is_named();
+    if !is_of_file && let Some(asked) = asked(&args.gateway)? {
+        return remote::list(args, &asked);
+    }
+    let since = args.since.as_deref().map(events::since_ms).transpose()?.unwrap_or(0);
     let path = settings::audit_path(&args.audit)?;
     let mut kept = Vec::new();
     let seen = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
     events::each(&path, |event| {
-        if wanted(args, &event) {
+        if wanted(args, &event) && event.time_ms() >= since {
             kept.push(event);
         }
     })?;
+    let surplus = args.n.map_or(0, |most| kept.len().saturating_sub(most));
+    kept.drain(..surplus);
     if args.short {
         kept.iter().try_for_each(|event| output::line(&network::short(event)))?;
     } else {
@@ -43,12 +62,24 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
 }
 
 fn wanted(args: &AuditArgs, event: &Event) -> bool {
-    let action = event.text("/action").to_ascii_lowercase();
     let is_of = |sandbox: &String| event.is_of(sandbox) || event.own("sandbox") == sandbox;
+    args.sandbox.as_ref().is_none_or(is_of) && is_kind(args, event)
+}
+
+fn is_kind(args: &AuditArgs, event: &Event) -> bool {
+    let action = event.text("/action").to_ascii_lowercase();
     let is_kind = |kind: &String| {
         [event.text("/status_detail"), network::class(event), &action].contains(&kind.as_str())
     };
-    args.sandbox.as_ref().is_none_or(is_of) && args.kind.as_ref().is_none_or(is_kind)
+    args.kind.as_ref().is_none_or(is_kind)
+}
+
+/// One line, also for what only a gateway has.
+fn shown_short(event: &AuditEvent) -> String {
+    if own::is_own(event) {
+        return own::row(event).join("  ");
+    }
+    network::short(&Event { json: event.event.clone() })
 }
 
 fn show(format: Format, events: &[Event]) -> Result<(), Failure> {

@@ -1,8 +1,9 @@
 //! `openshell gateway …` and `openshell status`: gateways of this user, and those that run elsewhere.
 //!
 //! Here: which command, and the commands about what is known of gateways. Below: a gateway in the foreground (`serve`), in the
-//! background (`service`), and what is kept of gateways (`registry`). Not here: the gateway itself (`gateway`).
+//! background (`service`), what is kept of gateways (`registry`), and which of them a command asks (`asked`). Not here: the gateway itself (`gateway`).
 
+mod asked;
 mod chosen;
 mod oidc;
 mod registry;
@@ -21,6 +22,7 @@ use reqwest::Method;
 use serde::Serialize;
 
 pub(crate) use self::{
+    asked::{Asked, asked, spelled},
     chosen::{Chosen, Whose},
     registry::Registry,
 };
@@ -68,7 +70,7 @@ pub(crate) fn refused(error: ClientError) -> Failure {
                 .collect();
             (problem.next_steps.join("; "), faults)
         }
-        ClientError::Unreachable { .. } => {
+        ClientError::Unreachable { .. } | ClientError::Silent { .. } => {
             let hint = "`openshell gateway start` starts one here, `openshell gateway select` takes another one";
             (hint.to_owned(), Vec::new())
         }

@@ -1,4 +1,8 @@
-//! `openshell logs`: what the supervisor of a sandbox and the router behind it tell, line by line.
+//! `openshell logs`: what the supervisor of a sandbox and what stands behind it tell, line by line.
+//!
+//! Here: logs of sandboxes that this user has without a gateway. Below: those of a gateway (`remote`).
+
+mod remote;
 
 use std::{
     collections::VecDeque,
@@ -14,6 +18,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::{
     args::sandbox::{LogSource, LogsArgs},
     commands::{
+        gateway::asked,
         inference::service::Service,
         sandbox::{block_on, find, home},
     },
@@ -28,6 +33,9 @@ const READ_BYTES_MAX: u64 = 64 << 20;
 
 /// Shows the last lines, and goes on with new ones if so asked.
 pub(crate) fn run(args: &LogsArgs) -> Result<ExitCode, Failure> {
+    if let Some(asked) = asked(&args.gateway)? {
+        return remote::run(args, &asked);
+    }
     let (_, folder) = find(args.sandbox.name.as_deref())?;
     let mut files = Vec::new();
     let from = |source| args.source.iter().any(|one| [LogSource::All, source].contains(one));
@@ -165,14 +173,18 @@ fn time(line: &str) -> Option<f64> {
 
 /// A point in time that lies so far back, in seconds since 1970.
 fn since(text: &str) -> Result<f64, Failure> {
+    Ok(then(text)?.duration_since(jiff::Timestamp::UNIX_EPOCH).as_secs_f64())
+}
+
+/// A point in time that lies so far back.
+fn then(text: &str) -> Result<jiff::Timestamp, Failure> {
     let unusable = || {
         Failure::usage(format!("--since {text:?} is no span of time"))
             .hint("write it as 30s, 5m or 1h")
     };
     let span: jiff::Span = text.parse().map_err(|_| unusable())?;
     let now = jiff::Timestamp::now();
-    let then = now.checked_sub(span).map_err(|_| unusable())?;
-    Ok(then.duration_since(jiff::Timestamp::UNIX_EPOCH).as_secs_f64())
+    now.checked_sub(span).map_err(|_| unusable())
 }
 
 #[cfg(test)]

@@ -3,24 +3,29 @@
 //! The supervisor gathers refusals and proposes rules; an approved one goes into the policy as `policy update` would put it
 //! there. Invariant: nothing is approved but what was shown.
 
+mod remote;
+
 use std::process::ExitCode;
 
 use policy::change::Change;
 use sandbox::{
     control::{Reply, Request, client::Supervisor},
-    rules::{self, Decided, Decision},
+    rules::{self, Decided, Decision, Denial, Proposal},
     state::Folder,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
-    args::change::{
-        RuleAllArgs, RuleCommand, RuleGetArgs, RuleHistoryArgs, RuleOneArgs, RuleRejectArgs,
-        RuleStatus,
+    args::{
+        change::{
+            RuleAllArgs, RuleCommand, RuleGetArgs, RuleHistoryArgs, RuleOneArgs, RuleRejectArgs,
+            RuleStatus,
+        },
+        gateway::GatewayArg,
     },
     commands::{
+        gateway::asked,
         policy::{
             subject::{Subject, Wait},
             update,
@@ -33,44 +38,6 @@ use crate::{
 
 /// How long a supervisor may take to put a policy in force, in seconds.
 const APPROVE_SECONDS: u64 = 60;
-
-/// A refusal as its supervisor tells it; the rest of it is shown as it is.
-#[derive(Clone, Debug, Deserialize)]
-struct Denial {
-    id: String,
-    host: String,
-    port: u16,
-    binary: Option<String>,
-    reason: String,
-    count: u64,
-    proposal: Option<Proposal>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Proposal {
-    rule_name: String,
-    add_endpoint: String,
-    binary: String,
-    #[serde(default)]
-    add_allow: Vec<String>,
-    security_notes: Vec<String>,
-}
-
-impl Denial {
-    /// What it is called: with a digest of what would be approved, because that grows with every refusal.
-    fn shown(&self) -> String {
-        let Some(proposal) = &self.proposal else { return self.id.clone() };
-        let digest = hex::encode(Sha256::digest(proposal.told()));
-        format!("{}-{}", self.id, digest.get(..16).unwrap_or(&digest))
-    }
-}
-
-impl Proposal {
-    /// All that it would open.
-    fn told(&self) -> String {
-        format!("{} for {} {}", self.add_endpoint, self.binary, self.add_allow.join(" "))
-    }
-}
 
 /// A rule as it is shown.
 #[derive(Debug, Serialize)]
@@ -88,15 +55,29 @@ struct Shown {
 
 /// Runs what was typed.
 pub(crate) fn run(command: RuleCommand) -> Result<ExitCode, Failure> {
+    if let Some(asked) = asked(gateway(&command))? {
+        return remote::run(&command, &asked);
+    }
     match command {
         RuleCommand::Get(args) => get(&args)?,
         RuleCommand::Approve(args) => approve(&args)?,
         RuleCommand::Reject(args) => reject(&args)?,
         RuleCommand::ApproveAll(args) => approve_all(&args)?,
-        RuleCommand::Clear { name } => clear(name.as_deref())?,
+        RuleCommand::Clear { name, .. } => clear(name.as_deref())?,
         RuleCommand::History(args) => history(&args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn gateway(command: &RuleCommand) -> &GatewayArg {
+    match command {
+        RuleCommand::Get(args) => &args.gateway,
+        RuleCommand::Approve(args) => &args.gateway,
+        RuleCommand::Reject(args) => &args.rule.gateway,
+        RuleCommand::ApproveAll(args) => &args.gateway,
+        RuleCommand::Clear { gateway, .. } => gateway,
+        RuleCommand::History(args) => &args.gateway,
+    }
 }
 
 fn ask(name: &str, folder: &Folder, request: &Request) -> Result<Reply, Failure> {
@@ -139,21 +120,12 @@ fn one(name: &str, folder: &Folder, id: &str) -> Result<(Denial, Value), Failure
 }
 
 fn changes(denial: &Denial) -> Result<Vec<Change>, Failure> {
-    let Some(proposal) = &denial.proposal else {
-        return Err(Failure::new(format!("no rule would allow {}", denial.id)).hint(format!(
+    denial.changes()?.ok_or_else(|| {
+        Failure::new(format!("no rule would allow {}", denial.id)).hint(format!(
             "the reason is {}; see what it was refused with `openshell rule get -o yaml`",
             denial.reason
-        )));
-    };
-    let mut changes = vec![Change::AddEndpoint {
-        endpoint: proposal.add_endpoint.parse()?,
-        binaries: vec![proposal.binary.clone()],
-        key: Some(proposal.rule_name.clone()),
-    }];
-    for rule in &proposal.add_allow {
-        changes.push(Change::AddAllow(rule.parse()?));
-    }
-    Ok(changes)
+        ))
+    })
 }
 
 fn put(name: &str, folder: &Folder, (denial, value): (Denial, Value)) -> Result<(), Failure> {

@@ -61,7 +61,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
 }
 
-async fn bytes(body: Body) -> Result<bytes::Bytes, Refusal> {
+pub(super) async fn bytes(body: Body) -> Result<bytes::Bytes, Refusal> {
     to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
         let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes, or was cut");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)

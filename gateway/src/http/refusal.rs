@@ -42,6 +42,11 @@ impl Refusal {
         Self(Box::new(refusal.0.faults(faults)))
     }
 
+    /// Whether somebody else was faster.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.0.status == StatusCode::PRECONDITION_FAILED.as_u16()
+    }
+
     /// The same with the next step.
     #[must_use]
     pub(crate) fn next_step(self, step: impl Into<String>) -> Self {

@@ -25,6 +25,7 @@ use crate::{
     lifecycle::Desired,
     names, policies, providers,
     records::SandboxRecord,
+    settings,
     store::{Page, Store, StoreError, Stored},
     time,
 };
@@ -79,6 +80,11 @@ pub(super) async fn create(
     if let Some(name) = new.name.as_deref().filter(|name| !names::is_sandbox(name)) {
         faults.push(Fault::new("/name", format!("{name:?} {}", names::SANDBOX)));
     }
+    let policy = match new.policy {
+        Some(policy) => Some(policy),
+        None => settings::current(&app.store).await?.default_policy,
+    };
+    let new = NewSandbox { policy, ..new };
     let policy = new.policy.as_deref().map(policies::parse);
     if let Some(Err(found)) = &policy {
         faults.extend(found.iter().cloned());

@@ -63,7 +63,8 @@ pub(super) async fn watch(
     let events = stream::iter(missed)
         .chain(coming)
         .filter(move |change| ready(wanted(change)))
-        .map(|change| Ok::<_, Infallible>(event(&change)));
+        .map(|change| Ok::<_, Infallible>(event(&change)))
+        .take_until(app.records.stopping.clone().cancelled_owned());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response())
 }
 

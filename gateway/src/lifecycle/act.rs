@@ -11,14 +11,16 @@ use sandbox::{
     control::{Reply, Request},
     state::{Record, Whole},
 };
+use tokio::task::spawn_blocking;
 
 use super::{
     Keeper,
     step::{Desired, Step, Wanted},
 };
 use crate::{
-    policies, providers,
+    policies, proposals, providers,
     records::SandboxRecord,
+    settings,
     store::{PolicyRevision, Store, StoreError, Stored},
     time,
 };
@@ -80,7 +82,7 @@ pub(super) async fn act(
     let done = match step {
         Step::SetPolicy => return set_policy(keeper, stored, wanted).await,
         Step::Create => create(keeper, stored).await,
-        Step::Start => driver.start(&name).await.map_err(told),
+        Step::Start => start(keeper, stored).await,
         Step::Supply => supply(keeper, stored).await,
         Step::Launch => {
             let request = Request::Launch { attach: false, once: true, terminal: None };
@@ -90,7 +92,7 @@ pub(super) async fn act(
             let grace = Duration::from_millis(stored.body.grace_ms);
             driver.stop(&name, grace).await.map_err(told)
         }
-        Step::Delete => driver.delete(&name).await.map_err(told),
+        Step::Delete => delete(keeper, stored).await,
         Step::Forget => forget(keeper, stored).await,
         Step::Rest => Ok(()),
     };
@@ -109,7 +111,7 @@ async fn create(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), S
         environment: spec.environment.clone(),
         labels: spec.labels.clone(),
         providers: spec.providers.clone(),
-        strict_callers: spec.strict_callers,
+        strict_callers: strict_callers(keeper, stored).await?,
         limits: Whole {
             cpu_percent: spec.limits.cpu_percent,
             memory_bytes: spec.limits.memory_bytes,
@@ -120,6 +122,47 @@ async fn create(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), S
     };
     let order = Order { record, policy, token: None };
     keeper.driver.create(&stored.id.to_string(), order).await.map_err(told)
+}
+
+/// Starts it, held to what is set by now.
+async fn start(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), String> {
+    let name = stored.id.to_string();
+    let strict_callers = strict_callers(keeper, stored).await?;
+    let folder = keeper.driver.folder(&name);
+    let kept = spawn_blocking(move || {
+        let record = folder.record()?;
+        if record.strict_callers == strict_callers || folder.is_attended() {
+            return Ok(());
+        }
+        folder.keep_record(&Record { strict_callers, ..record })
+    });
+    let kept = kept.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    kept.map_err(written)?;
+    keeper.driver.start(&name).await.map_err(told)
+}
+
+/// Whether its callers are held to the code that they run: what is set for all, else what was asked for.
+async fn strict_callers(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<bool, String> {
+    let settings = settings::current(&keeper.store).await.map_err(written)?;
+    Ok(settings.strict_callers.unwrap_or(stored.body.spec.strict_callers))
+}
+
+/// Ends it, reads what it has on record, and removes everything of it.
+async fn delete(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), String> {
+    let name = stored.id.to_string();
+    keeper.driver.end(&name).await.map_err(told)?;
+    match keeper.broker.drain(stored.id).await {
+        Ok(()) => {}
+        Err(StoreError::Tampered) => {
+            // Nothing is stored until somebody begins the chain anew; that sandboxes can be deleted does not wait for it.
+            tracing::error!(
+                sandbox = stored.name,
+                "its last events go with it: the audit was changed by others"
+            );
+        }
+        Err(error) => return Err(written(error)),
+    }
+    keeper.driver.delete(&name).await.map_err(told)
 }
 
 async fn supply(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), String> {
@@ -175,6 +218,8 @@ async fn forget(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), S
     let version = Some(stored.version);
     let removed = keeper.store.remove::<SandboxRecord>(&stored.workspace, &stored.name, version);
     removed.await.map_err(written)?;
+    proposals::forget(&keeper.store, stored.id).await.map_err(written)?;
+    keeper.broker.forget(stored.id).await.map_err(written)?;
     keeper.store.forget_policies(&stored.id.to_string()).await.map(drop).map_err(written)
 }
 

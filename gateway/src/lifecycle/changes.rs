@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use api::sandbox::{SandboxChange, SandboxStatus};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
+use uuid::Uuid;
 
-use crate::{records::SandboxRecord, store::Stored};
+use crate::{records::SandboxRecord, store::Stored, time};
 
 /// Changes that are kept for those who come back.
 const KEPT_MAX: usize = 4096;
@@ -16,6 +17,8 @@ const KEPT_MAX: usize = 4096;
 pub(crate) struct Change {
     /// Its number: each is larger than the one before, also over restarts of the gateway.
     pub(crate) number: u64,
+    /// When it came, milliseconds since 1970.
+    pub(crate) at_ms: i64,
     /// What is told.
     pub(crate) told: SandboxChange,
 }
@@ -65,6 +68,7 @@ impl Changes {
         let mut kept = self.kept.lock();
         let change = Change {
             number: kept.next,
+            at_ms: time::now_ms(),
             told: SandboxChange {
                 id: stored.id.to_string(),
                 name: stored.name.clone(),
@@ -79,6 +83,23 @@ impl Changes {
         }
         // Nobody may be listening.
         self.sender.send(change).ok();
+    }
+
+    /// What comes from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Change> {
+        self.sender.subscribe()
+    }
+
+    /// How many listen.
+    pub(crate) fn listeners(&self) -> usize {
+        self.sender.receiver_count()
+    }
+
+    /// What is known of one sandbox, and the number of the last change of any.
+    pub(crate) fn known(&self, id: Uuid) -> (Vec<Change>, u64) {
+        let (kept, id) = (self.kept.lock(), id.to_string());
+        let known = kept.changes.iter().filter(|change| change.told.id == id);
+        (known.cloned().collect(), kept.next.saturating_sub(1))
     }
 
     /// What came after that number, and what comes from now on. `None` when some of it is no longer known.

@@ -38,6 +38,11 @@ impl Default for Page {
 }
 
 impl Page {
+    /// Where to go on behind a position of the audit.
+    pub(crate) fn behind(position: i64) -> Option<String> {
+        Self::cursor(&position)
+    }
+
     /// Where to go on, as [`Page::cursor`] wrote it down.
     pub(super) fn position<P: DeserializeOwned>(&self) -> Result<Option<P>, StoreError> {
         let Some(after) = &self.after else { return Ok(None) };

@@ -12,7 +12,7 @@ use std::{
 
 use domain::Label;
 
-use super::event_line::EventLine;
+use super::{event_line::EventLine, sink::Number};
 use crate::{egress::Identity, service::now_ms};
 
 /// How a decision ended.
@@ -163,9 +163,9 @@ impl Event {
     }
 
     /// Appends the line, without its line end.
-    pub(super) fn render_into(&self, out: &mut Vec<u8>) {
+    pub(super) fn render_into(&self, number: &Number, out: &mut Vec<u8>) {
         // Names, numbers and texts in a vector: nothing of it can fail.
-        if let Err(error) = serde_json::to_writer(out, &EventLine::of(self)) {
+        if let Err(error) = serde_json::to_writer(out, &EventLine::of(self, number)) {
             tracing::error!(error = %error, "an audit line cannot be written");
         }
     }

@@ -10,7 +10,10 @@ use domain::Label;
 use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 use uuid::Uuid;
 
-use super::event::{Activity, Event, Outcome};
+use super::{
+    event::{Activity, Event, Outcome},
+    sink::Number,
+};
 use crate::egress::Identity;
 
 /// Longest text of an event, bytes; the sandbox chooses how long its paths are.
@@ -63,6 +66,8 @@ struct Metadata {
     log_name: &'static str,
     #[serde(serialize_with = "shown")]
     uid: uuid::fmt::Simple,
+    /// The place among all lines of this run of the proxy.
+    sequence: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -205,6 +210,7 @@ struct Unmapped<'a> {
 
 #[derive(Debug, Serialize)]
 struct Openshell<'a> {
+    instance: &'a str,
     sandbox: &'a str,
     revision: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -286,7 +292,7 @@ fn verb(method: &str) -> (u16, &'static str) {
 
 impl<'a> EventLine<'a> {
     /// The line of `event`.
-    pub(super) fn of(event: &'a Event) -> Self {
+    pub(super) fn of(event: &'a Event, number: &'a Number) -> Self {
         let (severity_id, severity) = severity(event);
         let (action_id, action, disposition_id, disposition) = verdict(event.outcome);
         let failed = matches!(event.outcome, Outcome::Denied | Outcome::Failed);
@@ -296,7 +302,7 @@ impl<'a> EventLine<'a> {
             _ => None,
         };
         Self {
-            metadata: metadata(),
+            metadata: metadata(number.sequence),
             kind: Kind::of(event),
             time: event.time_ms,
             duration,
@@ -315,12 +321,12 @@ impl<'a> EventLine<'a> {
             dst_endpoint: destination(event),
             firewall_rule: rule(event),
             own: own(event),
-            unmapped: unmapped(event),
+            unmapped: unmapped(event, &number.instance),
         }
     }
 }
 
-fn metadata() -> Metadata {
+fn metadata(sequence: u64) -> Metadata {
     let version = env!("CARGO_PKG_VERSION");
     Metadata {
         version: VERSION,
@@ -328,6 +334,7 @@ fn metadata() -> Metadata {
         profiles: ["security_control"],
         log_name: "egress",
         uid: Uuid::now_v7().simple(),
+        sequence,
     }
 }
 
@@ -436,12 +443,13 @@ fn own(event: &Event) -> Own<'_> {
     }
 }
 
-fn unmapped(event: &Event) -> Unmapped<'_> {
+fn unmapped<'a>(event: &'a Event, instance: &'a str) -> Unmapped<'a> {
     let names = match &event.activity {
         Activity::Name { unlisted, .. } => *unlisted,
         _ => 0,
     };
     let openshell = Openshell {
+        instance,
         sandbox: &event.sandbox,
         revision: event.revision,
         inference: (event.outcome == Outcome::Inference).then_some(true),

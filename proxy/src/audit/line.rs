@@ -8,7 +8,10 @@ use std::net::IpAddr;
 use domain::{Cost, Sensitivity, Zone};
 use serde::Serialize;
 
-use super::record::{AttemptRecord, DroppedRecord, FoundRecord, Record};
+use super::{
+    record::{AttemptRecord, DroppedRecord, FoundRecord, Record},
+    sink::Number,
+};
 
 /// One line, borrowed from its record.
 #[derive(Serialize)]
@@ -45,6 +48,7 @@ struct Metadata<'a> {
     product: Product,
     log_name: &'static str,
     uid: &'a str,
+    sequence: u64,
 }
 
 #[derive(Serialize)]
@@ -120,6 +124,7 @@ struct Unmapped<'a> {
 
 #[derive(Serialize)]
 struct Extension<'a> {
+    instance: &'a str,
     request_id: &'a str,
     dialect: &'static str,
     stream: bool,
@@ -152,7 +157,7 @@ struct Tokens {
 
 impl<'a> Line<'a> {
     /// The line of `record`.
-    pub(super) fn of(record: &'a Record) -> Self {
+    pub(super) fn of(record: &'a Record, number: &'a Number) -> Self {
         let failed = record.matters();
         let (severity_id, severity) = if failed { (2, "Low") } else { (1, "Informational") };
         let (status_id, status) = if failed { (2, "Failure") } else { (1, "Success") };
@@ -164,7 +169,13 @@ impl<'a> Line<'a> {
         let uid = record.request_id.as_str();
         let operation = if record.dialect.is_empty() { record.path } else { record.dialect };
         Self {
-            metadata: Metadata { version: "1.6.0", product, log_name: "router", uid },
+            metadata: Metadata {
+                version: "1.6.0",
+                product,
+                log_name: "router",
+                uid,
+                sequence: number.sequence,
+            },
             category_uid: 6,
             category_name: "Application Activity",
             class_uid: 6003,
@@ -198,16 +209,17 @@ impl<'a> Line<'a> {
                 url: Url { path: record.path },
             },
             http_response: HttpResponse { code: record.status, latency: record.duration_ms },
-            unmapped: Unmapped { openshell: Extension::of(record) },
+            unmapped: Unmapped { openshell: Extension::of(record, &number.instance) },
         }
     }
 }
 
 impl<'a> Extension<'a> {
-    fn of(record: &'a Record) -> Self {
+    fn of(record: &'a Record, instance: &'a str) -> Self {
         let reported = record.tokens_reported;
         let tokens = |[input, cached, output]: [u64; 3]| Tokens { input, cached, output, reported };
         Self {
+            instance,
             request_id: &record.request_id,
             dialect: record.dialect,
             stream: record.stream,

@@ -10,7 +10,7 @@ use domain::{Cost, Sensitivity, Zone};
 use router::answer::Finishes;
 use serde::Serialize;
 
-use super::line::Line;
+use super::{line::Line, sink::Number};
 
 use crate::call::millis;
 
@@ -131,9 +131,9 @@ impl Record {
     }
 
     /// Appends the line, without its line end.
-    pub(super) fn render_into(&self, out: &mut Vec<u8>) {
+    pub(super) fn render_into(&self, number: &Number, out: &mut Vec<u8>) {
         // Names, numbers and texts in a vector: nothing of it can fail.
-        if let Err(error) = serde_json::to_writer(out, &Line::of(self)) {
+        if let Err(error) = serde_json::to_writer(out, &Line::of(self, number)) {
             tracing::error!(error = %error, "an audit line cannot be written");
         }
     }
@@ -147,7 +147,7 @@ mod tests {
 
     fn line(record: &Record) -> String {
         let mut line = Vec::new();
-        record.render_into(&mut line);
+        record.render_into(&Number::default(), &mut line);
         String::from_utf8(line).unwrap()
     }
 

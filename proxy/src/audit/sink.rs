@@ -20,6 +20,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use super::{AuditOptions, Event, Outcome, Record};
 use crate::pace::Pace;
@@ -43,7 +44,10 @@ const KEEP_DEFAULT: usize = 8;
 
 /// What is written as one line: a model call, or a decision about a sandbox's network.
 #[derive(Debug)]
-pub struct Entry(Kind);
+pub struct Entry {
+    kind: Kind,
+    number: Number,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -51,38 +55,53 @@ enum Kind {
     Event(Box<Event>),
 }
 
+/// The place of a line among all of its sink: without a gap, unless one found no room.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Number {
+    /// What tells the run of this sink from others.
+    pub(super) instance: Arc<str>,
+    /// From 1, one more for each line.
+    pub(super) sequence: u64,
+}
+
+impl From<Kind> for Entry {
+    fn from(kind: Kind) -> Self {
+        Self { kind, number: Number::default() }
+    }
+}
+
 impl Entry {
     /// Whether it is about something that was refused or failed.
     fn matters(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Call(record) => record.matters(),
             Kind::Event(event) => event.matters(),
         }
     }
 
     fn render_into(&self, out: &mut Vec<u8>) {
-        match &self.0 {
-            Kind::Call(record) => record.render_into(out),
-            Kind::Event(event) => event.render_into(out),
+        match &self.kind {
+            Kind::Call(record) => record.render_into(&self.number, out),
+            Kind::Event(event) => event.render_into(&self.number, out),
         }
     }
 }
 
 impl From<Arc<Record>> for Entry {
     fn from(record: Arc<Record>) -> Self {
-        Self(Kind::Call(record))
+        Kind::Call(record).into()
     }
 }
 
 impl From<Record> for Entry {
     fn from(record: Record) -> Self {
-        Self(Kind::Call(Arc::new(record)))
+        Kind::Call(Arc::new(record)).into()
     }
 }
 
 impl From<Event> for Entry {
     fn from(event: Event) -> Self {
-        Self(Kind::Event(Box::new(event)))
+        Kind::Event(Box::new(event)).into()
     }
 }
 
@@ -90,14 +109,27 @@ impl From<Event> for Entry {
 #[derive(Debug)]
 pub struct Sink {
     open: bool,
-    /// Gone after the end.
-    queue: Mutex<Option<SyncSender<Entry>>>,
+    /// Gone after the end. Entries are numbered in the order in which they are put in.
+    queue: Mutex<Option<Queue>>,
     waiting: Arc<AtomicUsize>,
     /// Entries that found no room, and those of them that no event has told yet.
     lost: AtomicU64,
     untold: AtomicU64,
     refusals: Mutex<Refusals>,
     writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    entries: SyncSender<Entry>,
+    last: Number,
+}
+
+impl Queue {
+    fn number(&mut self) -> Number {
+        self.last.sequence = self.last.sequence.saturating_add(1);
+        self.last.clone()
+    }
 }
 
 impl Sink {
@@ -118,7 +150,9 @@ impl Sink {
             });
         }
         let file = options.file.as_deref().map(|path| Rotated::open(path, options)).transpose()?;
-        let (queue, records) = sync_channel(QUEUE_MAX);
+        let (entries, records) = sync_channel(QUEUE_MAX);
+        let instance = Uuid::new_v4().simple().to_string().into();
+        let queue = Queue { entries, last: Number { instance, sequence: 0 } };
         let waiting = Arc::new(AtomicUsize::new(0));
         let output = Output { file, stdout: options.stdout };
         let seen = Arc::clone(&waiting);
@@ -144,10 +178,10 @@ impl Sink {
     /// Puts an entry into the queue; false if there was no room, and counted in [`Sink::lost`]. A refusal beyond the rate
     /// is counted in the next that is written.
     pub fn send(&self, entry: impl Into<Entry>) -> bool {
-        let queue = self.queue.lock();
-        let Some(queue) = &*queue else { return true };
+        let mut queue = self.queue.lock();
+        let Some(queue) = &mut *queue else { return true };
         let mut entry = entry.into();
-        if let Kind::Event(event) = &mut entry.0
+        if let Kind::Event(event) = &mut entry.kind
             && event.outcome == Outcome::Denied
         {
             match self.refusals.lock().admit(Instant::now()) {
@@ -156,13 +190,15 @@ impl Sink {
             }
         }
         let room = if entry.matters() { QUEUE_MAX } else { QUEUE_MAX.saturating_sub(RESERVED) };
+        // What finds no room has its number all the same, so that it is missed.
+        entry.number = queue.number();
         let mut told = 0;
         if self.waiting.fetch_add(1, Ordering::AcqRel) < room {
-            if let Kind::Event(event) = &mut entry.0 {
+            if let Kind::Event(event) = &mut entry.kind {
                 told = self.untold.swap(0, Ordering::Relaxed);
                 event.lost = told;
             }
-            if queue.try_send(entry).is_ok() {
+            if queue.entries.try_send(entry).is_ok() {
                 return true;
             }
         }
@@ -392,6 +428,14 @@ mod tests {
         assert_eq!(text.lines().map(class).collect::<Vec<_>>(), [6003, 4001, 4001]);
         let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         assert_eq!(last["unmapped"]["openshell"]["lost"], 1, "the record says what is not in it");
+        let place = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let run = line["unmapped"]["openshell"]["instance"].as_str().unwrap().to_owned();
+            (run, line["metadata"]["sequence"].as_u64().unwrap())
+        };
+        let (runs, numbers): (Vec<_>, Vec<_>) = text.lines().map(place).unzip();
+        assert_eq!(numbers, [1, 2, 4], "what was lost has a number that is missing");
+        assert!(runs[0].len() == 32 && runs.iter().all(|run| *run == runs[0]), "{runs:?}");
     }
 
     #[test]

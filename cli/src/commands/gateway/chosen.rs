@@ -180,7 +180,7 @@ impl Chosen {
         let changes = self.path(&format!("/v1/watch?sandbox={sandbox}"));
         loop {
             // What changes after this is heard, whatever is read next.
-            let mut events = self.client.events(&changes, None).await.map_err(refused)?;
+            let mut events = self.client.follow(&changes, None).await.map_err(refused)?;
             let now = match self.client.get::<Sandbox>(&path).await {
                 Err(error) if error.status() == Some(404) => None,
                 other => Some(other.map_err(refused)?.status),

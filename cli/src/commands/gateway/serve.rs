@@ -5,6 +5,7 @@ use std::{io::Write as _, path::PathBuf};
 use ::sandbox::state::Home;
 use gateway::{
     auth::principal::UserName,
+    broker::Kept,
     run::{Options, Ready},
     store::Place,
 };
@@ -57,6 +58,7 @@ pub(super) fn run(args: GatewayRunArgs) -> Result<(), Failure> {
         user: user(),
         oidc: args.oidc.config()?,
         router: router.is_some(),
+        audit: Kept { days: args.audit_days, bytes: args.audit_bytes },
     };
     let (announce, state) = (args.announce, options.state.clone());
     let database = matches!(options.store, Some(Place::Postgres(_)));

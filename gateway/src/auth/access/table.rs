@@ -33,6 +33,7 @@ const SET_GLOBAL: Access = user(Role::Admin, Scope::PolicyWrite, At::Gateway);
 const SEE_INFERENCE: Access = user(Role::Viewer, Scope::InferenceRead, At::Workspace);
 const SET_INFERENCE: Access = user(Role::Admin, Scope::InferenceWrite, At::Workspace);
 const SEE_AUDIT: Access = user(Role::Viewer, Scope::AuditRead, At::Workspace);
+const SEE_ALL_AUDIT: Access = user(Role::Viewer, Scope::AuditRead, At::Gateway);
 const SEE_METRICS: Access = user(Role::Viewer, Scope::MetricsRead, At::Gateway);
 
 /// Every route.
@@ -98,16 +99,17 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::GET, "/v1/sandboxes/{sandbox}/policy/revisions", SEE_POLICY),
     (Method::GET, "/v1/sandboxes/{sandbox}/policy/revisions/{revision}", SEE_POLICY),
     (Method::GET, "/v1/sandboxes/{sandbox}/settings", SEE_POLICY),
-    (Method::PUT, "/v1/sandboxes/{sandbox}/settings/{key}", SET_POLICY),
-    (Method::DELETE, "/v1/sandboxes/{sandbox}/settings/{key}", SET_POLICY),
+    (Method::PATCH, "/v1/sandboxes/{sandbox}/settings", SET_POLICY),
     (Method::GET, "/v1/sandboxes/{sandbox}/proposals", SEE_POLICY),
+    (Method::DELETE, "/v1/sandboxes/{sandbox}/proposals", SET_POLICY),
+    (Method::POST, "/v1/sandboxes/{sandbox}/proposals/{proposal}/approve", SET_POLICY),
+    (Method::POST, "/v1/sandboxes/{sandbox}/proposals/{proposal}/reject", SET_POLICY),
     (Method::GET, "/v1/policy", SEE_GLOBAL),
     (Method::PUT, "/v1/policy", SET_GLOBAL),
     (Method::DELETE, "/v1/policy", SET_GLOBAL),
     (Method::GET, "/v1/policy/revisions", SEE_GLOBAL),
     (Method::GET, "/v1/settings", SEE_GLOBAL),
-    (Method::PUT, "/v1/settings/{key}", SET_GLOBAL),
-    (Method::DELETE, "/v1/settings/{key}", SET_GLOBAL),
+    (Method::PATCH, "/v1/settings", SET_GLOBAL),
     // Providers and inference
     (Method::GET, "/v1/providers", SEE_PROVIDERS),
     (Method::POST, "/v1/providers", SET_PROVIDERS),
@@ -119,6 +121,8 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::DELETE, "/v1/inference", SET_INFERENCE),
     // What happened, and what it cost
     (Method::GET, "/v1/audit", SEE_AUDIT),
+    (Method::GET, "/v1/audit/verify", SEE_ALL_AUDIT),
+    (Method::POST, "/v1/audit/restart", ADMIN),
     (Method::GET, "/v1/cost", SEE_AUDIT),
 ];
 

@@ -113,6 +113,15 @@ impl Store {
         Ok(listed)
     }
 
+    /// The position of the last line; 0 before the first one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_audit_position(&self) -> Result<i64, StoreError> {
+        let last = "SELECT COALESCE(MAX(position), 0) FROM audit_events";
+        Ok(sqlx::query_scalar(last).fetch_one(self.database().reader()).await?)
+    }
+
     /// The position before the first line that was stored at that time or later. Time never goes back in the chain.
     async fn first_stored_since(&self, since_ms: i64) -> Result<i64, StoreError> {
         let find = "SELECT position FROM audit_events WHERE stored_ms >= $1 ORDER BY stored_ms, position LIMIT 1";
@@ -120,11 +129,7 @@ impl Store {
         let first: Option<i64> = find.fetch_optional(self.database().reader()).await?;
         Ok(match first {
             Some(first) => first - 1,
-            None => {
-                sqlx::query_scalar("SELECT COALESCE(MAX(position), 0) FROM audit_events")
-                    .fetch_one(self.database().reader())
-                    .await?
-            }
+            None => self.last_audit_position().await?,
         })
     }
 }

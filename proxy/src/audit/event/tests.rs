@@ -4,7 +4,7 @@ use super::*;
 
 fn line(event: &Event) -> Value {
     let mut line = Vec::new();
-    event.render_into(&mut line);
+    event.render_into(&Number::default(), &mut line);
     assert!(!line.contains(&b'\n'));
     serde_json::from_slice(&line).unwrap()
 }
@@ -139,6 +139,6 @@ fn texts_that_a_sandbox_chooses_do_not_fill_the_record() {
         ..event(Activity::Open, Outcome::Denied)
     };
     let mut line = Vec::new();
-    event.render_into(&mut line);
+    event.render_into(&Number::default(), &mut line);
     assert!(line.len() < 64 << 10, "{}", line.len());
 }
