@@ -9,6 +9,8 @@
 //! | `provider` | services with their credentials |
 //! | `sandbox` | sandboxes: what is asked for, what came of it |
 //! | `policy` | revisions of policies |
+//! | `inference` | where model calls go: revisions of the router file, backends |
+//! | `cost` | what was spent |
 //! | `client` | asks a gateway (feature `client`) |
 //!
 //! Not here: routes and decisions (`gateway`). Invariants: a secret goes in and never comes out, so no answer has a field for
@@ -16,7 +18,9 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+pub mod cost;
 pub mod gateway;
+pub mod inference;
 pub mod page;
 pub mod policy;
 pub mod problem;

@@ -6,6 +6,7 @@
 //! Invariant: a file with any fault gives no configuration, and all faults are found in one go.
 
 mod backend;
+mod edit;
 mod limits;
 mod model;
 mod scalar;
@@ -14,6 +15,7 @@ mod sensitivity;
 use std::collections::HashSet;
 
 pub use document::{Fault, Notice};
+pub use edit::{EditError, add_backend, remove_backend, replace_backend};
 use document::{Mark, Report, Spot, Table};
 use router::decide::{Alias, Settings, UnknownModel};
 

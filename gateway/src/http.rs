@@ -6,6 +6,8 @@
 
 mod certificates;
 mod conversation;
+mod cost;
+mod inference;
 mod open;
 mod policies;
 mod providers;
@@ -27,6 +29,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub(crate) use self::{certificates::revoked, refusal::Refusal};
 use crate::{
     auth::{authority::Authority, revoked::Revocations},
+    inference::Inference,
     lifecycle::Keeper,
     serve::live::Live,
     store::Store,
@@ -39,6 +42,8 @@ pub(crate) struct App {
     pub(crate) store: Store,
     /// Who keeps sandboxes as they should be.
     pub(crate) keeper: Arc<Keeper>,
+    /// Where model calls go.
+    pub(crate) inference: Arc<Inference>,
     /// Who may come in.
     pub(crate) doors: Doors,
     /// What this gateway is.
@@ -87,6 +92,14 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(policies::get))
         .routes(routes!(policies::newest_global, policies::set_global, policies::delete_global))
         .routes(routes!(policies::list_global))
+        .routes(routes!(inference::get, inference::set, inference::delete))
+        .routes(routes!(inference::list))
+        .routes(routes!(inference::revision))
+        .routes(routes!(inference::set_route))
+        .routes(routes!(inference::backends, inference::add_backend))
+        .routes(routes!(inference::remove_backend))
+        .routes(routes!(inference::test_backend))
+        .routes(routes!(cost::report))
         .routes(routes!(watch::watch))
         .routes(routes!(conversation::exec))
         .routes(routes!(conversation::attach))

@@ -31,6 +31,10 @@ use crate::{
         token::StoredToken,
     },
     http::{self, App, Doors},
+    inference::{
+        Door, Inference, StartError,
+        books::{Books, BooksError},
+    },
     lifecycle::{Desired, Keeper, written},
     records::{EVERYWHERE, SandboxRecord, UserRecord},
     secrets::{KeySource, KeysError},
@@ -65,8 +69,8 @@ pub struct Options {
     pub certificates_only: bool,
     /// The name of the user who runs it: its first administrator.
     pub user: String,
-    /// Whether it answers model calls of its sandboxes.
-    pub router: bool,
+    /// How routers are run that answer model calls; `None` leaves that to others.
+    pub router: Option<Door>,
 }
 
 /// A gateway that serves.
@@ -110,6 +114,12 @@ pub enum RunError {
     /// The key of sandbox tokens cannot be had.
     #[error("cannot have the key of sandbox tokens")]
     SandboxKey(#[from] KeyError),
+    /// It cannot be known what was spent.
+    #[error("cannot have the books of the gateway")]
+    Books(#[from] BooksError),
+    /// It cannot be known where model calls go.
+    #[error("cannot start the routers of the gateway")]
+    Router(#[from] StartError),
     /// The local user has a name that no user may have.
     #[error("{name:?} cannot be the name of a user")]
     User {
@@ -174,6 +184,12 @@ pub async fn run(
 
     let live = Arc::new(Live::default());
     let keeper = Keeper::new(store.clone(), Local::new(Home::new(folder)));
+    let (books, writer) = Books::open(&store, folder).await?;
+    let (written_all, mut booking) = (CancellationToken::new(), JoinSet::new());
+    booking.spawn(writer.run(written_all.clone()));
+    let inference = Inference::new(store.clone(), options.router.clone(), books, folder);
+    let inference = Arc::new(inference);
+    inference.start().await?;
     let gate = Gate {
         table: Table::new(table::rows()),
         origins: Origins::new(names.iter().map(String::as_str), port),
@@ -190,6 +206,7 @@ pub async fn run(
         info: info(&options, &place),
         doors: Doors { authority, revoked, live: Arc::clone(&live) },
         keeper: Arc::clone(&keeper),
+        inference: Arc::clone(&inference),
         description: http::description().to_json().unwrap_or_default(),
         store: store.clone(),
     };
@@ -207,6 +224,10 @@ pub async fn run(
     server.run(stop).await;
     stopped.cancel();
     while keeping.join_next().await.is_some() {}
+    inference.stop().await;
+    // Whoever told what calls cost is gone; what they told is written.
+    written_all.cancel();
+    while booking.join_next().await.is_some() {}
     store.close().await;
     Ok(())
 }
@@ -261,7 +282,7 @@ fn info(options: &Options, place: &Place) -> Info {
             Place::Sqlite(_) => "sqlite".to_owned(),
             Place::Postgres(_) => "postgres".to_owned(),
         },
-        router: options.router,
+        router: options.router.is_some(),
     }
 }
 

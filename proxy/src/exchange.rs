@@ -7,7 +7,7 @@
 use std::{borrow::Cow, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use domain::Tenant;
+use domain::{Cost, Tenant};
 use http::{HeaderName, HeaderValue, header};
 use pingora::protocols::http::ServerSession;
 use router::{
@@ -95,7 +95,10 @@ pub(crate) async fn run(
     let (mut asked, mut plan) = decide(session, call, &mut limit, question, body).await?;
     note(call, &mut asked, &mut plan);
     let input = plan.input;
-    call.plan = Some(plan);
+    if let Some(reserving) = call.hold(plan, timeouts.total) {
+        let reserved = watched(session, &mut limit, reserving).await;
+        reserved.map_err(|why| interrupted(call, why))?.map_err(|_| Failure::Books)?;
+    }
     if dialect == Dialect::AnthropicCountTokens {
         return models::count(session, call, input).await;
     }
@@ -130,6 +133,9 @@ async fn decide(
     };
     router.metrics.decide.observe(started.elapsed());
     asked.map_err(|unanswered| {
+        if matches!(&unanswered.failure, Failure::Refused(refusal) if refusal.status() == 429) {
+            call.remaining = Some(Cost(0));
+        }
         call.record.found = unanswered.found.into_vec();
         call.record.sensitivity = unanswered.level;
         call.record.asked = unanswered.model;

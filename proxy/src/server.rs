@@ -10,7 +10,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
@@ -39,6 +39,7 @@ use crate::{
 };
 pub use crate::{
     audit::AuditOptions,
+    books::{Answered, Books, Closed, Held, NotBooked, Reserving},
     credentials::Environment,
     listen::{ListenAddr, ListenAddrError, TlsFiles},
     snapshot::SnapshotError,
@@ -54,6 +55,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Options {
     /// The router file.
     pub config: PathBuf,
+    /// What the file says, where somebody else keeps it: then no file is read or watched, and [`Running::replace`] changes it.
+    pub text: Option<String>,
     /// Where to listen for calls.
     pub listen: Vec<ListenAddr>,
     /// Certificate and key for the TCP addresses; without them HTTP is spoken in clear.
@@ -77,6 +80,8 @@ pub struct Options {
     pub sandbox_key: Option<PathBuf>,
     /// The folder of what outlives the process; `None` forgets everything.
     pub state: Option<PathBuf>,
+    /// Where calls are booked outside of this process; then what was spent is not kept in the folder as well.
+    pub books: Option<Books>,
 }
 
 impl Options {
@@ -84,6 +89,7 @@ impl Options {
     pub fn new(config: impl Into<PathBuf>, listen: ListenAddr) -> Self {
         Self {
             config: config.into(),
+            text: None,
             listen: vec![listen],
             tls: None,
             admin: None,
@@ -95,6 +101,7 @@ impl Options {
             environment: Environment::process(),
             sandbox_key: None,
             state: None,
+            books: None,
         }
     }
 }
@@ -188,6 +195,7 @@ pub struct Addresses {
 pub struct Running {
     addresses: Addresses,
     reload: Arc<Notify>,
+    router: Arc<Router>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -207,8 +215,8 @@ impl Running {
             .spawn(move || live(&options, &tell, stopped))
             .map_err(|source| StartError::System { what: "thread", source })?;
         let broken = |error| StartError::System { what: "thread", source: io::Error::other(error) };
-        let (addresses, reload) = started.recv().map_err(broken)??;
-        Ok(Self { addresses, reload, stop: Some(stop), thread: Some(thread) })
+        let (addresses, reload, router) = started.recv().map_err(broken)??;
+        Ok(Self { addresses, reload, router, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -234,6 +242,27 @@ impl Running {
         self.reload.notify_one();
     }
 
+    /// Takes over another configuration, with credentials read anew; calls under way keep theirs. Blocks while it is built. What
+    /// it says of audit counts from the next start.
+    ///
+    /// # Errors
+    /// Why it cannot be used; then the old one stays in force.
+    pub fn replace(&self, text: &str) -> Result<(), SnapshotError> {
+        self.router.reload(text)?;
+        self.router.metrics.reloads.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The backends that cannot be asked, each with what is missing.
+    pub fn missing(&self) -> Vec<(String, String)> {
+        let snapshot = self.router.snapshot.load();
+        let backends = snapshot.configuration.backends.iter().zip(&snapshot.reaches);
+        let missing = backends.filter_map(|(backend, reach)| {
+            Some((backend.name.as_str().to_owned(), reach.missing.clone()?))
+        });
+        missing.collect()
+    }
+
     /// Stops the service; returns when its last call has ended or the grace is over. Blocks.
     pub fn stop(mut self) {
         self.end();
@@ -256,7 +285,7 @@ impl Drop for Running {
     }
 }
 
-type Started = Result<(Addresses, Arc<Notify>), StartError>;
+type Started = Result<(Addresses, Arc<Notify>, Arc<Router>), StartError>;
 
 /// The life of a [`Running`] service; `tell` learns whether it began.
 fn live(
@@ -273,7 +302,9 @@ fn live(
             Ok(server) => server,
             Err(error) => return told(tell, Err(error)),
         };
-        told(tell, Ok((server.addresses.clone(), Arc::clone(&server.reload))));
+        let started =
+            (server.addresses.clone(), Arc::clone(&server.reload), Arc::clone(&server.router));
+        told(tell, Ok(started));
         // An error means that the handle is gone, which is an order to stop as well.
         let ordered = stopped.await;
         tracing::debug!(ordered = ordered.is_ok(), "stopping");
@@ -327,11 +358,14 @@ impl Server {
             serve(&tasks, &shutdown, "admin", app, (&[bound], None))?;
         }
         let reload = Arc::new(Notify::new());
-        let path = options.config.clone();
-        tasks.spawn("reload", reload::run(Arc::clone(&router), path, Arc::clone(&reload)));
+        if options.text.is_none() {
+            let path = options.config.clone();
+            tasks.spawn("reload", reload::run(Arc::clone(&router), path, Arc::clone(&reload)));
+        }
         tasks.spawn("probe", probe::run(Arc::clone(&router)));
         tasks.spawn("idle connections", pool::run(Arc::clone(&router)));
-        if let Some(state) = &state {
+        // Kept in one place only.
+        if let Some(state) = state.as_ref().filter(|_| router.books.is_none()) {
             tasks.spawn("books", state::run(Arc::clone(&router), Arc::clone(state)));
         }
         let grace = options.grace;
@@ -368,7 +402,8 @@ impl Server {
         }
         let (router, state) = (Arc::clone(&self.router), self.state.take());
         let finish = move || {
-            let _saved = state.is_none_or(|state| state::save(&router, &state));
+            let kept_here = state.filter(|_| router.books.is_none());
+            let _saved = kept_here.is_none_or(|state| state::save(&router, &state));
             router.audit.finish();
             router.spans.as_ref().inspect(|spans| spans.finish());
         };
@@ -398,8 +433,11 @@ fn open_state(path: &Path) -> Result<Arc<State>, StartError> {
 /// The service with what `state` remembers.
 fn router(options: &Options, state: Option<&State>) -> Result<Arc<Router>, StartError> {
     let unusable = |source| StartError::Configuration { path: options.config.clone(), source };
-    let text = std::fs::read_to_string(&options.config)
-        .map_err(|source| unusable(SnapshotError::Read(source)))?;
+    let text = match &options.text {
+        Some(text) => text.clone(),
+        None => std::fs::read_to_string(&options.config)
+            .map_err(|source| unusable(SnapshotError::Read(source)))?,
+    };
     let mut key = [0; 32];
     match state {
         Some(state) => key = state.key,
@@ -417,9 +455,12 @@ fn router(options: &Options, state: Option<&State>) -> Result<Arc<Router>, Start
     let spans = options.spans.as_ref();
     let spans = spans.map(|spans| Spans::start(spans, &environment)).transpose();
     let spans = spans.map_err(StartError::Spans)?;
-    let router = Router::new(&text, environment, (sink, spans), (&key, sandboxes), options.h2c)
+    let mut router = Router::new(&text, environment, (sink, spans), (&key, sandboxes), options.h2c)
         .map_err(unusable)?;
-    if let Some(state) = state {
+    router.books.clone_from(&options.books);
+    if let Some(books) = &options.books {
+        router.memory.ledger.restore(books.spent.iter().cloned());
+    } else if let Some(state) = state {
         let unreadable = |source| StartError::State { path: state.folder().to_owned(), source };
         router.memory.ledger.restore(state.books().map_err(unreadable)?);
     }

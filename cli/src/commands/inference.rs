@@ -3,6 +3,7 @@
 //! The router files are `router.yaml` and, for the system route, `system.yaml` in the home; the routers that read them run in
 //! the background (`service`). Invariants: no sandbox reaches the system route; a file that somebody wrote by hand is never overwritten, and one that does not work never replaces one that does.
 
+pub(crate) mod door;
 mod file;
 pub(crate) mod service;
 mod verify;
@@ -10,6 +11,7 @@ mod verify;
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
+use gateway::inference::made::TIMEOUT_DEFAULT;
 use sandbox::providers::Provider;
 use serde::Serialize;
 
@@ -23,9 +25,6 @@ use crate::{
     failure::Failure,
     output, settings,
 };
-
-/// What a request may take when nothing else is asked for, in seconds.
-const TIMEOUT_DEFAULT: u64 = 60;
 
 /// What is set, as it is shown.
 #[derive(Debug, Serialize)]
@@ -180,13 +179,6 @@ fn table(route: Route, wanted: &Wanted) -> String {
         wanted.version,
         wanted.timeout().as_secs()
     )
-}
-
-impl Wanted {
-    fn timeout(&self) -> Duration {
-        let seconds = if self.timeout_secs == 0 { TIMEOUT_DEFAULT } else { self.timeout_secs };
-        Duration::from_secs(seconds)
-    }
 }
 
 fn get(args: &InferenceGetArgs) -> Result<(), Failure> {
