@@ -15,8 +15,8 @@ mod sensitivity;
 use std::collections::HashSet;
 
 pub use document::{Fault, Notice};
-pub use edit::{EditError, add_backend, remove_backend, replace_backend};
 use document::{Mark, Report, Spot, Table};
+pub use edit::{EditError, add_backend, remove_backend, replace_backend};
 use router::decide::{Alias, Settings, UnknownModel};
 
 use crate::configuration::Configuration;

@@ -40,8 +40,8 @@ mod change;
 mod door;
 pub mod made;
 
-pub use self::door::{Applied, Door, Keys, NotApplied, Order, Trial, Trying};
 use self::books::Books;
+pub use self::door::{Applied, Door, Keys, NotApplied, Order, Trial, Trying};
 
 /// The workspace whose providers a router file of the gateway names.
 pub(crate) const WORKSPACE: &str = "default";
@@ -116,13 +116,23 @@ impl Inference {
         for route in Route::ALL {
             let Some(newest) = self.newest_wanted(route).await? else { continue };
             if let Err(why) = self.apply(route, &newest).await {
-                tracing::error!(route = route.word(), version = newest.version, why, "the router file cannot be in force");
+                tracing::error!(
+                    route = route.word(),
+                    version = newest.version,
+                    why,
+                    "the router file cannot be in force"
+                );
                 self.store.policy_failed(&newest.scope, newest.version, &why).await?;
                 let good = self.store.newest_good_policy(&newest.scope).await?;
                 if let Some(good) = good.filter(|good| good.version != newest.version)
                     && let Err(why) = self.apply(route, &good).await
                 {
-                    tracing::error!(route = route.word(), version = good.version, why, "the router file before cannot be in force either");
+                    tracing::error!(
+                        route = route.word(),
+                        version = good.version,
+                        why,
+                        "the router file before cannot be in force either"
+                    );
                 }
             }
         }
@@ -239,8 +249,12 @@ impl Inference {
                 Err(why) => {
                     self.store.policy_failed(scope, revision.version, &why).await?;
                     let detail = format!("the router cannot work by it: {why}");
-                    return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "not_in_force", detail)
-                        .next_step("what was in force before still is"));
+                    return Err(Refusal::new(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        "not_in_force",
+                        detail,
+                    )
+                    .next_step("what was in force before still is"));
                 }
             }
         }
@@ -258,13 +272,19 @@ impl Inference {
             let told: Vec<String> = faults.into_iter().map(|fault| fault.detail).collect();
             told.join("; ")
         })?;
-        let (keys, versions, mut notices) = self.open_keys(&configuration).await.map_err(written)?;
+        let (keys, versions, mut notices) =
+            self.open_keys(&configuration).await.map_err(written)?;
         let books = self.books.clone();
         let order = Order { route, text: revision.text.clone(), keys, books };
         let apply = Arc::clone(&door.apply);
         let applied = tokio::task::spawn_blocking(move || apply(order)).await;
         let applied = applied.map_err(written)?.map_err(|error| error.0)?;
-        notices.extend(applied.missing.iter().map(|(backend, why)| format!("backend {backend} is not used: {why}")));
+        notices.extend(
+            applied
+                .missing
+                .iter()
+                .map(|(backend, why)| format!("backend {backend} is not used: {why}")),
+        );
         notices.dedup();
         self.in_force.lock()[place(route)] = Some(Force {
             version: revision.version,
@@ -313,7 +333,10 @@ impl Inference {
         if changed && !dry_run {
             // First nobody is to start it again.
             match std::fs::remove_file(self.copy()) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound && route == Route::Sandboxes => {
+                Err(error)
+                    if error.kind() != std::io::ErrorKind::NotFound
+                        && route == Route::Sandboxes =>
+                {
                     tracing::warn!(%error, "the copy of the router file cannot be removed");
                 }
                 _ => {}
@@ -321,7 +344,9 @@ impl Inference {
             self.store.forget_policies(scope(route)).await?;
             if let Some(door) = &self.door {
                 let clear = Arc::clone(&door.clear);
-                tokio::task::spawn_blocking(move || clear(route)).await.map_err(|error| internal(&error))?;
+                tokio::task::spawn_blocking(move || clear(route))
+                    .await
+                    .map_err(|error| internal(&error))?;
             }
             self.in_force.lock()[place(route)] = None;
         }
@@ -347,7 +372,11 @@ impl Inference {
                 Err(error) => Err(written(error)),
             };
             if let Err(why) = applied {
-                tracing::error!(provider, why, "the router goes on with the credential that it has");
+                tracing::error!(
+                    provider,
+                    why,
+                    "the router goes on with the credential that it has"
+                );
             }
         }
     }
@@ -452,7 +481,9 @@ impl Inference {
             let wanted = self.newest_wanted(route).await;
             let hash = self.force(route).map(|force| force.hash);
             match wanted {
-                Ok(Some(wanted)) if self.door.is_some() && hash.as_ref() != Some(&wanted.hash) => return false,
+                Ok(Some(wanted)) if self.door.is_some() && hash.as_ref() != Some(&wanted.hash) => {
+                    return false;
+                }
                 Ok(_) | Err(_) => {}
             }
         }
@@ -473,7 +504,9 @@ impl Inference {
             let found = providers::find(&self.store, WORKSPACE, name).await?;
             let wrong = match found {
                 None => format!("there is no provider {name}"),
-                Some(found) if found.body.keys.is_empty() => format!("provider {name} has no credential"),
+                Some(found) if found.body.keys.is_empty() => {
+                    format!("provider {name} has no credential")
+                }
                 Some(_) => continue,
             };
             faults.push(Fault::new("/config", wrong));
@@ -562,9 +595,9 @@ fn place(route: Route) -> usize {
 fn parse(text: &str) -> Result<(Configuration, Vec<String>), Vec<Fault>> {
     match file::parse(text) {
         Ok((configuration, notices)) => {
-            let told = notices
-                .iter()
-                .map(|notice| format!("{}:{}: {}: {}", notice.line, notice.column, notice.path, notice.message));
+            let told = notices.iter().map(|notice| {
+                format!("{}:{}: {}: {}", notice.line, notice.column, notice.path, notice.message)
+            });
             Ok((configuration, told.collect()))
         }
         Err(faults) => {

@@ -47,9 +47,7 @@ pub use audit::{
     AuditReport, AuditRetention, AuditStream, GAP_KIND, OWN_STREAM,
 };
 pub use error::StoreError;
-pub use ledger::{
-    Account, AnsweredCall, Balance, Booking, EndedCall, Reserved, Settled, Spending,
-};
+pub use ledger::{Account, AnsweredCall, Balance, Booking, EndedCall, Reserved, Settled, Spending};
 pub use objects::{Object, SecretChanges, Stored};
 pub use page::{Listed, Page};
 pub use place::{DatabaseUrl, Place, PlaceError};

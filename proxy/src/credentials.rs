@@ -107,7 +107,8 @@ pub(crate) fn read(
 ) -> Result<ApiKey, CredentialError> {
     match source {
         CredentialSource::Env(name) => {
-            let text = (environment.variables)(name).ok_or_else(|| CredentialError::Unset(name.clone()))?;
+            let text = (environment.variables)(name)
+                .ok_or_else(|| CredentialError::Unset(name.clone()))?;
             ApiKey::new(&text).ok_or_else(|| CredentialError::Unusable(format!("${name}")))
         }
         CredentialSource::File(path) => {

@@ -17,32 +17,32 @@ use tungstenite::{Message, WebSocket, client::IntoClientRequest as _};
 const SECRET: &str = "ghp_0123456789abcdefABCDEFghijklmnopqrst";
 
 /// A gateway of one person, ended with everything of it.
-struct Gateway<'a> {
+pub(crate) struct Gateway<'a> {
     person: &'a Person,
     endpoint: String,
 }
 
 /// An answer.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Value,
 }
 
 impl<'a> Gateway<'a> {
-    fn start(person: &'a Person) -> Self {
+    pub(crate) fn start(person: &'a Person) -> Self {
         let said = person.run(&["gateway", "start", "--port", "0"]).expect(0);
         let endpoint = said.stdout.lines().find_map(|line| line.trim().strip_prefix("Endpoint: "));
         let endpoint = endpoint.expect("it says where it is").to_owned();
         Self { person, endpoint }
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.person.home().join("gateways/openshell")
     }
 
-    fn process(&self) -> Pid {
+    pub(crate) fn process(&self) -> Pid {
         let text = fs::read_to_string(self.state().join("lock")).expect("a lock file");
         Pid::from_raw(text.parse().expect("a number")).expect("a process")
     }
@@ -54,7 +54,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// Asks over the socket of the person.
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let socket = self.state().join("gateway.sock");
         let socket = socket.to_str().expect("a plain path");
         curl(
@@ -64,7 +64,7 @@ impl<'a> Gateway<'a> {
         )
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let answer = self.ask("GET", path, None);
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         answer.body
@@ -81,7 +81,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// Waits until a sandbox is in that phase, by what the gateway tells.
-    fn wait_for(&self, sandbox: &str, phase: &str) -> Value {
+    pub(crate) fn wait_for(&self, sandbox: &str, phase: &str) -> Value {
         wait::until(&format!("{sandbox} to be {phase}"), wait::LONG, || {
             let answer = self.ask("GET", &format!("/v1/sandboxes/{sandbox}"), None);
             (answer.body["status"]["phase"] == phase).then_some(answer.body)
@@ -111,7 +111,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// Runs a program to its end: what it wrote, and its exit code.
-    fn exec(&self, sandbox: &str, command: &[&str]) -> (String, Value) {
+    pub(crate) fn exec(&self, sandbox: &str, command: &[&str]) -> (String, Value) {
         let path = format!("/v1/sandboxes/{sandbox}/exec");
         let mut socket = self.converse(&path, &json!({"ask": "exec", "command": command}));
         let mut output = Vec::new();
@@ -157,7 +157,7 @@ fn policy(host: &str) -> String {
 }
 
 /// Every file below a folder that holds these bytes.
-fn files_with(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+pub(crate) fn files_with(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

@@ -34,6 +34,7 @@ mod egress_load;
 mod encodings;
 mod failover;
 mod gateway;
+mod gateway_inference;
 mod inference;
 mod lab;
 mod late_system;

@@ -98,7 +98,8 @@ async fn budgets(app: &App, sandbox: Option<&str>) -> Result<Vec<BudgetState>, S
             account.scope == budget.scope
                 && account.period == *period
                 && names(budget.name.as_deref(), &account.owner)
-                && (budget.scope != "sandbox" || sandbox.is_none_or(|one| names(Some(one), &account.owner)))
+                && (budget.scope != "sandbox"
+                    || sandbox.is_none_or(|one| names(Some(one), &account.owner)))
         };
         states.extend(balances.iter().filter(counts).map(|balance| state(budget, balance)));
     }

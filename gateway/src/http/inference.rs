@@ -326,7 +326,9 @@ fn entry(new: &NewBackend) -> String {
         .models
         .iter()
         .map(|model| {
-            let price = model.price.map(|price| serde_json::json!({"input": price.input, "output": price.output}));
+            let price = model
+                .price
+                .map(|price| serde_json::json!({"input": price.input, "output": price.output}));
             without_nothing(serde_json::json!({
                 "id": model.id, "context": model.context, "quality": model.quality, "price": price,
             }))

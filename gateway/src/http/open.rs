@@ -37,7 +37,8 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         }
     };
     let sandboxes = if app.keeper.is_keeping() { "ok" } else { "are not kept" };
-    let inference = if app.inference.is_well().await { "ok" } else { "does not work by the newest file" };
+    let inference =
+        if app.inference.is_well().await { "ok" } else { "does not work by the newest file" };
     let ready = store == "ok" && sandboxes == "ok" && inference == "ok";
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let parts = BTreeMap::from([

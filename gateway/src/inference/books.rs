@@ -36,7 +36,13 @@ const RESERVATIONS_DAYS: i64 = 7;
 /// What is told.
 #[derive(Debug)]
 enum Message {
-    Reserve { id: String, amount: Cost, accounts: Vec<Account>, expires_ms: i64, tell: oneshot::Sender<bool> },
+    Reserve {
+        id: String,
+        amount: Cost,
+        accounts: Vec<Account>,
+        expires_ms: i64,
+        tell: oneshot::Sender<bool>,
+    },
     End(Box<EndedCall>),
 }
 
@@ -68,14 +74,14 @@ impl Books {
     ///
     /// # Errors
     /// When the store or the folder cannot be used.
-    pub(crate) async fn open(
-        store: &Store,
-        folder: &Path,
-    ) -> Result<(Self, Writer), BooksError> {
+    pub(crate) async fn open(store: &Store, folder: &Path) -> Result<(Self, Writer), BooksError> {
         let beginning = identity(&folder.join("books.id"))? + "/";
         let lost = store.expire_reservations_of(&beginning).await?;
         if lost > 0 {
-            tracing::warn!(calls = lost, "nobody knows what calls cost that were cut off; they count in full");
+            tracing::warn!(
+                calls = lost,
+                "nobody knows what calls cost that were cut off; they count in full"
+            );
         }
         let today = time::point(time::now_ms()).strftime("%Y-%m-%d").to_string();
         let month = today.get(..7).unwrap_or_default();
@@ -112,7 +118,9 @@ impl Books {
     pub fn end(&self, call: EndedCall) {
         let id = format!("{}{}", self.beginning, call.id);
         if self.sender.try_send(Message::End(Box::new(EndedCall { id, ..call }))).is_err() {
-            tracing::error!("there is no room for what a call cost; what was set aside for it counts in full");
+            tracing::error!(
+                "there is no room for what a call cost; what was set aside for it counts in full"
+            );
         }
     }
 }
@@ -147,8 +155,10 @@ impl Writer {
                     if tell.is_closed() {
                         continue;
                     }
-                    let bookings: Vec<Booking> =
-                        accounts.into_iter().map(|account| Booking { account, limit: None }).collect();
+                    let bookings: Vec<Booking> = accounts
+                        .into_iter()
+                        .map(|account| Booking { account, limit: None })
+                        .collect();
                     let reserved = self.store.reserve(&id, amount, &bookings, expires_ms).await;
                     if let Err(error) = &reserved {
                         tracing::error!(error = %written(error), "a call cannot be booked");

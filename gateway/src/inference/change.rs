@@ -75,9 +75,7 @@ pub(super) async fn sandboxes(store: &Store) -> Result<Vec<AffectedSandbox>, Sto
     loop {
         let listed = store.list::<SandboxRecord>(None, &page).await?;
         let kept = listed.items.into_iter().filter(|one| one.body.desired != Desired::Deleted);
-        found.extend(
-            kept.map(|one| AffectedSandbox { workspace: one.workspace, name: one.name }),
-        );
+        found.extend(kept.map(|one| AffectedSandbox { workspace: one.workspace, name: one.name }));
         match listed.next {
             Some(next) if found.len() < NAMED_MAX => page.after = Some(next),
             _ => break,

@@ -132,9 +132,8 @@ fn price(provider: &Provider) -> Result<Option<String>, MakeError> {
     let sides = text.split_once('/').and_then(|(one, two)| Some((number(one)?, number(two)?)));
     let (input, output) = sides.ok_or_else(|| MakeError {
         message: format!("{text:?} is no price"),
-        hint:
-            "write what a million tokens cost in USD as price=INPUT/OUTPUT, such as price=0.25/2"
-                .to_owned(),
+        hint: "write what a million tokens cost in USD as price=INPUT/OUTPUT, such as price=0.25/2"
+            .to_owned(),
     })?;
     Ok(Some(format!("{{input: {input}, output: {output}}}")))
 }

@@ -106,8 +106,7 @@ async fn attempt(folder: &Path, trial: Trial) -> Result<String, String> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(told(&error)),
         _ => {}
     }
-    let mut options =
-        options(&text, ListenAddr::Unix(socket.clone()), Arc::new(Mutex::new(keys)));
+    let mut options = options(&text, ListenAddr::Unix(socket.clone()), Arc::new(Mutex::new(keys)));
     // Nothing of it is on record.
     options.audit = Some(AuditOptions::default());
     options.threads = 1;
@@ -255,7 +254,9 @@ mod tests {
 
     #[test]
     fn periods_are_the_same_in_words_and_numbers() {
-        for (number_of, word) in [(20_783, "2026-11-26"), (-(2026 * 12 + 10), "2026-11"), (-(2026 * 12), "2026-01")] {
+        for (number_of, word) in
+            [(20_783, "2026-11-26"), (-(2026 * 12 + 10), "2026-11"), (-(2026 * 12), "2026-01")]
+        {
             assert_eq!(period(number_of), word);
             assert_eq!(number(word), Some(number_of));
         }
@@ -275,7 +276,10 @@ mod tests {
             let (settled, reserved) = (domain::Cost(2), domain::Cost(3));
             let balance = Balance { account: account(&of), reserved, settled };
             let booked = booked(&balance).unwrap();
-            assert_eq!((booked.scope, booked.period, booked.spent), (of.scope, of.period, domain::Cost(5)));
+            assert_eq!(
+                (booked.scope, booked.period, booked.spent),
+                (of.scope, of.period, domain::Cost(5))
+            );
             assert_eq!(booked.owner, of.owner);
         }
     }

@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gateway::inference::made::{Places, quoted, read};
 pub(super) use gateway::inference::made::{Made, Wanted};
+use gateway::inference::made::{Places, quoted, read};
 use sandbox::providers::Provider;
 
 use crate::{failure::Failure, output};

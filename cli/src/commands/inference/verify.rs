@@ -87,11 +87,7 @@ pub(super) enum At {
 }
 
 /// Asks a model for a word, `auto` or the first one that there is for none; the place that answered, or why none did.
-pub(super) async fn ask_at(
-    at: At,
-    model: Option<&str>,
-    limit: Duration,
-) -> Result<String, String> {
+pub(super) async fn ask_at(at: At, model: Option<&str>, limit: Duration) -> Result<String, String> {
     // The trial listens on this machine in clear, so nobody has to be trusted.
     let tls = probe::trusting(rustls::RootCertStore::empty()).map_err(|error| error.message())?;
     let client = reqwest::Client::builder().no_proxy().timeout(limit.saturating_add(SLACK));

@@ -1,0 +1,365 @@
+//! The router as part of the gateway: where model calls go is kept in revisions, changed without anybody noticing but new calls,
+//! known before it is changed, and paid for once.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use openshell_tests::{
+    echo::{self, Cut},
+    sandboxes::Person,
+    script::Script,
+    upstream::ScriptedUpstream,
+    wait, wire,
+};
+use rustix::process::{Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::gateway::{Gateway, files_with};
+
+/// What must be nowhere in clear.
+const KEY: &str = "sk-lab-5b81c9d0e47c21";
+
+/// A provider of the gateway whose model API is there.
+fn provider(gateway: &Gateway<'_>, name: &str, upstream: &ScriptedUpstream) {
+    let new = json!({
+        "name": name, "type": "openai-compatible", "credentials": {"LLM_KEY": KEY},
+        "config": {"base_url": upstream.url(), "price": "1/2"},
+    });
+    let made = gateway.ask("POST", "/v1/providers", Some(&new));
+    assert_eq!(made.status, 201, "{made:?}");
+}
+
+fn sandbox(gateway: &Gateway<'_>, name: &str) {
+    let new = json!({"name": name, "spec": {}});
+    assert_eq!(gateway.ask("POST", "/v1/sandboxes", Some(&new)).status, 201);
+    drop(gateway.wait_for(name, "Ready"));
+}
+
+/// A file with these backends, one a line.
+fn file(backends: &[(&str, &ScriptedUpstream)], rest: &str) -> String {
+    let line = |(name, upstream): &(&str, &ScriptedUpstream)| {
+        format!(
+            "  - {{name: {name}, provider: openai-compatible, zone: private, base_url: \"{}\", credential: {{provider: llm}}, models: [{{id: m, price: {{input: 1, output: 2}}}}]}}\n",
+            upstream.url()
+        )
+    };
+    format!("version: 1\nbackends:\n{}{rest}", backends.iter().map(line).collect::<String>())
+}
+
+/// Asks a model from inside of a sandbox: the head of the answer, and its body.
+fn call(gateway: &Gateway<'_>, sandbox: &str, rest: &str) -> (String, Value) {
+    let body = format!(
+        r#"{{"model":"auto","max_tokens":7,{rest}"messages":[{{"role":"user","content":"a word"}}]}}"#
+    );
+    let script = format!(
+        "curl -sS -i --suppress-connect-headers --max-time 60 $OPENAI_BASE_URL/chat/completions -H 'content-type: application/json' -d '{body}'"
+    );
+    let (said, ended) = gateway.exec(sandbox, &["sh", "-c", &script]);
+    assert_eq!(ended["code"], 0, "{said}");
+    let (head, body) = said.split_once("\r\n\r\n").expect("a head and a body");
+    (head.to_ascii_lowercase(), serde_json::from_str(body).unwrap_or_default())
+}
+
+fn route(head: &str) -> &str {
+    header(head, "x-openshell-route")
+}
+
+fn header<'h>(head: &'h str, name: &str) -> &'h str {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+}
+
+#[test]
+fn a_change_is_in_force_when_it_is_answered_and_no_stream_notices() {
+    let person = Person::root();
+    let gateway = Gateway::start(&person);
+    let events = wire::chat_events(&["one ", "two ", "three"]);
+    let slow = ScriptedUpstream::always(Script::events(&events).paced(Duration::from_millis(400)));
+    let quick = echo::upstream(Cut::NONE);
+    provider(&gateway, "llm", &quick);
+    sandbox(&gateway, "calm");
+    assert_eq!(gateway.get("/v1/inference")["configured"], false);
+
+    let set = json!({"config": file(&[("slow", &slow)], ""), "base": 0});
+    let set = gateway.ask("PUT", "/v1/inference", Some(&set));
+    assert_eq!((set.status, &set.body["revision"]["status"]), (200, &json!("loaded")), "{set:?}");
+    let names = json!([{"workspace": "default", "name": "calm"}]);
+    assert_eq!(set.body["sandboxes"], names);
+
+    // A stream begins, the file changes under it, and it ends as it began.
+    let streaming = std::thread::scope(|scope| {
+        let stream = scope.spawn(|| {
+            let script = r#"curl -sSN --max-time 60 $OPENAI_BASE_URL/chat/completions -H 'content-type: application/json' -d '{"model":"auto","stream":true,"messages":[{"role":"user","content":"a word"}]}'"#;
+            gateway.exec("calm", &["sh", "-c", script]).0
+        });
+        drop(slow.wait_for(1));
+        let change = json!({"config": file(&[("quick", &quick)], ""), "base": 1});
+        // Whom it is about is known before anything is done.
+        let tried = gateway.ask("PUT", "/v1/inference?dry_run=true", Some(&change));
+        assert_eq!((tried.status, &tried.body["revision"]), (200, &Value::Null), "{tried:?}");
+        assert_eq!(tried.body["sandboxes"], names);
+        assert!(tried.body["changes"].to_string().contains("backend slow is no longer asked"));
+        assert_eq!(gateway.get("/v1/inference")["in_force"], 1);
+        let changed = gateway.ask("PUT", "/v1/inference", Some(&change));
+        assert_eq!(changed.body["revision"]["version"], 2, "{changed:?}");
+        let (head, answer) = call(&gateway, "calm", "");
+        assert_eq!(route(&head), "quick/m", "the answer to the change means that it is in force");
+        assert_eq!(answer["choices"][0]["message"]["content"], "you said: a word");
+        stream.join().expect("a stream")
+    });
+    assert!(streaming.contains("three") && streaming.trim_end().ends_with("[DONE]"), "{streaming}");
+    assert_eq!(slow.count(), 1);
+    let seen = quick.seen();
+    let known = format!("Bearer {KEY}");
+    assert!(seen.iter().all(|one| one.header("authorization") == Some(&known)));
+
+    // The same again changes nothing, and nobody is re-pointed by it.
+    let same = json!({"config": file(&[("quick", &quick)], ""), "base": 2});
+    let same = gateway.ask("PUT", "/v1/inference", Some(&same)).body;
+    assert_eq!((&same["changed"], &same["sandboxes"]), (&json!(false), &json!([])), "{same}");
+    // Of two who change the same, the later is told.
+    let stale = json!({"config": file(&[("slow", &slow)], ""), "base": 1});
+    let stale = gateway.ask("PUT", "/v1/inference", Some(&stale));
+    assert_eq!((stale.status, &stale.body["code"]), (412, &json!("changed_meanwhile")));
+
+    // What cannot be read is told with every fault; what cannot be built is kept as failed. Neither is in force.
+    let bad = json!({"config": "version: 2\nbackends: [{name: a, zone: near}]\n"});
+    let bad = gateway.ask("PUT", "/v1/inference", Some(&bad));
+    assert_eq!(bad.status, 422);
+    assert!(bad.body["errors"].as_array().expect("faults").len() > 2, "{bad:?}");
+    let unknown = file(&[("quick", &quick)], "").replace("provider: llm", "provider: nobody");
+    let unknown = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": unknown})));
+    assert_eq!(unknown.status, 422);
+    assert!(unknown.body["detail"].to_string().contains("no provider nobody"), "{unknown:?}");
+    let unbuilt =
+        file(&[("quick", &quick)], "").replace("models:", "tls: {ca_file: /none}, models:");
+    let unbuilt = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": unbuilt})));
+    assert_eq!(
+        (unbuilt.status, &unbuilt.body["code"]),
+        (422, &json!("not_in_force")),
+        "{unbuilt:?}"
+    );
+    let shown = gateway.get("/v1/inference");
+    assert_eq!((&shown["in_force"], &shown["newest"]["status"]), (&json!(2), &json!("failed")));
+    assert_eq!(route(&call(&gateway, "calm", "").0), "quick/m");
+
+    // Killed, it goes on with the newest that works.
+    kill_process(gateway.process(), Signal::KILL).expect("it runs");
+    drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));
+    drop(gateway.wait_for("calm", "Ready"));
+    assert_eq!(gateway.get("/v1/inference")["in_force"], 2);
+    assert_eq!(route(&call(&gateway, "calm", "").0), "quick/m");
+    assert_eq!(gateway.get("/readyz")["parts"]["inference"], "ok");
+
+    let clear = files_with(person.path(), KEY.as_bytes());
+    assert_eq!(clear, Vec::<PathBuf>::new());
+    let environments = "env; cat /proc/[0-9]*/environ";
+    assert!(!gateway.exec("calm", &["sh", "-c", environments]).0.contains(KEY));
+
+    // Ended, nobody answers any more.
+    let ended = gateway.ask("DELETE", "/v1/inference", None).body;
+    assert_eq!(ended["sandboxes"], names, "{ended}");
+    assert_eq!(gateway.get("/v1/inference")["running"], false);
+    let (head, _) = call(&gateway, "calm", "");
+    assert!(head.starts_with("http/1.1 5"), "{head}");
+}
+
+#[test]
+fn a_provider_and_a_model_are_enough_and_a_file_by_hand_stays() {
+    let person = Person::root();
+    let gateway = Gateway::start(&person);
+    let good = echo::upstream(Cut::NONE);
+    let bad = ScriptedUpstream::always(Script::json(401, &json!({"error": {"message": "no"}})));
+    provider(&gateway, "llm", &good);
+    provider(&gateway, "bad", &bad);
+    let set = |body: Value| gateway.ask("PUT", "/v1/inference/route", Some(&body));
+    let none = set(json!({"model": "m"}));
+    assert_eq!((none.status, &none.body["errors"][0]["pointer"]), (422, &json!("/provider")));
+    let made = set(json!({"provider": "llm", "model": "m-one", "timeout_secs": 7}));
+    assert_eq!(
+        (made.status, &made.body["validated"]),
+        (200, &json!("llm/m-one (openai_chat_completions)")),
+        "{made:?}"
+    );
+    assert_eq!(good.count(), 1, "one real call");
+    let failed = set(json!({"provider": "bad", "model": "m"}));
+    assert_eq!((failed.status, &failed.body["code"]), (422, &json!("not_verified")), "{failed:?}");
+    let shown = gateway.get("/v1/inference");
+    assert_eq!(shown["made_of"], json!({"provider": "llm", "model": "m-one", "timeout_secs": 7}));
+    assert_eq!(set(json!({"model": "m-two", "verify": false})).status, 200);
+    assert_eq!(gateway.get("/v1/inference")["made_of"]["model"], "m-two");
+
+    // A provider that is asked stays; another credential is in force at once.
+    let used = gateway.ask("DELETE", "/v1/providers/llm", None);
+    assert_eq!((used.status, &used.body["code"]), (409, &json!("in_use")));
+    let other = json!({"credentials": {"LLM_KEY": "sk-lab-rotated"}});
+    assert_eq!(gateway.ask("PATCH", "/v1/providers/llm", Some(&other)).status, 200);
+    let test = || gateway.ask("POST", "/v1/inference/backends/llm/test", None).body;
+    assert_eq!(test()["ok"], true, "{}", test());
+    sandbox(&gateway, "i");
+    assert_eq!(route(&call(&gateway, "i", "").0), "llm/m-two");
+    let last = good.seen().pop().expect("a call");
+    assert_eq!(last.header("authorization"), Some("Bearer sk-lab-rotated"));
+
+    // One backend more, one less; the rest of the file stays as it is.
+    let new = json!({
+        "name": "two", "provider": "openai-compatible", "base_url": bad.url(), "zone": "private",
+        "credential_of": "bad", "models": [{"id": "x", "price": {"input": 0.5, "output": 1}}],
+    });
+    let add = || gateway.ask("POST", "/v1/inference/backends", Some(&new));
+    assert_eq!(add().status, 200);
+    assert_eq!(add().body["code"], "exists");
+    let items = gateway.get("/v1/inference/backends")["items"].clone();
+    assert_eq!(
+        (&items[0]["name"], &items[1]["credential"]),
+        (&json!("llm"), &json!("provider bad"))
+    );
+    let tested = gateway.ask("POST", "/v1/inference/backends/two/test", None).body;
+    assert_eq!(tested["ok"], false, "{tested}");
+    // Now it is no file of one provider any more.
+    let by_hand = set(json!({"model": "m-three"}));
+    assert_eq!((by_hand.status, &by_hand.body["code"]), (409, &json!("written_by_hand")));
+    let remove =
+        |name: &str| gateway.ask("DELETE", &format!("/v1/inference/backends/{name}"), None);
+    assert_eq!(remove("two").status, 200);
+    assert_eq!(remove("two").status, 404);
+    assert_eq!(remove("llm").body["code"], "last_backend");
+    let revisions = gateway.get("/v1/inference/revisions");
+    let versions: Vec<u64> = revisions["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["version"].as_u64())
+        .collect();
+    assert_eq!(versions, [4, 3, 2, 1]);
+    let first = gateway.get("/v1/inference/revisions/1");
+    assert!(first["config"].as_str().expect("a file").contains("first_byte: 7s"));
+
+    // The route of programs outside: a router of its own, which no sandbox reaches.
+    let system = gateway.ask(
+        "PUT",
+        "/v1/inference/route?route=system",
+        Some(&json!({"provider": "llm", "model": "m-sys"})),
+    );
+    assert_eq!((system.status, &system.body["sandboxes"]), (200, &json!([])), "{system:?}");
+    let socket = gateway.get("/v1/inference?route=system")["socket"].clone();
+    let socket = socket.as_str().expect("a socket");
+    let mut curl = person.program("curl");
+    curl.args(["-sS", "--unix-socket", socket, "http://localhost/v1/models"]);
+    let models = openshell_tests::process::run("curl", &mut curl, wait::LONG).expect(0).stdout;
+    assert!(models.contains("m-sys"), "{models}");
+    assert_eq!(route(&call(&gateway, "i", "").0), "llm/m-two");
+}
+
+#[test]
+fn a_file_in_the_folder_of_an_older_gateway_is_taken_over() {
+    let person = Person::root();
+    let upstream = echo::upstream(Cut::NONE);
+    let folder = person.home().join("gateways/openshell");
+    fs::create_dir_all(&folder).expect("a folder");
+    let text = file(&[("old", &upstream)], "").replace(" credential: {provider: llm},", "");
+    fs::write(folder.join("router.yaml"), &text).expect("a file");
+    let gateway = Gateway::start(&person);
+    let shown = gateway.get("/v1/inference");
+    assert_eq!((&shown["in_force"], &shown["newest"]["config"]), (&json!(1), &json!(text)));
+    sandbox(&gateway, "i");
+    assert_eq!(route(&call(&gateway, "i", "").0), "old/m");
+}
+
+#[test]
+fn what_was_spent_is_booked_once_also_when_the_gateway_is_killed() {
+    let person = Person::root();
+    let gateway = Gateway::start(&person);
+    let dear = echo::upstream(Cut::NONE);
+    let stalling = ScriptedUpstream::always(
+        Script::json(200, &wire::chat("late")).after(Duration::from_secs(600)),
+    );
+    let free = echo::upstream(Cut::NONE);
+    provider(&gateway, "llm", &dear);
+    let backend = |name: &str, upstream: &ScriptedUpstream, price: f64, quality: u32| {
+        format!(
+            "  - {{name: {name}, provider: openai-compatible, zone: private, base_url: \"{}\", models: [{{id: {name}, quality: {quality}, price: {{input: {price}, output: {price}}}}}]}}\n",
+            upstream.url()
+        )
+    };
+    let put = |backends: &[String], rest: &str| {
+        let text = format!("version: 1\nbackends:\n{}{rest}", backends.concat());
+        let set = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": text})));
+        assert_eq!(set.status, 200, "{set:?}");
+    };
+    let budget = "budgets:\n  - {scope: sandbox, limit_usd: 0.5, per: day, on_exceed: downgrade}\n  - {scope: backend, name: dear, limit_usd: 100, per: month, on_exceed: block}\n";
+    put(&[backend("dear", &dear, 10_000.0, 60)], budget);
+    sandbox(&gateway, "a");
+    sandbox(&gateway, "b");
+    // Each answer costs about the same; what is left is told and falls.
+    let (head, _) = call(&gateway, "a", "");
+    let left: f64 = header(&head, "x-openshell-budget-remaining").parse().expect("a number");
+    assert!(left > 0.0 && left < 0.5, "{head}");
+    let cost: f64 = header(&head, "x-openshell-cost-usd").parse().expect("a number");
+    assert!((0.5 - cost - left).abs() < 1e-5, "{head}");
+    let of = |sandbox: &str| -> Value {
+        let report = gateway.get(&format!("/v1/cost?sandbox={sandbox}"));
+        let all = report["budgets"].as_array().expect("budgets");
+        all.iter().find(|one| one["scope"] == "sandbox").cloned().unwrap_or_default()
+    };
+    let spent = |sandbox: &str| of(sandbox)["spent_usd"].as_f64().unwrap_or(0.0);
+    wait::until("the call to be booked", wait::LONG, || {
+        ((spent("a") - cost).abs() < 1e-9).then_some(())
+    });
+    let report = gateway.get("/v1/cost");
+    assert_eq!(report["lines"][0]["sandbox"], "sandbox/a");
+    assert_eq!(report["total"]["requests"], 1);
+
+    // A call under way when everything is killed: nobody can say what of it was used, so it counts in full, once.
+    put(&[backend("slow", &stalling, 10_000.0, 60)], budget);
+    std::thread::scope(|scope| {
+        let script = r#"curl -sS --max-time 20 $OPENAI_BASE_URL/chat/completions -H 'content-type: application/json' -d '{"model":"auto","max_tokens":7,"messages":[{"role":"user","content":"a word"}]}'"#;
+        scope.spawn(|| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                gateway.exec("b", &["sh", "-c", script])
+            }))
+            .ok()
+        });
+        drop(stalling.wait_for(1));
+        let reserved = of("b")["reserved_usd"].as_f64().expect("an account");
+        assert!(reserved > 0.0, "it is set aside before it is sent");
+        kill_process(gateway.process(), Signal::KILL).expect("it runs");
+        drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));
+        let now = of("b");
+        assert_eq!(
+            (&now["reserved_usd"], now["spent_usd"].as_f64()),
+            (&json!(0.0), Some(reserved)),
+            "{now}"
+        );
+        assert!((spent("a") - cost).abs() < 1e-9, "what was settled is neither lost nor doubled");
+    });
+    drop(gateway.wait_for("a", "Ready"));
+
+    // A soft landing: when the dear one cannot be paid any more, what is free answers; without anything free, 429.
+    put(&[backend("dear", &dear, 10_000.0, 60), backend("free", &free, 0.0, 10)], budget);
+    let dear_only = r#""ignored_by_all":1,"#;
+    let spend = |model: &str| {
+        let body = format!(
+            r#"{{"model":"{model}","max_tokens":7,"messages":[{{"role":"user","content":"a word"}}]}}"#
+        );
+        let script = format!(
+            "curl -sS -i --suppress-connect-headers --max-time 60 $OPENAI_BASE_URL/chat/completions -H 'content-type: application/json' -d '{body}'"
+        );
+        gateway.exec("a", &["sh", "-c", &script]).0.to_ascii_lowercase()
+    };
+    let refused = (0..20).map(|_| spend("dear")).find(|head| head.starts_with("http/1.1 429"));
+    let refused = refused.expect("a budget is used up some time");
+    assert_eq!(header(&refused, "x-openshell-budget-remaining"), "0.000000", "{refused}");
+    let (head, _) = call(&gateway, "a", dear_only);
+    assert_eq!(route(&head), "free/free", "{head}");
+    assert!(spent("a") <= 0.5 + 1e-9, "{}", spent("a"));
+    let (again, _) = call(&gateway, "b", "");
+    assert!(again.starts_with("http/1.1 200"), "{again}");
+
+    // All of that once more after a restart in good order.
+    let before = spent("a");
+    drop(person.run(&["gateway", "stop"]).expect(0));
+    drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));
+    drop(gateway.wait_for("a", "Ready"));
+    assert!((spent("a") - before).abs() < 1e-9);
+    assert!(spend("dear").starts_with("http/1.1 429"));
+}
