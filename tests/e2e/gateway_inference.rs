@@ -1,7 +1,7 @@
 //! The router as part of the gateway: where model calls go is kept in revisions, changed without anybody noticing but new calls,
 //! known before it is changed, and paid for once.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use openshell_tests::{
     echo::{self, Cut},
@@ -57,6 +57,15 @@ fn call(gateway: &Gateway<'_>, sandbox: &str, rest: &str) -> (String, Value) {
     assert_eq!(ended["code"], 0, "{said}");
     let (head, body) = said.split_once("\r\n\r\n").expect("a head and a body");
     (head.to_ascii_lowercase(), serde_json::from_str(body).unwrap_or_default())
+}
+
+/// Kills the gateway, and starts the next one when it is gone.
+fn killed_and_started(person: &Person, gateway: &Gateway<'_>) {
+    kill_process(gateway.process(), Signal::KILL).expect("it runs");
+    wait::until("the gateway to be gone", wait::LONG, || {
+        person.run(&["status"]).stdout.contains("Disconnected").then_some(())
+    });
+    drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));
 }
 
 fn route(head: &str) -> &str {
@@ -143,8 +152,7 @@ fn a_change_is_in_force_when_it_is_answered_and_no_stream_notices() {
     assert_eq!(route(&call(&gateway, "calm", "").0), "quick/m");
 
     // Killed, it goes on with the newest that works.
-    kill_process(gateway.process(), Signal::KILL).expect("it runs");
-    drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));
+    killed_and_started(&person, &gateway);
     drop(gateway.wait_for("calm", "Ready"));
     assert_eq!(gateway.get("/v1/inference")["in_force"], 2);
     assert_eq!(route(&call(&gateway, "calm", "").0), "quick/m");
@@ -160,7 +168,7 @@ fn a_change_is_in_force_when_it_is_answered_and_no_stream_notices() {
     assert_eq!(ended["sandboxes"], names, "{ended}");
     assert_eq!(gateway.get("/v1/inference")["running"], false);
     let (head, _) = call(&gateway, "calm", "");
-    assert!(head.starts_with("http/1.1 5"), "{head}");
+    assert!(head.contains(" 503"), "{head}");
 }
 
 #[test]
@@ -257,6 +265,7 @@ fn a_file_in_the_folder_of_an_older_gateway_is_taken_over() {
     let folder = person.home().join("gateways/openshell");
     fs::create_dir_all(&folder).expect("a folder");
     let text = file(&[("old", &upstream)], "").replace(" credential: {provider: llm},", "");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("ours");
     fs::write(folder.join("router.yaml"), &text).expect("a file");
     let gateway = Gateway::start(&person);
     let shown = gateway.get("/v1/inference");
@@ -286,7 +295,7 @@ fn what_was_spent_is_booked_once_also_when_the_gateway_is_killed() {
         let set = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": text})));
         assert_eq!(set.status, 200, "{set:?}");
     };
-    let budget = "budgets:\n  - {scope: sandbox, limit_usd: 0.5, per: day, on_exceed: downgrade}\n  - {scope: backend, name: dear, limit_usd: 100, per: month, on_exceed: block}\n";
+    let budget = "budgets:\n  - {scope: sandbox, limit_usd: 0.5, per: day, on_exceed: downgrade}\n  - {scope: backend, limit_usd: 100, per: month, on_exceed: block}\n";
     put(&[backend("dear", &dear, 10_000.0, 60)], budget);
     sandbox(&gateway, "a");
     sandbox(&gateway, "b");
@@ -322,8 +331,7 @@ fn what_was_spent_is_booked_once_also_when_the_gateway_is_killed() {
         drop(stalling.wait_for(1));
         let reserved = of("b")["reserved_usd"].as_f64().expect("an account");
         assert!(reserved > 0.0, "it is set aside before it is sent");
-        kill_process(gateway.process(), Signal::KILL).expect("it runs");
-        drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));
+        killed_and_started(&person, &gateway);
         let now = of("b");
         assert_eq!(
             (&now["reserved_usd"], now["spent_usd"].as_f64()),
@@ -346,14 +354,14 @@ fn what_was_spent_is_booked_once_also_when_the_gateway_is_killed() {
         );
         gateway.exec("a", &["sh", "-c", &script]).0.to_ascii_lowercase()
     };
-    let refused = (0..20).map(|_| spend("dear")).find(|head| head.starts_with("http/1.1 429"));
+    let refused = (0..20).map(|_| spend("dear")).find(|head| head.contains(" 429"));
     let refused = refused.expect("a budget is used up some time");
     assert_eq!(header(&refused, "x-openshell-budget-remaining"), "0.000000", "{refused}");
     let (head, _) = call(&gateway, "a", dear_only);
     assert_eq!(route(&head), "free/free", "{head}");
     assert!(spent("a") <= 0.5 + 1e-9, "{}", spent("a"));
     let (again, _) = call(&gateway, "b", "");
-    assert!(again.starts_with("http/1.1 200"), "{again}");
+    assert!(again.contains(" 200"), "{again}");
 
     // All of that once more after a restart in good order.
     let before = spent("a");
@@ -361,5 +369,5 @@ fn what_was_spent_is_booked_once_also_when_the_gateway_is_killed() {
     drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));
     drop(gateway.wait_for("a", "Ready"));
     assert!((spent("a") - before).abs() < 1e-9);
-    assert!(spend("dear").starts_with("http/1.1 429"));
+    assert!(spend("dear").contains(" 429"));
 }

@@ -14,7 +14,10 @@ use axum::{
     Json as Body,
     extract::{Path, State},
 };
-use backends::file::{self, EditError};
+use backends::{
+    configuration::Configuration,
+    file::{self, EditError},
+};
 use http::{HeaderMap, StatusCode};
 
 use super::{
@@ -293,18 +296,29 @@ pub(super) async fn test_backend(
     let unknown = || Refusal::not_found("backend", &backend);
     let there = app.inference.wanted(query.route).await?.ok_or_else(unknown)?;
     let (configuration, _) = file::parse(&there.text).map_err(|_| unknown())?;
+    let alone = alone(&there.text, &configuration, &backend);
     let found = configuration.backends.iter().find(|one| one.name.as_str() == backend);
     let model = found.and_then(|found| found.models.first()).ok_or_else(unknown)?;
     let model = format!("{backend}/{}", model.id.as_str());
     let limit = configuration.timeouts.answer.min(TEST_MAX);
     let started = Instant::now();
-    let tried = app.inference.attempt(there.text, Some(model), limit).await?;
+    let tried = app.inference.attempt(alone, Some(model), limit).await?;
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let ok = tried.is_ok();
-    let detail = match tried {
-        Ok(detail) | Err(detail) => detail,
+    let (ok, detail) = match tried {
+        Ok(by) if by.starts_with(&format!("{backend}/")) => (true, by),
+        Ok(by) => (false, format!("it did not answer; {by} did in its place")),
+        Err(why) => (false, why),
     };
     Ok(Body(BackendTest { ok, detail, took_ms }))
+}
+
+/// The file with that backend alone, where it can be written so; others may answer in its place where not.
+fn alone(text: &str, configuration: &Configuration, backend: &str) -> String {
+    let names = configuration.backends.iter().map(|one| one.name.as_str());
+    let mut others = names.filter(|name| *name != backend);
+    let alone = others.try_fold(text.to_owned(), |text, other| file::remove_backend(&text, other));
+    let alone = alone.ok().filter(|alone| file::parse(alone).is_ok());
+    alone.unwrap_or_else(|| text.to_owned())
 }
 
 /// The longest that a test waits for a model.
