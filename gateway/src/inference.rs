@@ -551,6 +551,15 @@ pub fn folder(route: Route) -> &'static str {
     }
 }
 
+/// The file with that backend alone, where it can be written so; others may answer in its place where not.
+pub fn alone(text: &str, configuration: &Configuration, backend: &str) -> String {
+    let names = configuration.backends.iter().map(|one| one.name.as_str());
+    let mut others = names.filter(|name| *name != backend);
+    let alone = others.try_fold(text.to_owned(), |text, other| file::remove_backend(&text, other));
+    let alone = alone.ok().filter(|alone| file::parse(alone).is_ok());
+    alone.unwrap_or_else(|| text.to_owned())
+}
+
 /// Why routers are not started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

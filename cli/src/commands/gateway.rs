@@ -1,8 +1,10 @@
 //! `openshell gateway …` and `openshell status`: gateways of this user, and those that run elsewhere.
 //!
 //! Here: which command, and the commands about what is known of gateways. Below: a gateway in the foreground (`serve`), in the
-//! background (`service`), and what is kept of gateways (`registry`). Not here: the gateway itself (`gateway`).
+//! background (`service`), what is kept of gateways (`registry`), and which of them a command asks (`asked`). Not here: the gateway itself (`gateway`).
 
+#[allow(dead_code, reason = "commands about single sandboxes come later")]
+mod asked;
 mod registry;
 mod serve;
 mod service;
@@ -17,7 +19,10 @@ use api::{
 use reqwest::Method;
 use serde::Serialize;
 
-pub(crate) use self::registry::Registry;
+pub(crate) use self::{
+    asked::{Asked, asked, spelled},
+    registry::Registry,
+};
 use self::registry::{Auth, Known};
 use crate::{
     args::gateway::{

@@ -14,10 +14,7 @@ use axum::{
     Json as Body,
     extract::{Path, State},
 };
-use backends::{
-    configuration::Configuration,
-    file::{self, EditError},
-};
+use backends::file::{self, EditError};
 use http::{HeaderMap, StatusCode};
 
 use super::{
@@ -296,7 +293,7 @@ pub(super) async fn test_backend(
     let unknown = || Refusal::not_found("backend", &backend);
     let there = app.inference.wanted(query.route).await?.ok_or_else(unknown)?;
     let (configuration, _) = file::parse(&there.text).map_err(|_| unknown())?;
-    let alone = alone(&there.text, &configuration, &backend);
+    let alone = inference::alone(&there.text, &configuration, &backend);
     let found = configuration.backends.iter().find(|one| one.name.as_str() == backend);
     let model = found.and_then(|found| found.models.first()).ok_or_else(unknown)?;
     let model = format!("{backend}/{}", model.id.as_str());
@@ -310,15 +307,6 @@ pub(super) async fn test_backend(
         Err(why) => (false, why),
     };
     Ok(Body(BackendTest { ok, detail, took_ms }))
-}
-
-/// The file with that backend alone, where it can be written so; others may answer in its place where not.
-fn alone(text: &str, configuration: &Configuration, backend: &str) -> String {
-    let names = configuration.backends.iter().map(|one| one.name.as_str());
-    let mut others = names.filter(|name| *name != backend);
-    let alone = others.try_fold(text.to_owned(), |text, other| file::remove_backend(&text, other));
-    let alone = alone.ok().filter(|alone| file::parse(alone).is_ok());
-    alone.unwrap_or_else(|| text.to_owned())
 }
 
 /// The longest that a test waits for a model.
@@ -375,7 +363,7 @@ fn not_edited(error: EditError, name: &str) -> Refusal {
             "last_backend",
             format!("{name} is the last backend, and a router file has at least one"),
         )
-        .next_step("`openshell inference remove` ends the route"),
+        .next_step("`openshell inference route remove` ends the route"),
         EditError::Form => Refusal::new(
             StatusCode::CONFLICT,
             "not_by_lines",
@@ -391,5 +379,5 @@ fn by_hand() -> Refusal {
         "written_by_hand",
         "the router file was written by hand and is not overwritten",
     )
-    .next_step("change it with `openshell inference apply -f FILE` or `inference backend`, or end the route with `openshell inference remove` first")
+    .next_step("change it with `openshell inference apply -f FILE` or `inference backend`, or end the route with `openshell inference route remove` first")
 }

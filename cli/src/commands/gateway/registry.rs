@@ -5,6 +5,7 @@
 //! | `active_gateway` | the name of the active one |
 //! | `gateways/NAME/metadata.json` | where it is |
 //! | `gateways/NAME/mtls/{ca.crt,tls.crt,tls.key}` | who vouches for it, and what this user shows it |
+//! | `gateways/NAME/last_sandbox` | the sandbox that was used last |
 //! | `gateways/NAME/token` | the token of this user, instead |
 
 use std::{
@@ -171,6 +172,25 @@ impl Registry {
                 Ok(Some(name.trim().to_owned()).filter(|name| !name.is_empty()))
             }
         }
+    }
+
+    /// The sandbox of a gateway that was used last.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub(crate) fn last(&self, name: &str) -> io::Result<Option<String>> {
+        match read(&self.folder(name).join("last_sandbox")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => Ok(Some(other?.trim().to_owned()).filter(|last| !last.is_empty())),
+        }
+    }
+
+    /// Keeps which sandbox of a gateway was used last.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub(crate) fn keep_last(&self, name: &str, sandbox: &str) -> Result<(), Failure> {
+        write(&self.folder(name).join("last_sandbox"), format!("{sandbox}\n").as_bytes())
     }
 
     /// Makes a gateway the active one.
