@@ -15,7 +15,7 @@ use router::wire::Dialect;
 
 use self::{
     change::{LearnArgs, PolicyProveArgs, PolicyUpdateArgs, RuleCommand},
-    gateway::{GatewayCommand, GatewayListArgs},
+    gateway::{GatewayArg, GatewayCommand, GatewayListArgs},
     provider::{InferenceCommand, ProviderCommand},
     sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs},
 };
@@ -170,6 +170,22 @@ pub(crate) struct ConfigArg {
     pub(crate) config: PathBuf,
 }
 
+/// A router file, where the gateway is not to be asked.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NamedConfigArg {
+    /// The router file, instead of the gateway's; router.yaml where no gateway is active
+    #[arg(long, short, value_name = "FILE", env = "OPENSHELL_ROUTER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl NamedConfigArg {
+    /// The file that was named, or that of this folder.
+    pub(crate) fn or_default(&self) -> ConfigArg {
+        let config = self.config.clone().unwrap_or_else(|| PathBuf::from("router.yaml"));
+        ConfigArg { config }
+    }
+}
+
 /// `openshell router check`
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
@@ -200,8 +216,13 @@ pub(crate) struct ExplainArgs {
     /// The format the request is written in; guessed from its fields if not given
     #[arg(long, short, value_enum)]
     pub(crate) dialect: Option<DialectWord>,
+    /// As if this sandbox asked, with what its budgets leave
+    #[arg(long, value_name = "NAME", conflicts_with = "request_id")]
+    pub(crate) sandbox: Option<String>,
     #[command(flatten)]
-    pub(crate) config: ConfigArg,
+    pub(crate) config: NamedConfigArg,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArg,
     /// The audit file; default the one that the router file names
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_file: Option<PathBuf>,
@@ -424,8 +445,13 @@ pub(crate) struct AuditFile {
 /// `openshell cost`
 #[derive(Debug, Args)]
 pub(crate) struct CostArgs {
+    /// An audit file, instead of the books of the gateway
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) audit: AuditFile,
+    pub(crate) config: NamedConfigArg,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArg,
     /// Only this sandbox (or caller)
     #[arg(long, value_name = "NAME")]
     pub(crate) sandbox: Option<String>,

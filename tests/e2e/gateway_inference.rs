@@ -363,3 +363,136 @@ fn what_was_spent_is_booked_once_also_when_the_gateway_is_killed() {
     assert!((spent("a") - before).abs() < 1e-9);
     assert!(spend().contains(" 429"));
 }
+
+/// A program that says of itself what Ollama says, and answers as it does.
+fn ollama() -> ScriptedUpstream {
+    ScriptedUpstream::start(|seen, _| {
+        if seen.target == "/api/tags" {
+            return Script::json(200, &json!({"models": [{"name": "tiny:1b"}]}));
+        }
+        echo::answer(seen, Cut::NONE)
+    })
+}
+
+#[test]
+fn the_commands_speak_to_the_active_gateway_and_to_this_user_without_one() {
+    let person = Person::root();
+    let upstream = echo::upstream(Cut::NONE);
+    let found = ollama();
+    let port = format!("ollama={}", found.address().port());
+    let dead = openshell_tests::upstream::dead_address().port();
+    let others = ["vllm", "lm-studio", "llamacpp"].map(|name| format!("{name}={dead}"));
+    let mut discover = vec!["inference", "discover", "--port", &port];
+    for other in &others {
+        discover.extend(["--port", other]);
+    }
+    // Without a gateway it is this user's own file.
+    let offered = person.run(&discover).expect(0);
+    assert!(offered.stdout.contains("tiny:1b") && offered.stderr.contains("--add"), "{offered:?}");
+    assert!(!person.home().join("router.yaml").exists());
+    discover.push("--add");
+    let added = person.run(&discover).expect(0);
+    assert!(added.stdout.contains("ollama"), "{added:?}");
+    let own = fs::read_to_string(person.home().join("router.yaml")).expect("a file");
+    let listed = person.run(&["inference", "backend", "list", "-o", "json"]).expect(0).stdout;
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed["items"][0]["zone"], "local", "{listed}");
+    let tested = person.run(&["inference", "backend", "test", "ollama"]).expect(0).stdout;
+    assert!(tested.contains("✓ answered: ollama/tiny:1b"), "{tested}");
+
+    let gateway = Gateway::start(&person);
+    provider(&gateway, "llm", &upstream);
+    let get = || -> Value {
+        let said = person.run(&["inference", "get", "-o", "json"]).expect(0).stdout;
+        serde_json::from_str(&said).expect("JSON")
+    };
+    assert_eq!(get()["configured"], false);
+    let set = person.run(&["inference", "set", "--provider", "llm", "--model", "m-one"]).expect(0);
+    assert!(set.stdout.starts_with("Gateway inference configured:\n\n  Route: inference.local\n  Provider: llm\n  Model: m-one\n  Version: 1\n  Timeout: 60s\n  In force: 1\n  Validated Endpoints:\n    - llm/m-one"), "{}", set.stdout);
+    assert_eq!((&get()["in_force"], &get()["status"]), (&json!(1), &json!("loaded")));
+    sandbox(&gateway, "i");
+
+    // Nobody is re-pointed silently: without anybody to ask, nothing happens.
+    let other = ["inference", "update", "--model", "m-two"];
+    let asked = person.run(&other).expect(1).stderr;
+    assert!(
+        asked.contains("1 sandbox go") && asked.contains("default/i") && asked.contains("--yes"),
+        "{asked}"
+    );
+    assert_eq!(get()["model"], "m-one");
+    drop(person.run(&[&other[..], &["--yes"]].concat()).expect(0));
+    assert_eq!(get()["model"], "m-two");
+    let at_terminal = person.at_a_terminal(
+        &["expect:Type yes", "type:no\\n"],
+        &["inference", "update", "--model", "m-x"],
+    );
+    assert!(at_terminal.stdout.contains("nothing was changed"), "{at_terminal:?}");
+
+    // A file with all that it says; all that is wrong with one.
+    let text = file(
+        &[("one", &upstream)],
+        "budgets: [{scope: sandbox, limit_usd: 0.00002, per: day, on_exceed: block}]\n",
+    );
+    let good = person.write("good.yaml", &text);
+    let bad = person.write("bad.yaml", "version: 3\nbackends: [{name: a, zone: near}]\n");
+    let apply = |path: &std::path::Path| {
+        person.run(&["inference", "apply", "--yes", "-f", path.to_str().expect("a plain path")])
+    };
+    let refused = apply(&bad).expect(1).stderr;
+    assert!(
+        refused.contains("1:10: version") && refused.contains("`provider` is missing"),
+        "{refused}"
+    );
+    assert!(apply(&good).expect(0).stdout.contains("Backends: one\n  Version: 3"));
+    let routes = person.run(&["inference", "route", "list"]).expect(0).stdout;
+    assert!(routes.contains("inference.local") && routes.contains("sandbox-system"), "{routes}");
+    discover.push("--yes");
+    drop(person.run(&discover).expect(0));
+    let backends = person.run(&["inference", "backend", "list"]).expect(0).stdout;
+    assert!(backends.contains("provider llm") && backends.contains("tiny:1b"), "{backends}");
+    drop(person.run(&["inference", "backend", "remove", "ollama", "--yes"]).expect(0));
+    drop(person.run(&["inference", "backend", "test", "one"]).expect(0));
+    drop(person.run(&["inference", "backend", "test", "ollama"]).expect(1));
+
+    // What is explained is what is in force, with what is left of budgets; what was spent is told of the same calls.
+    let request = person.write(
+        "request.json",
+        r#"{"model":"m","max_tokens":7,"messages":[{"role":"user","content":"a word"}]}"#,
+    );
+    let explain = |rest: &[&str]| {
+        let args =
+            [&["route", "explain", "-f", request.to_str().expect("a plain path")], rest].concat();
+        person.run(&args)
+    };
+    assert!(explain(&["--sandbox", "i"]).expect(0).stdout.contains("winner: one/m"));
+    let (head, _) = call(&gateway, "i", "auto");
+    let id = header(&head, "x-openshell-request-id");
+    wait::until("the budget to be used up", wait::LONG, || {
+        let said = explain(&["--sandbox", "i"]);
+        said.stdout.contains("refused with 429").then_some(())
+    });
+    assert!(explain(&["--sandbox", "other"]).expect(0).stdout.contains("winner: one/m"));
+    let replayed = wait::until("the record of the call", wait::LONG, || {
+        let said = person.run(&["route", "explain", id]);
+        said.stdout.contains("backend: one").then_some(said.stdout)
+    });
+    assert!(replayed.contains(id), "{replayed}");
+    let cost = person.run(&["cost", "--sandbox", "i"]).expect(0).stdout;
+    assert!(
+        cost.contains("sandbox/i") && cost.contains("one/m") && cost.contains("BUDGET"),
+        "{cost}"
+    );
+    let cost = person.run(&["cost", "--since", "1h", "-o", "json"]).expect(0).stdout;
+    let cost: Value = serde_json::from_str(&cost).expect("JSON");
+    assert_eq!(cost["total"]["requests"], 1, "{cost}");
+
+    // The own file of this user is as it was.
+    assert_eq!(fs::read_to_string(person.home().join("router.yaml")).expect("a file"), own);
+    let none =
+        person.run(&["inference", "get", "--gateway", "none", "-o", "json"]).expect(0).stdout;
+    assert!(none.contains("\"written_by_hand\": true"), "{none}");
+    drop(person.run(&["inference", "route", "remove", "--yes"]).expect(0));
+    assert_eq!(get()["configured"], false);
+    let gone = person.run(&["inference", "route", "remove", "--gateway", "none"]).expect(0);
+    assert!(gone.stdout.contains("✓ Route removed"), "{gone:?}");
+}

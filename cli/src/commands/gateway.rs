@@ -19,11 +19,11 @@ use api::{
 use reqwest::Method;
 use serde::Serialize;
 
+use self::registry::{Auth, Known};
 pub(crate) use self::{
     asked::{Asked, asked, spelled},
     registry::Registry,
 };
-use self::registry::{Auth, Known};
 use crate::{
     args::gateway::{
         GatewayAddArgs, GatewayChoice, GatewayCommand, GatewayInfoArgs, GatewayListArgs,

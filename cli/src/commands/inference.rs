@@ -13,8 +13,8 @@ mod verify;
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use ::gateway::inference::made::TIMEOUT_DEFAULT;
+use anyhow::Context as _;
 use sandbox::providers::Provider;
 use serde::Serialize;
 
@@ -90,6 +90,11 @@ fn route(system: bool) -> Route {
 /// The gateway that a command is for; none when it is for this user's own routes.
 fn asked_at(at: &InferenceAt) -> Result<Option<Asked>, Failure> {
     gateway::asked(&at.gateway)
+}
+
+/// The router file by which a gateway answers the calls of its sandboxes.
+pub(crate) fn config_of(asked: &Asked) -> Result<Option<String>, Failure> {
+    Remote::on(asked.clone(), api::inference::Route::Sandboxes).config()
 }
 
 fn apply(args: &InferenceApplyArgs) -> Result<(), Failure> {

@@ -49,7 +49,12 @@ pub(super) async fn report(
     let mut total = CostSum::default();
     let lines: Vec<CostLine> = found.iter().map(|one| line(one, &mut total)).collect();
     let cut = u32::try_from(lines.len()).is_ok_and(|count| count >= LINES_MAX);
-    let budgets = budgets(&app, query.sandbox.as_deref()).await?;
+    // As routers know it.
+    let qualified = query.sandbox.map(|name| match workspace {
+        "default" => name,
+        workspace => format!("{workspace}/{name}"),
+    });
+    let budgets = budgets(&app, qualified.as_deref()).await?;
     Ok(Body(CostReport { lines, total, budgets, cut }))
 }
 

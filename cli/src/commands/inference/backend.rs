@@ -11,9 +11,7 @@ use gateway::inference::{alone, made};
 
 use super::{Service, asked_at, file as own, remote::Remote, route, verify};
 use crate::{
-    args::provider::{
-        InferenceAt, InferenceBackendAddArgs, InferenceBackendCommand, YesArg,
-    },
+    args::provider::{InferenceAt, InferenceBackendAddArgs, InferenceBackendCommand, YesArg},
     commands::{provider, sandbox::home},
     failure::Failure,
     output::{self, columns},
@@ -89,7 +87,10 @@ pub(super) fn put(new: &NewBackend, at: &InferenceAt, yes: YesArg) -> Result<(),
         Err(EditError::Exists) if new.replace => file::replace_backend(text, &new.name, &entry),
         other => other,
     };
-    let first = format!("version: 1\nbackends:\n  - {entry}\naudit: {{file: {}}}\n", made::quoted(&service.at("audit.jsonl").display().to_string()));
+    let first = format!(
+        "version: 1\nbackends:\n  - {entry}\naudit: {{file: {}}}\n",
+        made::quoted(&service.at("audit.jsonl").display().to_string())
+    );
     change(at, &new.name, edit, Some(&first))
 }
 
@@ -101,7 +102,9 @@ fn entry(new: &NewBackend, credential: Option<serde_json::Value>) -> String {
             fields.shift_remove(name);
         }
         fields.extend(credential.map(|credential| ("credential".to_owned(), credential)));
-        for model in fields.get_mut("models").and_then(|models| models.as_array_mut()).into_iter().flatten() {
+        for model in
+            fields.get_mut("models").and_then(|models| models.as_array_mut()).into_iter().flatten()
+        {
             if let Some(model) = model.as_object_mut() {
                 model.retain(|_, value| !value.is_null());
             }
@@ -123,7 +126,9 @@ fn change(
     let path = service.file();
     let text = match (std::fs::read_to_string(&path), first) {
         (Ok(text), _) => edit(&text).map_err(|error| refused(error, name))?,
-        (Err(error), Some(first)) if error.kind() == std::io::ErrorKind::NotFound => first.to_owned(),
+        (Err(error), Some(first)) if error.kind() == std::io::ErrorKind::NotFound => {
+            first.to_owned()
+        }
         (Err(error), None) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(refused(EditError::Unknown, name));
         }
@@ -199,7 +204,9 @@ fn test(at: &InferenceAt, name: &str) -> Result<BackendTest, Failure> {
     let tried = verify::call(service, &alone, Some(&model), configuration.timeouts.answer);
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(match tried {
-        Ok(by) if by.starts_with(&format!("{name}/")) => BackendTest { ok: true, detail: by, took_ms },
+        Ok(by) if by.starts_with(&format!("{name}/")) => {
+            BackendTest { ok: true, detail: by, took_ms }
+        }
         Ok(by) => {
             let detail = format!("it did not answer; {by} did in its place");
             BackendTest { ok: false, detail, took_ms }

@@ -41,7 +41,13 @@ struct Kind {
 }
 
 const KINDS: [Kind; 4] = [
-    Kind { name: "ollama", provider: "ollama", port: 11434, path: "/api/tags", list: ("models", "name") },
+    Kind {
+        name: "ollama",
+        provider: "ollama",
+        port: 11434,
+        path: "/api/tags",
+        list: ("models", "name"),
+    },
     Kind { name: "vllm", provider: "vllm", port: 8000, path: "/v1/models", list: ("data", "id") },
     Kind {
         name: "lm-studio",
@@ -50,7 +56,13 @@ const KINDS: [Kind; 4] = [
         path: "/v1/models",
         list: ("data", "id"),
     },
-    Kind { name: "llamacpp", provider: "llamacpp", port: 8080, path: "/v1/models", list: ("data", "id") },
+    Kind {
+        name: "llamacpp",
+        provider: "llamacpp",
+        port: 8080,
+        path: "/v1/models",
+        list: ("data", "id"),
+    },
 ];
 
 /// A server that was found.
@@ -69,15 +81,19 @@ pub(super) fn run(args: &InferenceDiscoverArgs) -> Result<ExitCode, Failure> {
     output::emit(args.output.output, &found, |found| table(found))?;
     if !args.add {
         if !found.is_empty() {
-            output::complain("• Add them as local backends with: openshell inference discover --add");
+            output::complain(
+                "• Add them as local backends with: openshell inference discover --add",
+            );
         }
         return Ok(ExitCode::SUCCESS);
     }
     if asked_at(&args.at)?.is_some() {
         let known = Registry::open()?.chosen(args.at.gateway.gateway.as_deref())?;
         if known.metadata.is_remote {
-            return Err(Failure::new("that gateway runs elsewhere, where these servers are not local")
-                .hint("add what it can reach with `openshell inference backend add`"));
+            return Err(Failure::new(
+                "that gateway runs elsewhere, where these servers are not local",
+            )
+            .hint("add what it can reach with `openshell inference backend add`"));
         }
     }
     for one in &found {
@@ -112,7 +128,8 @@ async fn look(ports: &[(String, u16)]) -> Result<Vec<Found>, Failure> {
         .use_preconfigured_tls(tls)
         .build()?;
     let at = |kind: Kind| {
-        let port = ports.iter().rfind(|(name, _)| name == kind.name).map_or(kind.port, |(_, port)| *port);
+        let port =
+            ports.iter().rfind(|(name, _)| name == kind.name).map_or(kind.port, |(_, port)| *port);
         (kind, port)
     };
     let [a, b, c, d] = KINDS.map(at);
@@ -154,7 +171,12 @@ fn table(found: &[Found]) -> String {
         return "No model server answers on this machine.".to_owned();
     }
     let row = |one: &Found| {
-        vec![one.name.to_owned(), one.provider.to_owned(), one.base_url.clone(), one.models.join(", ")]
+        vec![
+            one.name.to_owned(),
+            one.provider.to_owned(),
+            one.base_url.clone(),
+            one.models.join(", "),
+        ]
     };
     let rows: Vec<Vec<String>> = found.iter().map(row).collect();
     columns(&["NAME", "TYPE", "URL", "MODELS"], &rows)

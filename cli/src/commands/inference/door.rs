@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use api::inference::Route;
+use api::{cost::BudgetState, inference::Route};
 use gateway::{
     inference::{self, Applied, Door, Keys, NotApplied, Order, Trial, books},
     store::{Account, AnsweredCall, Balance, EndedCall},
@@ -211,6 +211,18 @@ fn booked(balance: &Balance) -> Option<Booked> {
         period: number(period)?,
         spent: balance.settled + balance.reserved,
     })
+}
+
+/// What a budget has been spent on, as the router of the gateway counts it.
+pub(crate) fn booked_budget(budget: &BudgetState) -> Option<Booked> {
+    let (scope, _) = SCOPES.iter().find(|(_, word)| *word == budget.scope)?;
+    let owner = budget.owner.as_ref().map(|owner| match scope {
+        Scope::Sandbox => format!("{SANDBOX}{owner}"),
+        Scope::Workspace | Scope::Backend | Scope::Total => owner.clone(),
+    });
+    let spent = domain::Cost::from_usd(budget.spent_usd + budget.reserved_usd)?;
+    let period = number(&budget.period)?;
+    Some(Booked { scope: *scope, owner: owner.map(Into::into), period, spent })
 }
 
 /// A period in words: `2026-11-26` or `2026-11`.

@@ -250,12 +250,14 @@ fn block(inference: &Inference) -> String {
     if let Some(in_force) = inference.in_force {
         lines.push(("In force", in_force.to_string()));
     }
-    if let Some(newest) = inference.newest.as_ref().filter(|one| one.status == RevisionStatus::Failed)
+    if let Some(newest) =
+        inference.newest.as_ref().filter(|one| one.status == RevisionStatus::Failed)
     {
         let why = newest.error.as_deref().unwrap_or("no reason given");
         lines.push(("Newest", format!("failed: {why}")));
     }
-    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("  {name}: {value}")).collect();
+    let lines: Vec<String> =
+        lines.iter().map(|(name, value)| format!("  {name}: {value}")).collect();
     lines.join("\n")
 }
 
