@@ -423,15 +423,16 @@ fn the_commands_speak_to_the_active_gateway_and_to_this_user_without_one() {
     drop(person.run(&[&other[..], &["--yes"]].concat()).expect(0));
     assert_eq!(get()["model"], "m-two");
     let at_terminal = person.at_a_terminal(
-        &["expect:Type yes", "type:no\\n"],
+        &["expect:Type yes", "send:no\\n", "expect:nothing was changed"],
         &["inference", "update", "--model", "m-x"],
     );
-    assert!(at_terminal.stdout.contains("nothing was changed"), "{at_terminal:?}");
+    drop(at_terminal.expect(1));
+    assert_eq!(get()["model"], "m-two");
 
     // A file with all that it says; all that is wrong with one.
     let text = file(
         &[("one", &upstream)],
-        "budgets: [{scope: sandbox, limit_usd: 0.00002, per: day, on_exceed: block}]\n",
+        "budgets: [{scope: sandbox, limit_usd: 0.0001, per: day, on_exceed: block}]\n",
     );
     let good = person.write("good.yaml", &text);
     let bad = person.write("bad.yaml", "version: 3\nbackends: [{name: a, zone: near}]\n");
@@ -468,6 +469,7 @@ fn the_commands_speak_to_the_active_gateway_and_to_this_user_without_one() {
     let (head, _) = call(&gateway, "i", "auto");
     let id = header(&head, "x-openshell-request-id");
     wait::until("the budget to be used up", wait::LONG, || {
+        drop(call(&gateway, "i", "auto"));
         let said = explain(&["--sandbox", "i"]);
         said.stdout.contains("refused with 429").then_some(())
     });
@@ -484,7 +486,7 @@ fn the_commands_speak_to_the_active_gateway_and_to_this_user_without_one() {
     );
     let cost = person.run(&["cost", "--since", "1h", "-o", "json"]).expect(0).stdout;
     let cost: Value = serde_json::from_str(&cost).expect("JSON");
-    assert_eq!(cost["total"]["requests"], 1, "{cost}");
+    assert!(cost["total"]["requests"].as_u64() > Some(1), "{cost}");
 
     // The own file of this user is as it was.
     assert_eq!(fs::read_to_string(person.home().join("router.yaml")).expect("a file"), own);

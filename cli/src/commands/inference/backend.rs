@@ -138,6 +138,7 @@ fn change(
         let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
         return Err(Failure::new(told.join("\n")).hint("docs/router.md describes every field"));
     }
+    service.folder()?;
     own::replace(&path, &text, || service.ensure())?;
     output::emit(output::Format::Table, &listed(at)?, table)
 }
