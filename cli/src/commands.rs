@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use crate::{
-    args::{Cli, Command, RouteCommand, RouterCommand},
+    args::{Cli, Command, RouterCommand, route::RouteCommand},
     failure::Failure,
     output,
 };

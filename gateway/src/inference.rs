@@ -5,6 +5,8 @@
 //! | [`made`] | files for one provider and one model |
 //! | [`books`] | what calls cost, written down |
 //! | `change` | what a file changes, and for which sandboxes |
+//! | `follow` | routers work by what is set, whoever set it |
+//! | `show` | how it stands |
 //! | `door` | how the process of the gateway runs routers |
 //!
 //! Not here: what a router does with a file (`proxy`), who may change one (`http`). Invariants: a file that cannot be read is never
@@ -12,13 +14,14 @@
 //! as long as it takes to tell it.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use api::{
-    inference::{Backend, Inference as Shown, InferenceRevision, InferenceSet, MadeOf, Route},
-    policy::RevisionStatus,
+    inference::{InferenceSet, Route},
     problem::Fault,
 };
 use backends::{
@@ -31,17 +34,20 @@ use parking_lot::Mutex;
 use crate::{
     http::Refusal,
     lifecycle::written,
-    policies, providers,
+    providers,
     store::{PolicyAdded, PolicyRevision, PolicyStatus, Store, StoreError},
 };
 
 pub mod books;
 mod change;
 mod door;
+mod follow;
 pub mod made;
+mod show;
 
 use self::books::Books;
 pub use self::door::{Applied, Door, Keys, NotApplied, Order, Trial, Trying};
+pub(crate) use self::show::revision_shown;
 
 /// The workspace whose providers a router file of the gateway names.
 pub(crate) const WORKSPACE: &str = "default";
@@ -54,7 +60,7 @@ pub(crate) struct Inference {
     folder: PathBuf,
     /// One change at a time.
     turn: tokio::sync::Mutex<()>,
-    in_force: Mutex<[Option<Force>; 2]>,
+    in_force: Mutex<BTreeMap<Route, Force>>,
 }
 
 /// What a router works by.
@@ -139,15 +145,22 @@ impl Inference {
         Ok(())
     }
 
-    /// Ends the routers; what is set stays. Calls under way may end.
-    pub(crate) async fn stop(&self) {
-        let _turn = self.turn.lock().await;
-        let Some(door) = &self.door else { return };
-        for route in Route::ALL {
+    /// Ends the router of a route.
+    async fn end(&self, route: Route) {
+        if let Some(door) = &self.door {
             let clear = Arc::clone(&door.clear);
             if let Err(error) = tokio::task::spawn_blocking(move || clear(route)).await {
                 tracing::error!(%error, "a router could not be ended");
             }
+        }
+        self.in_force.lock().remove(&route);
+    }
+
+    /// Ends the routers; what is set stays. Calls under way may end.
+    pub(crate) async fn stop(&self) {
+        let _turn = self.turn.lock().await;
+        for route in Route::ALL {
+            self.end(route).await;
         }
     }
 
@@ -286,14 +299,15 @@ impl Inference {
                 .map(|(backend, why)| format!("backend {backend} is not used: {why}")),
         );
         notices.dedup();
-        self.in_force.lock()[place(route)] = Some(Force {
+        let force = Force {
             version: revision.version,
             hash: revision.hash.clone(),
             configuration: Arc::new(configuration),
             keys: versions,
             notices: notices.clone(),
             missing: applied.missing,
-        });
+        };
+        self.in_force.lock().insert(route, force);
         tracing::info!(route = route.word(), version = revision.version, "router file in force");
         self.store.policy_loaded(&revision.scope, revision.version).await.map_err(written)?;
         if route == Route::Sandboxes {
@@ -342,61 +356,10 @@ impl Inference {
                 _ => {}
             }
             self.store.forget_policies(scope(route)).await?;
-            if let Some(door) = &self.door {
-                let clear = Arc::clone(&door.clear);
-                tokio::task::spawn_blocking(move || clear(route))
-                    .await
-                    .map_err(|error| internal(&error))?;
-            }
-            self.in_force.lock()[place(route)] = None;
+            self.end(route).await;
         }
         let (notices, validated) = (Vec::new(), None);
         Ok(InferenceSet { revision: None, changed, changes, sandboxes, notices, validated })
-    }
-
-    /// Gives the routers the credentials of a provider that has changed.
-    pub(crate) async fn provider_changed(&self, workspace: &str, provider: &str) {
-        if workspace != WORKSPACE {
-            return;
-        }
-        let _turn = self.turn.lock().await;
-        for route in Route::ALL {
-            let Some(force) = self.force(route) else { continue };
-            if !force.keys.iter().any(|(name, _)| name == provider) {
-                continue;
-            }
-            let revision = self.store.policy(scope(route), force.version).await;
-            let applied = match revision {
-                Ok(Some(revision)) => self.apply(route, &revision).await,
-                Ok(None) => continue,
-                Err(error) => Err(written(error)),
-            };
-            if let Err(why) = applied {
-                tracing::error!(
-                    provider,
-                    why,
-                    "the router goes on with the credential that it has"
-                );
-            }
-        }
-    }
-
-    /// The routes whose newest or good file names that provider.
-    ///
-    /// # Errors
-    /// When the store does not work.
-    pub(crate) async fn uses(&self, workspace: &str, provider: &str) -> Result<bool, StoreError> {
-        if workspace != WORKSPACE {
-            return Ok(false);
-        }
-        for route in Route::ALL {
-            let Some(wanted) = self.newest_wanted(route).await? else { continue };
-            let Ok((configuration, _)) = parse(&wanted.text) else { continue };
-            if records(&configuration).any(|name| name == provider) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Makes one real call with a file, by a router of its own; who answered, or why nobody did.
@@ -407,7 +370,7 @@ impl Inference {
         &self,
         text: String,
         model: Option<String>,
-        limit: std::time::Duration,
+        limit: Duration,
     ) -> Result<Result<String, String>, Refusal> {
         let door = self.door.as_ref().ok_or_else(|| {
             let detail = "this gateway runs without a router, so nothing can be tried";
@@ -427,71 +390,13 @@ impl Inference {
         self.newest_wanted(route).await
     }
 
-    /// How it stands.
-    ///
-    /// # Errors
-    /// When the store does not work.
-    pub(crate) async fn shown(&self, route: Route) -> Result<Shown, StoreError> {
-        let newest = self.store.newest_policy(scope(route)).await?;
-        let force = self.force(route);
-        let wanted = self.newest_wanted(route).await?;
-        let made = wanted.as_ref().and_then(|wanted| made::read(&wanted.text));
-        let made_of = made.filter(|made| !made.edited).map(|made| MadeOf {
-            timeout_secs: made.wanted.timeout().as_secs(),
-            provider: made.wanted.provider,
-            model: made.wanted.model,
-        });
-        Ok(Shown {
-            route,
-            configured: newest.is_some(),
-            running: force.is_some(),
-            in_force: force.as_ref().map(|force| force.version.unsigned_abs()),
-            newest: newest.as_ref().map(|newest| revision_shown(newest, true)),
-            made_of,
-            backends: self.backends(route).await?,
-            notices: force.as_ref().map(|force| force.notices.clone()).unwrap_or_default(),
-            socket: force.map(|_| socket(&self.folder, route).display().to_string()),
-        })
-    }
-
-    /// The backends in force, else those of the newest file.
-    ///
-    /// # Errors
-    /// When the store does not work.
-    pub(crate) async fn backends(&self, route: Route) -> Result<Vec<Backend>, StoreError> {
-        if let Some(force) = self.force(route) {
-            let missing = |name: &str| {
-                force.missing.iter().find(|(known, _)| known == name).map(|(_, why)| why.clone())
-            };
-            return Ok(backends_shown(&force.configuration, missing));
-        }
-        let wanted = self.newest_wanted(route).await?;
-        let configuration = wanted.and_then(|wanted| parse(&wanted.text).ok());
-        Ok(configuration.map_or_else(Vec::new, |(one, _)| backends_shown(&one, |_| None)))
-    }
-
     /// What counts now; `None` where nobody works by anything.
     pub(crate) fn configuration(&self, route: Route) -> Option<Arc<Configuration>> {
         self.force(route).map(|force| force.configuration)
     }
 
-    /// Whether each router that should run does.
-    pub(crate) async fn is_well(&self) -> bool {
-        for route in Route::ALL {
-            let wanted = self.newest_wanted(route).await;
-            let hash = self.force(route).map(|force| force.hash);
-            match wanted {
-                Ok(Some(wanted)) if self.door.is_some() && hash.as_ref() != Some(&wanted.hash) => {
-                    return false;
-                }
-                Ok(_) | Err(_) => {}
-            }
-        }
-        true
-    }
-
     fn force(&self, route: Route) -> Option<Force> {
-        self.in_force.lock()[place(route)].clone()
+        self.in_force.lock().get(&route).cloned()
     }
 
     /// The providers of a file that are not there or have no credential.
@@ -593,13 +498,6 @@ pub(crate) fn scope(route: Route) -> &'static str {
     }
 }
 
-fn place(route: Route) -> usize {
-    match route {
-        Route::Sandboxes => 0,
-        Route::System => 1,
-    }
-}
-
 /// The configuration in a file, with what should be known of it.
 fn parse(text: &str) -> Result<(Configuration, Vec<String>), Vec<Fault>> {
     match file::parse(text) {
@@ -630,52 +528,8 @@ fn records(configuration: &Configuration) -> impl Iterator<Item = &str> {
     names.into_iter()
 }
 
-fn backends_shown(
-    configuration: &Configuration,
-    missing: impl Fn(&str) -> Option<String>,
-) -> Vec<Backend> {
-    let shown = |backend: &backends::configuration::Backend| Backend {
-        name: backend.name.as_str().to_owned(),
-        provider: backend.provider.as_str().to_owned(),
-        base_url: change::address(backend),
-        zone: backend.zone.as_str().to_owned(),
-        credential: backend.credential.as_ref().map(|source| match source {
-            CredentialSource::Env(name) => format!("variable {name}"),
-            CredentialSource::File(path) => format!("file {path}"),
-            CredentialSource::Record(name) => format!("provider {name}"),
-        }),
-        models: backend.models.iter().map(|model| model.id.as_str().to_owned()).collect(),
-        missing: missing(backend.name.as_str()),
-    };
-    configuration.backends.iter().map(shown).collect()
-}
-
-/// A revision as it is shown, with its file where that was asked for.
-pub(crate) fn revision_shown(revision: &PolicyRevision, with_file: bool) -> InferenceRevision {
-    let shown = policies::shown(revision, None);
-    InferenceRevision {
-        version: shown.version,
-        hash: shown.hash,
-        status: match shown.status {
-            status @ (RevisionStatus::Pending
-            | RevisionStatus::Loaded
-            | RevisionStatus::Failed
-            | RevisionStatus::Superseded) => status,
-        },
-        created: shown.created,
-        loaded: shown.loaded,
-        error: shown.error,
-        config: with_file.then(|| revision.text.clone()),
-    }
-}
-
 fn not_verified(why: &str) -> Refusal {
     let detail = format!("failed to verify inference endpoint: {why}");
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "not_verified", detail)
         .next_step("correct the provider, the model or the file, or skip this with --no-verify")
-}
-
-fn internal(error: &dyn std::error::Error) -> Refusal {
-    tracing::error!(%error, "a router could not be ended");
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the router could not be ended")
 }

@@ -216,6 +216,7 @@ pub async fn run(
     let stopped = CancellationToken::new();
     let mut keeping = JoinSet::new();
     keeping.spawn(keeper.run(stopped.clone()));
+    keeping.spawn(Arc::clone(&inference).follow(stopped.clone()));
     ready(&Ready {
         addresses: told,
         socket: folder.join(SOCKET),

@@ -6,7 +6,7 @@ use api::cost::{BudgetState, CostReport, CostSum};
 use serde::Serialize;
 
 use crate::{
-    args::{AuditFile, CostArgs},
+    args::{AuditFile, route::CostArgs},
     commands::{
         events::{self, Event},
         gateway::{self, Asked},

@@ -113,10 +113,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn balances_in(&self, periods: [&str; 2]) -> Result<Vec<Balance>, StoreError> {
+    pub async fn balances_in(&self, [one, other]: [&str; 2]) -> Result<Vec<Balance>, StoreError> {
         let list = "SELECT scope, owner, period, reserved, settled FROM accounts \
              WHERE period IN ($1, $2) ORDER BY updated_ms DESC LIMIT $3";
-        let list = sqlx::query(list).bind(periods[0]).bind(periods[1]).bind(ACCOUNTS_MAX);
+        let list = sqlx::query(list).bind(one).bind(other).bind(ACCOUNTS_MAX);
         let rows = list.fetch_all(self.database().reader()).await?;
         rows.iter().map(balance).collect()
     }
