@@ -86,8 +86,19 @@ pub(crate) struct Wish {
     pub(crate) base: Option<u64>,
     /// Whether only to tell what would change.
     pub(crate) dry_run: bool,
-    /// The model that has to answer first: `Some(None)` is any.
-    pub(crate) verify: Option<Option<String>>,
+    /// What has to answer first.
+    pub(crate) verify: Verify,
+}
+
+/// The call that a file has to answer before it is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verify {
+    /// None.
+    Not,
+    /// One to whichever model it has.
+    AnyModel,
+    /// One to this model.
+    Model(String),
 }
 
 impl std::fmt::Debug for Inference {
@@ -247,7 +258,12 @@ impl Inference {
         if dry_run {
             return Ok(set);
         }
-        if let Some(model) = verify {
+        let model = match verify {
+            Verify::Not => None,
+            Verify::AnyModel => Some(None),
+            Verify::Model(model) => Some(Some(model)),
+        };
+        if let Some(model) = model {
             let tried = self.attempt(text.clone(), model, configuration.timeouts.answer).await?;
             set.validated = Some(tried.map_err(|why| not_verified(&why))?);
         }

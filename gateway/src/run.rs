@@ -184,12 +184,7 @@ pub async fn run(
 
     let live = Arc::new(Live::default());
     let keeper = Keeper::new(store.clone(), Local::new(Home::new(folder)));
-    let (books, writer) = Books::open(&store, folder).await?;
-    let (written_all, mut booking) = (CancellationToken::new(), JoinSet::new());
-    booking.spawn(writer.run(written_all.clone()));
-    let inference = Inference::new(store.clone(), options.router.clone(), books, folder);
-    let inference = Arc::new(inference);
-    inference.start().await?;
+    let (inference, booking) = routed(&options, &store).await?;
     let gate = Gate {
         table: Table::new(table::rows()),
         origins: Origins::new(names.iter().map(String::as_str), port),
@@ -226,11 +221,34 @@ pub async fn run(
     stopped.cancel();
     while keeping.join_next().await.is_some() {}
     inference.stop().await;
-    // Whoever told what calls cost is gone; what they told is written.
-    written_all.cancel();
-    while booking.join_next().await.is_some() {}
+    booking.finish().await;
     store.close().await;
     Ok(())
+}
+
+/// What calls cost, on its way into the store.
+struct Booking {
+    told_all: CancellationToken,
+    writing: JoinSet<()>,
+}
+
+impl Booking {
+    /// Whoever told what calls cost is gone; waits until what they told is written.
+    async fn finish(mut self) {
+        self.told_all.cancel();
+        while self.writing.join_next().await.is_some() {}
+    }
+}
+
+/// Starts the routers, and opens their books.
+async fn routed(options: &Options, store: &Store) -> Result<(Arc<Inference>, Booking), RunError> {
+    let (books, writer) = Books::open(store, &options.state).await?;
+    let (told_all, mut writing) = (CancellationToken::new(), JoinSet::new());
+    writing.spawn(writer.run(told_all.clone()));
+    let door = options.router.clone();
+    let inference = Arc::new(Inference::new(store.clone(), door, books, &options.state));
+    inference.start().await?;
+    Ok((inference, Booking { told_all, writing }))
 }
 
 /// Takes the folder for this process.

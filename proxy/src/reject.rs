@@ -179,22 +179,21 @@ pub(crate) fn rejection(failure: &Failure) -> Rejection<'_> {
         Failure::Total => {
             Rejection::new(504, "total_timeout", "the call took longer than this router allows")
         }
-        Failure::Books => Rejection::new(
-            503,
+        Failure::Books => unavailable(
             "books_unavailable",
             "what the call would cost cannot be booked now; try again",
-        )
-        .retry(1),
-        Failure::Full => {
-            Rejection::new(503, "overloaded", "too many large prompts at once; try again").retry(1)
-        }
+        ),
+        Failure::Full => unavailable("overloaded", "too many large prompts at once; try again"),
         Failure::Internal => {
             Rejection::new(500, "internal", "this router made a mistake; it is recorded")
         }
-        Failure::Stopping => {
-            Rejection::new(503, "stopping", "this router stops; try again").retry(1)
-        }
+        Failure::Stopping => unavailable("stopping", "this router stops; try again"),
     }
+}
+
+/// What may go in a moment.
+fn unavailable(word: &'static str, message: &'static str) -> Rejection<'static> {
+    Rejection::new(503, word, message).retry(1)
 }
 
 fn head(error: HeadError) -> Rejection<'static> {

@@ -130,23 +130,8 @@ fn a_change_is_in_force_when_it_is_answered_and_no_stream_notices() {
     let stale = gateway.ask("PUT", "/v1/inference", Some(&stale));
     assert_eq!((stale.status, &stale.body["code"]), (412, &json!("changed_meanwhile")));
 
-    // What cannot be read is told with every fault; what cannot be built is kept as failed. Neither is in force.
-    let bad = json!({"config": "version: 2\nbackends: [{name: a, zone: near}]\n"});
-    let bad = gateway.ask("PUT", "/v1/inference", Some(&bad));
-    assert_eq!(bad.status, 422);
-    assert!(bad.body["errors"].as_array().expect("faults").len() > 2, "{bad:?}");
-    let unknown = file(&[("quick", &quick)], "").replace("provider: llm", "provider: nobody");
-    let unknown = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": unknown})));
-    assert_eq!(unknown.status, 422);
-    assert!(unknown.body["detail"].to_string().contains("no provider nobody"), "{unknown:?}");
-    let unbuilt =
-        file(&[("quick", &quick)], "").replace("models:", "tls: {ca_file: /none}, models:");
-    let unbuilt = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": unbuilt})));
-    assert_eq!(
-        (unbuilt.status, &unbuilt.body["code"]),
-        (422, &json!("not_in_force")),
-        "{unbuilt:?}"
-    );
+    what_does_not_work_changes_nothing(&gateway, &quick);
+    // Neither is in force.
     let shown = gateway.get("/v1/inference");
     assert_eq!((&shown["in_force"], &shown["newest"]["status"]), (&json!(2), &json!("failed")));
     assert_eq!(route(&call(&gateway, "calm", "auto").0), "quick/m");
@@ -169,6 +154,26 @@ fn a_change_is_in_force_when_it_is_answered_and_no_stream_notices() {
     assert_eq!(gateway.get("/v1/inference")["running"], false);
     let (head, _) = call(&gateway, "calm", "auto");
     assert!(head.contains(" 503"), "{head}");
+}
+
+/// What cannot be read is told with every fault; what cannot be built is kept as failed.
+fn what_does_not_work_changes_nothing(gateway: &Gateway<'_>, quick: &ScriptedUpstream) {
+    let bad = json!({"config": "version: 2\nbackends: [{name: a, zone: near}]\n"});
+    let bad = gateway.ask("PUT", "/v1/inference", Some(&bad));
+    assert_eq!(bad.status, 422);
+    assert!(bad.body["errors"].as_array().expect("faults").len() > 2, "{bad:?}");
+    let unknown = file(&[("quick", quick)], "").replace("provider: llm", "provider: nobody");
+    let unknown = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": unknown})));
+    assert_eq!(unknown.status, 422);
+    assert!(unknown.body["detail"].to_string().contains("no provider nobody"), "{unknown:?}");
+    let unbuilt =
+        file(&[("quick", quick)], "").replace("models:", "tls: {ca_file: /none}, models:");
+    let unbuilt = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": unbuilt})));
+    assert_eq!(
+        (unbuilt.status, &unbuilt.body["code"]),
+        (422, &json!("not_in_force")),
+        "{unbuilt:?}"
+    );
 }
 
 #[test]
@@ -208,7 +213,26 @@ fn a_provider_and_a_model_are_enough_and_a_file_by_hand_stays() {
     let last = good.seen().pop().expect("a call");
     assert_eq!(last.header("authorization"), Some("Bearer sk-lab-rotated"));
 
-    // One backend more, one less; the rest of the file stays as it is.
+    one_backend_more_and_one_less(&gateway, &bad);
+
+    // The route of programs outside: a router of its own, which no sandbox reaches.
+    let system = gateway.ask(
+        "PUT",
+        "/v1/inference/route?route=system",
+        Some(&json!({"provider": "llm", "model": "m-sys"})),
+    );
+    assert_eq!((system.status, &system.body["sandboxes"]), (200, &json!([])), "{system:?}");
+    let socket = gateway.get("/v1/inference?route=system")["socket"].clone();
+    let socket = socket.as_str().expect("a socket");
+    let mut curl = person.program("curl");
+    curl.args(["-sS", "--unix-socket", socket, "http://localhost/v1/models"]);
+    let models = openshell_tests::process::run("curl", &mut curl, wait::LONG).expect(0).stdout;
+    assert!(models.contains("m-sys"), "{models}");
+    assert_eq!(route(&call(&gateway, "i", "auto").0), "llm/m-two");
+}
+
+/// The rest of the file stays as it is.
+fn one_backend_more_and_one_less(gateway: &Gateway<'_>, bad: &ScriptedUpstream) {
     let new = json!({
         "name": "two", "provider": "openai-compatible", "base_url": bad.url(), "zone": "private",
         "credential_of": "bad", "models": [{"id": "x", "price": {"input": 0.5, "output": 1}}],
@@ -224,7 +248,7 @@ fn a_provider_and_a_model_are_enough_and_a_file_by_hand_stays() {
     let tested = gateway.ask("POST", "/v1/inference/backends/two/test", None).body;
     assert_eq!(tested["ok"], false, "{tested}");
     // Now it is no file of one provider any more.
-    let by_hand = set(json!({"model": "m-three"}));
+    let by_hand = gateway.ask("PUT", "/v1/inference/route", Some(&json!({"model": "m-three"})));
     assert_eq!((by_hand.status, &by_hand.body["code"]), (409, &json!("written_by_hand")));
     let remove =
         |name: &str| gateway.ask("DELETE", &format!("/v1/inference/backends/{name}"), None);
@@ -241,21 +265,6 @@ fn a_provider_and_a_model_are_enough_and_a_file_by_hand_stays() {
     assert_eq!(versions, [4, 3, 2, 1]);
     let first = gateway.get("/v1/inference/revisions/1");
     assert!(first["config"].as_str().expect("a file").contains("first_byte: 7s"));
-
-    // The route of programs outside: a router of its own, which no sandbox reaches.
-    let system = gateway.ask(
-        "PUT",
-        "/v1/inference/route?route=system",
-        Some(&json!({"provider": "llm", "model": "m-sys"})),
-    );
-    assert_eq!((system.status, &system.body["sandboxes"]), (200, &json!([])), "{system:?}");
-    let socket = gateway.get("/v1/inference?route=system")["socket"].clone();
-    let socket = socket.as_str().expect("a socket");
-    let mut curl = person.program("curl");
-    curl.args(["-sS", "--unix-socket", socket, "http://localhost/v1/models"]);
-    let models = openshell_tests::process::run("curl", &mut curl, wait::LONG).expect(0).stdout;
-    assert!(models.contains("m-sys"), "{models}");
-    assert_eq!(route(&call(&gateway, "i", "auto").0), "llm/m-two");
 }
 
 #[test]
@@ -274,93 +283,107 @@ fn a_file_in_the_folder_of_an_older_gateway_is_taken_over() {
     assert_eq!(route(&call(&gateway, "i", "auto").0), "old/m");
 }
 
+const BUDGETS: &str = "budgets:\n  - {scope: sandbox, limit_usd: 0.5, per: day, on_exceed: downgrade}\n  - {scope: backend, limit_usd: 100, per: month, on_exceed: block}\n";
+
+/// A backend with one model of its name, at that price in USD per million tokens.
+fn priced(name: &str, upstream: &ScriptedUpstream, price: f64, quality: u32) -> String {
+    format!(
+        "  - {{name: {name}, provider: openai-compatible, zone: private, base_url: \"{}\", models: [{{id: {name}, quality: {quality}, price: {{input: {price}, output: {price}}}}}]}}\n",
+        upstream.url()
+    )
+}
+
+fn put(gateway: &Gateway<'_>, backends: &[String]) {
+    let text = format!("version: 1\nbackends:\n{}{BUDGETS}", backends.concat());
+    let set = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": text})));
+    assert_eq!(set.status, 200, "{set:?}");
+}
+
+/// How the budget of a sandbox stands.
+fn budget(gateway: &Gateway<'_>, sandbox: &str) -> Value {
+    let report = gateway.get(&format!("/v1/cost?sandbox={sandbox}"));
+    let all = report["budgets"].as_array().expect("budgets");
+    all.iter().find(|one| one["scope"] == "sandbox").cloned().unwrap_or_default()
+}
+
+fn spent(gateway: &Gateway<'_>, sandbox: &str) -> f64 {
+    budget(gateway, sandbox)["spent_usd"].as_f64().unwrap_or(0.0)
+}
+
+/// A header with an amount.
+fn usd(head: &str, name: &str) -> f64 {
+    header(head, name).parse().unwrap_or_else(|_| panic!("no {name}: {head}"))
+}
+
 #[test]
 fn what_was_spent_is_booked_once_also_when_the_gateway_is_killed() {
     let person = Person::root();
     let gateway = Gateway::start(&person);
     let dear = echo::upstream(Cut::NONE);
-    let stalling = ScriptedUpstream::always(
-        Script::json(200, &wire::chat("late")).after(Duration::from_secs(600)),
-    );
-    let free = echo::upstream(Cut::NONE);
-    provider(&gateway, "llm", &dear);
-    let backend = |name: &str, upstream: &ScriptedUpstream, price: f64, quality: u32| {
-        format!(
-            "  - {{name: {name}, provider: openai-compatible, zone: private, base_url: \"{}\", models: [{{id: {name}, quality: {quality}, price: {{input: {price}, output: {price}}}}}]}}\n",
-            upstream.url()
-        )
-    };
-    let put = |backends: &[String], rest: &str| {
-        let text = format!("version: 1\nbackends:\n{}{rest}", backends.concat());
-        let set = gateway.ask("PUT", "/v1/inference", Some(&json!({"config": text})));
-        assert_eq!(set.status, 200, "{set:?}");
-    };
-    let budget = "budgets:\n  - {scope: sandbox, limit_usd: 0.5, per: day, on_exceed: downgrade}\n  - {scope: backend, limit_usd: 100, per: month, on_exceed: block}\n";
-    put(&[backend("dear", &dear, 10_000.0, 60)], budget);
+    let never = Script::json(200, &wire::chat("late")).after(Duration::from_mins(10));
+    let stalling = ScriptedUpstream::always(never);
+    put(&gateway, &[priced("dear", &dear, 10_000.0, 60)]);
     sandbox(&gateway, "a");
     sandbox(&gateway, "b");
-    // Each answer costs about the same; what is left is told and falls.
     let (head, _) = call(&gateway, "a", "auto");
-    let left: f64 = header(&head, "x-openshell-budget-remaining").parse().expect("a number");
-    assert!(left > 0.0 && left < 0.5, "{head}");
-    let cost: f64 = header(&head, "x-openshell-cost-usd").parse().expect("a number");
-    assert!((0.5 - cost - left).abs() < 1e-5, "{head}");
-    let of = |sandbox: &str| -> Value {
-        let report = gateway.get(&format!("/v1/cost?sandbox={sandbox}"));
-        let all = report["budgets"].as_array().expect("budgets");
-        all.iter().find(|one| one["scope"] == "sandbox").cloned().unwrap_or_default()
-    };
-    let spent = |sandbox: &str| of(sandbox)["spent_usd"].as_f64().unwrap_or(0.0);
+    let (cost, left) =
+        (usd(&head, "x-openshell-cost-usd"), usd(&head, "x-openshell-budget-remaining"));
+    assert!(left > 0.0 && (0.5 - cost - left).abs() < 1e-5, "{head}");
     wait::until("the call to be booked", wait::LONG, || {
-        ((spent("a") - cost).abs() < 1e-9).then_some(())
+        ((spent(&gateway, "a") - cost).abs() < 1e-9).then_some(())
     });
     let report = gateway.get("/v1/cost");
     assert_eq!(report["lines"][0]["sandbox"], "sandbox/a");
     assert_eq!(report["total"]["requests"], 1);
 
     // A call under way when everything is killed: nobody can say what of it was used, so it counts in full, once.
-    put(&[backend("slow", &stalling, 10_000.0, 60)], budget);
+    put(&gateway, &[priced("slow", &stalling, 10_000.0, 60)]);
     std::thread::scope(|scope| {
         let script = r#"curl -sS --max-time 20 $OPENAI_BASE_URL/chat/completions -H 'content-type: application/json' -d '{"model":"auto","max_tokens":7,"messages":[{"role":"user","content":"a word"}]}'"#;
         scope.spawn(|| {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                gateway.exec("b", &["sh", "-c", script])
-            }))
-            .ok()
+            // The conversation breaks off with the gateway.
+            let told = || gateway.exec("b", &["sh", "-c", script]);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(told)).ok()
         });
         drop(stalling.wait_for(1));
-        let reserved = of("b")["reserved_usd"].as_f64().expect("an account");
+        let reserved = budget(&gateway, "b")["reserved_usd"].as_f64().expect("an account");
         assert!(reserved > 0.0, "it is set aside before it is sent");
-        killed_and_started(&person, &gateway);
-        let now = of("b");
-        assert_eq!(
-            (&now["reserved_usd"], now["spent_usd"].as_f64()),
-            (&json!(0.0), Some(reserved)),
-            "{now}"
-        );
-        assert!((spent("a") - cost).abs() < 1e-9, "what was settled is neither lost nor doubled");
+        for _ in 0..2 {
+            killed_and_started(&person, &gateway);
+            let now = budget(&gateway, "b");
+            let stands = (now["reserved_usd"].as_f64(), now["spent_usd"].as_f64());
+            assert_eq!(stands, (Some(0.0), Some(reserved)), "{now}");
+            let of_a = spent(&gateway, "a");
+            assert!((of_a - cost).abs() < 1e-9, "neither lost nor doubled: {of_a}");
+        }
     });
-    drop(gateway.wait_for("a", "Ready"));
+}
 
-    // A soft landing: when the dear one cannot be paid any more, what is free answers; without anything free, 429.
-    let two = [backend("dear", &dear, 10_000.0, 60), backend("free", &free, 0.0, 10)];
-    put(&two, budget);
+#[test]
+fn a_budget_lands_softly_before_it_refuses_and_outlives_the_gateway() {
+    let person = Person::root();
+    let gateway = Gateway::start(&person);
+    let (dear, free) = (echo::upstream(Cut::NONE), echo::upstream(Cut::NONE));
+    let two = [priced("dear", &dear, 10_000.0, 60), priced("free", &free, 0.0, 10)];
+    put(&gateway, &two);
+    sandbox(&gateway, "a");
+    sandbox(&gateway, "b");
+    // When the dear one cannot be paid any more, what is free answers.
     let spend = || call(&gateway, "a", "dear").0;
     let landed = (0..20).map(|_| spend()).find(|head| route(head) == "free/free");
     assert!(landed.is_some_and(|head| head.contains(" 200")), "a budget is used up some time");
-    assert!(spent("a") <= 0.5 + 1e-9, "{}", spent("a"));
-    put(&two[..1], budget);
+    assert_eq!(route(&call(&gateway, "b", "dear").0), "dear/dear", "each has its own");
+    // Without anything free, nobody does.
+    put(&gateway, &two[..1]);
     let refused = spend();
     assert!(refused.contains(" 429"), "{refused}");
-    let left: f64 = header(&refused, "x-openshell-budget-remaining").parse().expect("a number");
-    assert!(left < cost, "{refused}");
+    let left = usd(&refused, "x-openshell-budget-remaining");
 
-    // All of that once more after a restart in good order.
-    let before = spent("a");
     drop(person.run(&["gateway", "stop"]).expect(0));
     drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));
     drop(gateway.wait_for("a", "Ready"));
-    assert!((spent("a") - before).abs() < 1e-9);
+    let booked = spent(&gateway, "a");
+    assert!((0.5 - left - booked).abs() < 1e-5, "{booked} of 0.5, {left} left");
     assert!(spend().contains(" 429"));
 }
 
@@ -372,6 +395,68 @@ fn ollama() -> ScriptedUpstream {
         }
         echo::answer(seen, Cut::NONE)
     })
+}
+
+/// A file with all that it says, and all that is wrong with one; one backend more or less.
+fn files_and_backends(person: &Person, upstream: &ScriptedUpstream, discover: &[&str]) {
+    let text = file(
+        &[("one", upstream)],
+        "budgets: [{scope: sandbox, limit_usd: 0.0001, per: day, on_exceed: block}]\n",
+    );
+    let good = person.write("good.yaml", &text);
+    let bad = person.write("bad.yaml", "version: 3\nbackends: [{name: a, zone: near}]\n");
+    let apply = |path: &std::path::Path| {
+        person.run(&["inference", "apply", "--yes", "-f", path.to_str().expect("a plain path")])
+    };
+    let refused = apply(&bad).expect(1).stderr;
+    assert!(
+        refused.contains("1:10: version") && refused.contains("`provider` is missing"),
+        "{refused}"
+    );
+    assert!(apply(&good).expect(0).stdout.contains("Backends: one\n  Version: 3"));
+    let routes = person.run(&["inference", "route", "list"]).expect(0).stdout;
+    assert!(routes.contains("inference.local") && routes.contains("sandbox-system"), "{routes}");
+    drop(person.run(&[discover, &["--yes"]].concat()).expect(0));
+    let backends = person.run(&["inference", "backend", "list"]).expect(0).stdout;
+    assert!(backends.contains("provider llm") && backends.contains("tiny:1b"), "{backends}");
+    drop(person.run(&["inference", "backend", "remove", "ollama", "--yes"]).expect(0));
+    drop(person.run(&["inference", "backend", "test", "one"]).expect(0));
+    drop(person.run(&["inference", "backend", "test", "ollama"]).expect(1));
+}
+
+/// What is explained is what is in force, with what is left of budgets; what was spent is told of the same calls.
+fn what_is_in_force_is_explained_and_paid(person: &Person, gateway: &Gateway<'_>) {
+    let request = person.write(
+        "request.json",
+        r#"{"model":"m","max_tokens":7,"messages":[{"role":"user","content":"a word"}]}"#,
+    );
+    let explain = |rest: &[&str]| {
+        let args =
+            [&["route", "explain", "-f", request.to_str().expect("a plain path")], rest].concat();
+        person.run(&args)
+    };
+    assert!(explain(&["--sandbox", "i"]).expect(0).stdout.contains("winner: one/m"));
+    let (head, _) = call(gateway, "i", "auto");
+    let id = header(&head, "x-openshell-request-id");
+    wait::until("the budget to be used up", wait::LONG, || {
+        drop(call(gateway, "i", "auto"));
+        let said = explain(&["--sandbox", "i"]);
+        said.stdout.contains("refused with 429").then_some(())
+    });
+    assert!(explain(&["--sandbox", "other"]).expect(0).stdout.contains("winner: one/m"));
+    let replayed = wait::until("the record of the call", wait::LONG, || {
+        let said = person.run(&["route", "explain", id]);
+        said.stdout.contains("backend: one").then_some(said.stdout)
+    });
+    assert!(replayed.contains(id), "{replayed}");
+    let cost = person.run(&["cost", "--sandbox", "i"]).expect(0).stdout;
+    assert!(
+        cost.contains("sandbox/i") && cost.contains("one/m") && cost.contains("BUDGET"),
+        "{cost}"
+    );
+    let cost = person.run(&["cost", "--since", "1h", "-o", "json"]).expect(0).stdout;
+    let cost: Value = serde_json::from_str(&cost).expect("JSON");
+    assert!(cost["total"]["requests"].as_u64() > Some(1), "{cost}");
 }
 
 #[test]
@@ -429,64 +514,8 @@ fn the_commands_speak_to_the_active_gateway_and_to_this_user_without_one() {
     drop(at_terminal.expect(1));
     assert_eq!(get()["model"], "m-two");
 
-    // A file with all that it says; all that is wrong with one.
-    let text = file(
-        &[("one", &upstream)],
-        "budgets: [{scope: sandbox, limit_usd: 0.0001, per: day, on_exceed: block}]\n",
-    );
-    let good = person.write("good.yaml", &text);
-    let bad = person.write("bad.yaml", "version: 3\nbackends: [{name: a, zone: near}]\n");
-    let apply = |path: &std::path::Path| {
-        person.run(&["inference", "apply", "--yes", "-f", path.to_str().expect("a plain path")])
-    };
-    let refused = apply(&bad).expect(1).stderr;
-    assert!(
-        refused.contains("1:10: version") && refused.contains("`provider` is missing"),
-        "{refused}"
-    );
-    assert!(apply(&good).expect(0).stdout.contains("Backends: one\n  Version: 3"));
-    let routes = person.run(&["inference", "route", "list"]).expect(0).stdout;
-    assert!(routes.contains("inference.local") && routes.contains("sandbox-system"), "{routes}");
-    discover.push("--yes");
-    drop(person.run(&discover).expect(0));
-    let backends = person.run(&["inference", "backend", "list"]).expect(0).stdout;
-    assert!(backends.contains("provider llm") && backends.contains("tiny:1b"), "{backends}");
-    drop(person.run(&["inference", "backend", "remove", "ollama", "--yes"]).expect(0));
-    drop(person.run(&["inference", "backend", "test", "one"]).expect(0));
-    drop(person.run(&["inference", "backend", "test", "ollama"]).expect(1));
-
-    // What is explained is what is in force, with what is left of budgets; what was spent is told of the same calls.
-    let request = person.write(
-        "request.json",
-        r#"{"model":"m","max_tokens":7,"messages":[{"role":"user","content":"a word"}]}"#,
-    );
-    let explain = |rest: &[&str]| {
-        let args =
-            [&["route", "explain", "-f", request.to_str().expect("a plain path")], rest].concat();
-        person.run(&args)
-    };
-    assert!(explain(&["--sandbox", "i"]).expect(0).stdout.contains("winner: one/m"));
-    let (head, _) = call(&gateway, "i", "auto");
-    let id = header(&head, "x-openshell-request-id");
-    wait::until("the budget to be used up", wait::LONG, || {
-        drop(call(&gateway, "i", "auto"));
-        let said = explain(&["--sandbox", "i"]);
-        said.stdout.contains("refused with 429").then_some(())
-    });
-    assert!(explain(&["--sandbox", "other"]).expect(0).stdout.contains("winner: one/m"));
-    let replayed = wait::until("the record of the call", wait::LONG, || {
-        let said = person.run(&["route", "explain", id]);
-        said.stdout.contains("backend: one").then_some(said.stdout)
-    });
-    assert!(replayed.contains(id), "{replayed}");
-    let cost = person.run(&["cost", "--sandbox", "i"]).expect(0).stdout;
-    assert!(
-        cost.contains("sandbox/i") && cost.contains("one/m") && cost.contains("BUDGET"),
-        "{cost}"
-    );
-    let cost = person.run(&["cost", "--since", "1h", "-o", "json"]).expect(0).stdout;
-    let cost: Value = serde_json::from_str(&cost).expect("JSON");
-    assert!(cost["total"]["requests"].as_u64() > Some(1), "{cost}");
+    files_and_backends(&person, &upstream, &discover);
+    what_is_in_force_is_explained_and_paid(&person, &gateway);
 
     // The own file of this user is as it was.
     assert_eq!(fs::read_to_string(person.home().join("router.yaml")).expect("a file"), own);

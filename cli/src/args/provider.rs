@@ -186,7 +186,7 @@ pub(crate) struct InferenceGetArgs {
     #[arg(long)]
     pub(crate) system: bool,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: InferenceGatewayArg,
     /// Output format
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
@@ -199,7 +199,22 @@ pub(crate) struct InferenceAt {
     #[arg(long)]
     pub(crate) system: bool,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: InferenceGatewayArg,
+}
+
+/// The gateway whose routes are meant; they are for all of its workspaces.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InferenceGatewayArg {
+    /// Gateway to ask (defaults to the active one); none for what this user has without one
+    #[arg(long, short, value_name = "NAME", env = "OPENSHELL_GATEWAY")]
+    pub(crate) gateway: Option<String>,
+}
+
+impl InferenceGatewayArg {
+    /// It, as any command names one.
+    pub(crate) fn any(&self) -> GatewayArg {
+        GatewayArg { gateway: self.gateway.clone(), workspace: None }
+    }
 }
 
 /// Whether to ask before sandboxes are re-pointed.
@@ -240,7 +255,7 @@ pub(crate) enum InferenceRouteCommand {
 #[derive(Debug, Args)]
 pub(crate) struct InferenceRouteListArgs {
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: InferenceGatewayArg,
     #[command(flatten)]
     pub(crate) output: OutputArg,
 }

@@ -89,7 +89,7 @@ fn route(system: bool) -> Route {
 
 /// The gateway that a command is for; none when it is for this user's own routes.
 fn asked_at(at: &InferenceAt) -> Result<Option<Asked>, Failure> {
-    gateway::asked(&at.gateway)
+    gateway::asked(&at.gateway.any())
 }
 
 /// The router file by which a gateway answers the calls of its sandboxes.
@@ -114,7 +114,7 @@ fn run_route(command: InferenceRouteCommand) -> Result<ExitCode, Failure> {
     match command {
         InferenceRouteCommand::Add(args) => set(args)?,
         InferenceRouteCommand::List(args) => {
-            let routes = match gateway::asked(&args.gateway)? {
+            let routes = match gateway::asked(&args.gateway.any())? {
                 Some(asked) => api::inference::Route::ALL
                     .map(|route| Remote::on(asked.clone(), route).shown())
                     .into_iter()
@@ -297,7 +297,7 @@ fn table(route: Route, wanted: &Wanted) -> String {
 
 fn get(args: &InferenceGetArgs) -> Result<(), Failure> {
     let home = home()?;
-    let asked = gateway::asked(&args.gateway)?;
+    let asked = gateway::asked(&args.gateway.any())?;
     let shown = |route: Route| match &asked {
         Some(asked) => Remote::on(asked.clone(), route.into()).shown(),
         None => show(Service::on(&home, route)),

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     auth::access::Permit,
-    inference::{self, Wish, made},
+    inference::{self, Verify, Wish, made},
     providers,
     store::PolicyRevision,
 };
@@ -64,7 +64,7 @@ pub(super) async fn set(
         text: new.config,
         base: base(new.base, seen),
         dry_run: query.dry_run,
-        verify: new.verify.then_some(None),
+        verify: if new.verify { Verify::AnyModel } else { Verify::Not },
     };
     app.inference.put(wish).await.map(Body)
 }
@@ -143,14 +143,11 @@ pub(super) async fn set_route(
     let newest = app.store.newest_policy(inference::scope(query.route)).await?;
     let wanted = wanted(&new, made.as_ref(), newest.as_ref())?;
     let provider = wanted.provider.clone();
-    let opened = providers::find(&app.store, inference::WORKSPACE, &provider).await?;
-    let opened = match opened {
-        None => {
-            let detail = format!("there is no provider {provider}");
-            return Err(Refusal::faults(vec![Fault::new("/provider", detail)])
-                .next_step("`openshell provider create` makes one"));
-        }
-        Some(found) => found,
+    let found = providers::find(&app.store, inference::WORKSPACE, &provider).await?;
+    let Some(opened) = found else {
+        let detail = format!("there is no provider {provider}");
+        return Err(Refusal::faults(vec![Fault::new("/provider", detail)])
+            .next_step("`openshell provider create` makes one"));
     };
     let plain = sandbox::providers::Provider {
         name: provider.clone(),
@@ -172,7 +169,7 @@ pub(super) async fn set_route(
         base: base(new.base, seen)
             .or_else(|| Some(newest.as_ref().map_or(0, |newest| newest.version.unsigned_abs()))),
         dry_run: query.dry_run,
-        verify: new.verify.then(|| Some(wanted.model.clone())),
+        verify: if new.verify { Verify::Model(wanted.model.clone()) } else { Verify::Not },
     };
     let mut set = app.inference.put(wish).await?;
     if text.price_assumed {
@@ -314,7 +311,7 @@ const TEST_MAX: std::time::Duration = std::time::Duration::from_secs(50);
 
 fn edited(query: &InferenceQuery, base: Option<u64>) -> Wish {
     let (route, dry_run): (Route, bool) = (query.route, query.dry_run);
-    Wish { route, text: String::new(), base, dry_run, verify: None }
+    Wish { route, text: String::new(), base, dry_run, verify: Verify::Not }
 }
 
 /// The version that is replaced, by the body or by `If-Match`.

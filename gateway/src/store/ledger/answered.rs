@@ -177,16 +177,16 @@ async fn book(change: &mut Change, call: &EndedCall) -> Result<(), StoreError> {
          WHERE id = $4 AND state = 'held' RETURNING amount, accounts";
     let close = sqlx::query(close).bind(state).bind(cost).bind(now_ms()).bind(&call.id);
     let row = close.fetch_optional(&mut **change).await?;
-    let held = match &row {
-        Some(row) => accounts_in(row, 1)?,
-        None => {
-            let find = sqlx::query("SELECT state FROM reservations WHERE id = $1").bind(&call.id);
-            if find.fetch_optional(&mut **change).await?.is_some() {
-                return Ok(());
-            }
-            Vec::new()
+    let mut held = Vec::new();
+    if let Some(row) = &row {
+        held = accounts_in(row, 1)?;
+    } else {
+        // Booked in full when its time was over.
+        let find = sqlx::query("SELECT state FROM reservations WHERE id = $1").bind(&call.id);
+        if find.fetch_optional(&mut **change).await?.is_some() {
+            return Ok(());
         }
-    };
+    }
     let amount: i64 = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
     for account in &held {
         let spent = if call.accounts.contains(account) { cost } else { 0 };
