@@ -67,7 +67,7 @@ struct CandidateLine {
 
 /// A request as it came.
 #[derive(Clone, Copy, Debug)]
-struct Body<'a> {
+struct Whole<'a> {
     dialect: Dialect,
     body: &'a [u8],
     configuration: &'a Configuration,
@@ -127,7 +127,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     };
     let code = match decided {
         Ok(plan) => {
-            let asked = Body { dialect, body: &body, configuration: &configuration };
+            let asked = Whole { dialect, body: &body, configuration: &configuration };
             report.plan(engine.settings(), &plan, asked);
             if report.winner.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
@@ -218,7 +218,7 @@ fn finding((located, path): (&Located, String)) -> FindingLine {
 }
 
 impl Report {
-    fn plan(&mut self, settings: &Settings, plan: &Plan, asked: Body<'_>) {
+    fn plan(&mut self, settings: &Settings, plan: &Plan, asked: Whole<'_>) {
         self.sensitivity = plan.sensitivity.to_string();
         self.input_tokens = Some(plan.input.tokens.0);
         self.input_tokens_exact = Some(plan.input.exact);
@@ -268,7 +268,7 @@ impl Report {
 
 impl CandidateLine {
     /// Says what becomes of the request on the way to this candidate. The placeholders of redaction change no field.
-    fn translate(&mut self, settings: &Settings, index: usize, asked: Body<'_>) {
+    fn translate(&mut self, settings: &Settings, index: usize, asked: Whole<'_>) {
         let to =
             settings.candidates.get(index).and_then(|facts| spoken::dialect(facts, asked.dialect));
         let (Some(to), Some(options)) = (to, spoken::options(asked.configuration, index)) else {

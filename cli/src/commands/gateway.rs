@@ -3,7 +3,7 @@
 //! Here: which command, and the commands about what is known of gateways. Below: a gateway in the foreground (`serve`), in the
 //! background (`service`), what is kept of gateways (`registry`), and which of them a command asks (`asked`). Not here: the gateway itself (`gateway`).
 
-#[allow(dead_code, reason = "commands about single sandboxes come later")]
+#[expect(dead_code, reason = "commands about single sandboxes come later")]
 mod asked;
 mod registry;
 mod serve;

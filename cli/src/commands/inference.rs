@@ -98,16 +98,12 @@ pub(crate) fn config_of(asked: &Asked) -> Result<Option<String>, Failure> {
 }
 
 fn apply(args: &InferenceApplyArgs) -> Result<(), Failure> {
-    match asked_at(&args.at)? {
-        Some(asked) => {
-            let text = settings::text(&args.file)?;
-            Remote::new(asked, &args.at).apply(&text, !args.no_verify, args.yes)
-        }
-        None => {
-            let home = home()?;
-            take(Service::on(&home, route(args.at.system)), &args.file, args.no_verify)
-        }
+    if let Some(asked) = asked_at(&args.at)? {
+        let text = settings::text(&args.file)?;
+        return Remote::new(asked, &args.at).apply(&text, !args.no_verify, args.yes);
     }
+    let home = home()?;
+    take(Service::on(&home, route(args.at.system)), &args.file, args.no_verify)
 }
 
 fn run_route(command: InferenceRouteCommand) -> Result<ExitCode, Failure> {

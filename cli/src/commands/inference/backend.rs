@@ -28,13 +28,14 @@ pub(super) fn run(command: InferenceBackendCommand) -> Result<ExitCode, Failure>
             };
             output::emit(args.output.output, &backends, table)?;
         }
-        InferenceBackendCommand::Remove(args) => match asked_at(&args.at)? {
-            Some(asked) => Remote::new(asked, &args.at).remove_backend(&args.name, args.yes)?,
-            None => {
+        InferenceBackendCommand::Remove(args) => {
+            if let Some(asked) = asked_at(&args.at)? {
+                Remote::new(asked, &args.at).remove_backend(&args.name, args.yes)?;
+            } else {
                 let edit = |text: &str| file::remove_backend(text, &args.name);
                 change(&args.at, &args.name, edit, None)?;
             }
-        },
+        }
         InferenceBackendCommand::Test(args) => {
             let test = match asked_at(&args.at)? {
                 Some(asked) => Remote::new(asked, &args.at).test(&args.name)?,

@@ -55,7 +55,7 @@ impl Remote {
             base: None,
             verify: !args.no_verify,
         };
-        self.set_route(new, args.yes)
+        self.set_route(&new, args.yes)
     }
 
     /// `inference update`
@@ -67,10 +67,10 @@ impl Remote {
             base: None,
             verify: !args.no_verify,
         };
-        self.set_route(new, args.yes)
+        self.set_route(&new, args.yes)
     }
 
-    fn set_route(&self, new: NewRoute, yes: YesArg) -> Result<(), Failure> {
+    fn set_route(&self, new: &NewRoute, yes: YesArg) -> Result<(), Failure> {
         self.change((Method::PUT, "/route"), yes, |base| NewRoute { base, ..new.clone() })
     }
 
@@ -206,7 +206,7 @@ fn confirm(tried: &InferenceSet) -> Result<(), Failure> {
         told.extend(["\n  ", &sandbox.workspace, "/", &sandbox.name]);
     }
     if count > NAMED_MAX {
-        told.push_str(&format!("\n  and {} more", count.saturating_sub(NAMED_MAX)));
+        told.extend(["\n  and ", &count.saturating_sub(NAMED_MAX).to_string(), " more"]);
     }
     output::complain(&told);
     if !io::stdin().is_terminal() {
@@ -230,16 +230,12 @@ fn service(route: Route) -> service::Route {
 /// What is set, for people.
 fn block(inference: &Inference) -> String {
     let mut lines = vec![("Route", service(inference.route).name().to_owned())];
-    match &inference.made_of {
-        Some(made) => {
-            lines.push(("Provider", made.provider.clone()));
-            lines.push(("Model", made.model.clone()));
-        }
-        None => {
-            let names: Vec<&str> =
-                inference.backends.iter().map(|backend| backend.name.as_str()).collect();
-            lines.push(("Backends", names.join(", ")));
-        }
+    if let Some(made) = &inference.made_of {
+        lines.push(("Provider", made.provider.clone()));
+        lines.push(("Model", made.model.clone()));
+    } else {
+        let names = inference.backends.iter().map(|backend| backend.name.as_str());
+        lines.push(("Backends", names.collect::<Vec<&str>>().join(", ")));
     }
     if let Some(newest) = &inference.newest {
         lines.push(("Version", newest.version.to_string()));
