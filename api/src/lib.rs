@@ -12,6 +12,8 @@
 //! | `proposal` | what sandboxes were refused, and what would open it |
 //! | `logs`, `audit` | what is told of sandboxes; what was decided and done, on record |
 //! | `settings`, `workspace` | what is set for all; what keeps parties apart |
+//! | `inference` | where model calls go: revisions of the router file, backends |
+//! | `cost` | what was spent |
 //! | `client` | asks a gateway (feature `client`) |
 //!
 //! Not here: routes and decisions (`gateway`). Invariants: a secret goes in and never comes out, so no answer has a field for
@@ -20,7 +22,9 @@
 pub mod audit;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod cost;
 pub mod gateway;
+pub mod inference;
 pub mod logs;
 pub mod page;
 pub mod policy;

@@ -5,8 +5,11 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use domain::{BackendName, ModelName, Zone, limits};
-use router::decide::Settings;
+use domain::{BackendName, Cost, ModelName, Zone, limits};
+use router::{
+    decide::Settings,
+    ledger::{Budget, OnExceed, Period, Scope},
+};
 
 use crate::{
     provider::{Placement, Provider},
@@ -32,7 +35,45 @@ pub struct Configuration {
     pub(crate) places: Vec<(usize, usize)>,
 }
 
+/// A budget in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetLine {
+    /// `sandbox`, `workspace`, `backend` or `total`.
+    pub scope: &'static str,
+    /// The one that it is for; each of them where it is `None`.
+    pub name: Option<String>,
+    /// The most that may be spent in a period.
+    pub limit: Cost,
+    /// `day` or `month`.
+    pub per: &'static str,
+    /// `downgrade` or `block`.
+    pub on_exceed: &'static str,
+}
+
 impl Configuration {
+    /// The budgets, in the words of the file.
+    pub fn budgets(&self) -> Vec<BudgetLine> {
+        let line = |budget: &Budget| BudgetLine {
+            scope: match budget.scope {
+                Scope::Sandbox => "sandbox",
+                Scope::Workspace => "workspace",
+                Scope::Backend => "backend",
+                Scope::Total => "total",
+            },
+            name: budget.name.clone(),
+            limit: budget.limit,
+            per: match budget.period {
+                Period::Day => "day",
+                Period::Month => "month",
+            },
+            on_exceed: match budget.on_exceed {
+                OnExceed::Downgrade => "downgrade",
+                OnExceed::Block => "block",
+            },
+        };
+        self.settings.budgets.iter().map(line).collect()
+    }
+
     /// The backend of a candidate, which is an index into [`Settings::candidates`].
     pub fn place(&self, candidate: usize) -> Option<&Backend> {
         self.backends.get(self.places.get(candidate)?.0)

@@ -6,6 +6,7 @@
 //! Invariant: a file with any fault gives no configuration, and all faults are found in one go.
 
 mod backend;
+mod edit;
 mod limits;
 mod model;
 mod scalar;
@@ -15,6 +16,7 @@ use std::collections::HashSet;
 
 pub use document::{Fault, Notice};
 use document::{Mark, Report, Spot, Table};
+pub use edit::{EditError, add_backend, remove_backend, replace_backend};
 use router::decide::{Alias, Settings, UnknownModel};
 
 use crate::configuration::Configuration;

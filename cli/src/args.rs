@@ -4,6 +4,7 @@ pub(crate) mod change;
 pub(crate) mod gateway;
 mod limits;
 pub(crate) mod provider;
+pub(crate) mod route;
 pub(crate) mod sandbox;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use self::{
     change::{LearnArgs, PolicyProveArgs, PolicyUpdateArgs, RuleCommand},
     gateway::{GatewayArg, GatewayCommand, GatewayListArgs},
     provider::{InferenceCommand, ProviderCommand},
+    route::{CostArgs, RouteCommand},
     sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs},
 };
 use crate::output::Format;
@@ -219,35 +221,6 @@ pub(crate) struct CheckArgs {
     /// The router file
     #[arg(value_name = "FILE", default_value = "router.yaml")]
     pub(crate) file: PathBuf,
-    /// Output format
-    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
-    pub(crate) output: Format,
-}
-
-/// `openshell route …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum RouteCommand {
-    /// The decision for a request without sending it, or for a past one by its id
-    Explain(ExplainArgs),
-}
-
-/// `openshell route explain`
-#[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
-    /// Id of a request in the audit file, as in x-openshell-request-id
-    #[arg(value_name = "REQUEST_ID", conflicts_with_all = ["file", "dialect"])]
-    pub(crate) request_id: Option<String>,
-    /// The request's JSON body; - or nothing reads standard input
-    #[arg(long, short, value_name = "REQUEST.json")]
-    pub(crate) file: Option<PathBuf>,
-    /// The format the request is written in; guessed from its fields if not given
-    #[arg(long, short, value_enum)]
-    pub(crate) dialect: Option<DialectWord>,
-    #[command(flatten)]
-    pub(crate) config: ConfigArg,
-    /// The audit file; default the one that the router file names
-    #[arg(long, value_name = "FILE")]
-    pub(crate) audit_file: Option<PathBuf>,
     /// Output format
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
@@ -487,22 +460,6 @@ pub(crate) struct AuditFile {
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) config: ConfigArg,
-}
-
-/// `openshell cost`
-#[derive(Debug, Args)]
-pub(crate) struct CostArgs {
-    #[command(flatten)]
-    pub(crate) audit: AuditFile,
-    /// Only this sandbox (or caller)
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sandbox: Option<String>,
-    /// Only from then on: a span back from now such as 24h or 7d, or a date such as 2026-11-24
-    #[arg(long, value_name = "SPAN|DATE")]
-    pub(crate) since: Option<String>,
-    /// Output format
-    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
-    pub(crate) output: Format,
 }
 
 /// `openshell audit`

@@ -24,7 +24,7 @@ pub(crate) mod sandbox;
 use std::process::ExitCode;
 
 use crate::{
-    args::{Cli, Command, RouteCommand, RouterCommand},
+    args::{Cli, Command, RouterCommand, route::RouteCommand},
     complete,
     failure::Failure,
     output,

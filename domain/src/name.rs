@@ -68,6 +68,11 @@ impl Tenant {
     pub fn sandbox(&self) -> Option<&str> {
         self.0.strip_prefix(SANDBOX)
     }
+
+    /// The workspace of the sandbox, where its name says one: `WORKSPACE/NAME`.
+    pub fn workspace(&self) -> Option<&str> {
+        self.sandbox()?.split_once('/').map(|(workspace, _)| workspace)
+    }
 }
 
 /// What the keys of sandboxes begin with; no fingerprint does.

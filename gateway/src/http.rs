@@ -8,7 +8,9 @@ mod audit;
 mod certificates;
 mod changing;
 mod conversation;
+mod cost;
 mod described;
+mod inference;
 mod logs;
 pub(crate) mod metrics;
 mod open;
@@ -45,6 +47,7 @@ pub(crate) use self::{
 use crate::{
     auth::{authority::Authority, revoked::Revocations},
     broker::Broker,
+    inference::Inference,
     lifecycle::Keeper,
     serve::live::Live,
     store::Store,
@@ -60,6 +63,8 @@ pub(crate) struct App {
     pub(crate) store: Store,
     /// Who keeps sandboxes as they should be.
     pub(crate) keeper: Arc<Keeper>,
+    /// Where model calls go.
+    pub(crate) inference: Arc<Inference>,
     /// Who may come in.
     pub(crate) doors: Arc<Doors>,
     /// What is on record.
@@ -159,6 +164,14 @@ fn all() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(policies::get))
         .routes(routes!(policies::newest_global, policies::set_global, policies::delete_global))
         .routes(routes!(policies::list_global))
+        .routes(routes!(inference::get, inference::set, inference::delete))
+        .routes(routes!(inference::list))
+        .routes(routes!(inference::revision))
+        .routes(routes!(inference::set_route))
+        .routes(routes!(inference::backends, inference::add_backend))
+        .routes(routes!(inference::remove_backend))
+        .routes(routes!(inference::test_backend))
+        .routes(routes!(cost::report))
         .routes(routes!(watch::watch))
         .routes(routes!(logs::logs))
         .routes(routes!(proposals::list, proposals::clear))

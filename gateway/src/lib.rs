@@ -7,6 +7,7 @@
 //! | `serve` | the port: connections, TLS, limits |
 //! | `broker`, `tail` | the audit: events of sandboxes into the store |
 //! | `lifecycle` | sandboxes as they should be: desired and observed state, and the next step |
+//! | `inference` | where model calls go: revisions of the router file, what calls cost |
 //! | `policies`, `providers`, `proposals` | what sandboxes are held to, what they may use, and what they were refused |
 //! | `settings` | what an administrator sets for all of them |
 //! | `identities` | which user somebody is who logged in elsewhere |
@@ -17,6 +18,7 @@ pub mod auth;
 pub mod broker;
 mod http;
 mod identities;
+pub mod inference;
 mod lifecycle;
 mod names;
 mod policies;

@@ -42,6 +42,10 @@ use crate::{
     broker::{Broker, Kept},
     http::{self, App, Doors, Pulse, Records, Upkeep, metrics::counted},
     identities::{self, Outside},
+    inference::{
+        Door, Inference, StartError,
+        books::{Books, BooksError},
+    },
     lifecycle::{Desired, Keeper, written},
     records::{EVERYWHERE, SandboxRecord, UserRecord, WorkspaceRecord},
     secrets::{KeySource, KeysError},
@@ -80,8 +84,8 @@ pub struct Options {
     pub certificates_only: bool,
     /// The name of the user who runs it: its first administrator.
     pub user: String,
-    /// Whether it answers model calls of its sandboxes.
-    pub router: bool,
+    /// How routers are run that answer model calls; `None` leaves that to others.
+    pub router: Option<Door>,
     /// Whose tokens it takes beside its own.
     pub oidc: Option<oidc::Config>,
     /// How much of the audit is kept, unless it is set.
@@ -135,6 +139,12 @@ pub enum RunError {
     /// The name of the local user is that of somebody else.
     #[error("the user {0} of this gateway is somebody who logs in at an OIDC issuer")]
     Outsider(UserName),
+    /// It cannot be known what was spent.
+    #[error("cannot have the books of the gateway")]
+    Books(#[from] BooksError),
+    /// It cannot be known where model calls go.
+    #[error("cannot start the routers of the gateway")]
+    Router(#[from] StartError),
     /// The local user has a name that no user may have.
     #[error("{name:?} cannot be the name of a user")]
     User {
@@ -207,6 +217,7 @@ pub async fn run(
     let doors =
         Arc::new(Doors { authority, revoked: Arc::clone(&revoked), live: Arc::clone(&live) });
     let issuer = options.oidc.clone().map(Issuer::new).transpose()?.map(Arc::new);
+    let (inference, booking) = routed(&options, &store).await?;
     let gate = Gate {
         table: Table::new(table::rows()),
         origins: Origins::new(names.iter().map(String::as_str), port),
@@ -225,6 +236,7 @@ pub async fn run(
         doors,
         keeper: Arc::clone(&keeper),
         records: Arc::clone(&records),
+        inference: Arc::clone(&inference),
         description: http::description().to_string(),
         store: store.clone(),
     };
@@ -237,7 +249,7 @@ pub async fn run(
         socket: folder.join(SOCKET),
         ca: folder.join("pki").join("ca.crt"),
     });
-    let running = Running { keeper, broker, records, issuer, store, claim };
+    let running = Running { keeper, broker, records, inference, booking, issuer, store, claim };
     running.until(server, stop).await
 }
 
@@ -246,6 +258,8 @@ struct Running {
     keeper: Arc<Keeper>,
     broker: Arc<Broker>,
     records: Arc<Records>,
+    inference: Arc<Inference>,
+    booking: Booking,
     issuer: Option<Arc<Issuer>>,
     store: Store,
     claim: PlaceClaim,
@@ -262,6 +276,7 @@ impl Running {
         let mut keeping = JoinSet::new();
         keeping.spawn(self.keeper.run(stopped.clone()));
         keeping.spawn(self.broker.run(stopped.clone()));
+        keeping.spawn(Arc::clone(&self.inference).follow(stopped.clone()));
         if let Some(issuer) = self.issuer {
             let stopped = stopped.clone();
             keeping.spawn(async move { issuer.run(stopped).await });
@@ -278,9 +293,36 @@ impl Running {
         self.records.finish().await;
         stopped.cancel();
         while keeping.join_next().await.is_some() {}
+        self.inference.stop().await;
+        self.booking.finish().await;
         self.store.close().await;
         if displaced.into_inner() { Err(StoreError::Claimed.into()) } else { Ok(()) }
     }
+}
+
+/// What calls cost, on its way into the store.
+struct Booking {
+    told_all: CancellationToken,
+    writing: JoinSet<()>,
+}
+
+impl Booking {
+    /// Whoever told what calls cost is gone; waits until what they told is written.
+    async fn finish(mut self) {
+        self.told_all.cancel();
+        while self.writing.join_next().await.is_some() {}
+    }
+}
+
+/// Starts the routers, and opens their books.
+async fn routed(options: &Options, store: &Store) -> Result<(Arc<Inference>, Booking), RunError> {
+    let (books, writer) = Books::open(store, &options.state).await?;
+    let (told_all, mut writing) = (CancellationToken::new(), JoinSet::new());
+    writing.spawn(writer.run(told_all.clone()));
+    let door = options.router.clone();
+    let inference = Arc::new(Inference::new(store.clone(), door, books, &options.state));
+    inference.start().await?;
+    Ok((inference, Booking { told_all, writing }))
 }
 
 /// Takes the folder for this process. Whoever only looks whether it is taken holds it for a moment, too.
@@ -350,7 +392,7 @@ fn info(options: &Options, place: &Place) -> Info {
             Place::Sqlite(_) => "sqlite".to_owned(),
             Place::Postgres(_) => "postgres".to_owned(),
         },
-        router: options.router,
+        router: options.router.is_some(),
     }
 }
 

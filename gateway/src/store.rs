@@ -49,7 +49,7 @@ pub use audit::{
 };
 pub use claim::Claim as PlaceClaim;
 pub use error::StoreError;
-pub use ledger::{Account, Balance, Booking, Reserved, Settled};
+pub use ledger::{Account, AnsweredCall, Balance, Booking, EndedCall, Reserved, Settled, Spending};
 pub use objects::{Object, SecretChanges, Stored};
 pub use page::{Listed, Page};
 pub use place::{DatabaseUrl, Place, PlaceError};

@@ -10,15 +10,18 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use domain::Cost;
 use http::{HeaderName, HeaderValue};
 use pingora::protocols::http::ServerSession;
 use router::{
     answer::{Observed, Usage},
     decide::{Plan, Spent},
+    ledger::Account,
 };
 
 use crate::{
     audit::{Entry, Record},
+    books::{Answered, Closed, Held, Reserving},
     mask::Needle,
     metrics::{CallFigures, CallLabels},
     service::{Router, now_ms},
@@ -29,6 +32,9 @@ use crate::{
 /// Status under which a call is counted whose caller left before there was an answer; nginx made it customary.
 pub(crate) const CALLER_LEFT: u16 = 499;
 
+/// How long after the longest that a call may take what was set aside for it counts as spent, in milliseconds.
+const HELD_AFTER_MS: u64 = 60_000;
+
 /// The headers of [`Call::headers`], checked when this is compiled.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openshell-request-id");
 const ROUTE: HeaderName = HeaderName::from_static("x-openshell-route");
@@ -36,6 +42,7 @@ const SENSITIVITY: HeaderName = HeaderName::from_static("x-openshell-sensitivity
 const REASON: HeaderName = HeaderName::from_static("x-openshell-reason");
 const OMITTED: HeaderName = HeaderName::from_static("x-openshell-omitted");
 const COST: HeaderName = HeaderName::from_static("x-openshell-cost-usd");
+const REMAINING: HeaderName = HeaderName::from_static("x-openshell-budget-remaining");
 
 /// What an answer used.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +70,12 @@ pub(crate) struct Call {
     pub(crate) plan: Option<Plan>,
     /// What is known for the bill.
     pub(crate) bill: Bill,
+    /// What its budgets leave, the least of them; `None` where none counts for it.
+    pub(crate) remaining: Option<Cost>,
+    /// Whether something is set aside for it outside of this process.
+    held: bool,
+    /// What its cost is booked on.
+    accounts: Vec<Account>,
     /// Whether it is about more than a look at the server.
     pub(crate) recorded: bool,
     /// The caller's span, where spans are made.
@@ -95,6 +108,9 @@ impl Call {
             record,
             plan: None,
             bill: Bill::default(),
+            remaining: None,
+            held: false,
+            accounts: Vec::new(),
             recorded: true,
             parent,
         }
@@ -115,14 +131,59 @@ impl Call {
             output_bytes: self.bill.output_bytes,
             now_ms: self.ms_at(now),
         };
-        let settled = self.snapshot.engine.settle(&self.router.memory, plan, &spent);
-        if self.bill.candidate.is_some() {
+        let (engine, memory) = (&self.snapshot.engine, &self.router.memory);
+        let tenant = plan.tenant.clone();
+        let settled = engine.settle(memory, plan, &spent);
+        if let Some(candidate) = spent.candidate {
+            (self.accounts, self.remaining) =
+                engine.booked(memory, &tenant, candidate, spent.now_ms);
             let input = settled.input + settled.cached + settled.cache_write;
             self.record.tokens = Some([input.0, settled.cached.0, settled.output.0]);
             self.record.tokens_reported = !settled.estimated;
             self.record.cost = Some(settled.cost);
             self.record.saved = Some(settled.saved);
         }
+    }
+
+    /// Takes note of the decision. Where a budget counts for it, its expected cost is set aside outside of this process too: what
+    /// is given back has to come true before anything is sent.
+    pub(crate) fn hold(&mut self, plan: Plan, total: Duration) -> Option<Reserving> {
+        let first = plan.attempts.first().map(|attempt| attempt.candidate);
+        let now_ms = self.record.time_ms;
+        if let Some(first) = first {
+            let engine = &self.snapshot.engine;
+            (_, self.remaining) = engine.booked(&self.router.memory, &plan.tenant, first, now_ms);
+        }
+        let (accounts, amount) = (plan.reservation.accounts().to_vec(), plan.reservation.amount());
+        self.plan = Some(plan);
+        let books = self.router.books.as_ref().filter(|_| !accounts.is_empty())?;
+        self.held = true;
+        let expires_ms = now_ms.saturating_add(millis(total)).saturating_add(HELD_AFTER_MS);
+        let id = self.record.request_id.clone();
+        Some(books.reserve(Held { id, amount, accounts, expires_ms }))
+    }
+
+    /// Tells the books how it ended.
+    fn close(&mut self, record: &Record) {
+        let Some(books) = &self.router.books else { return };
+        let answered = self.bill.candidate.map(|_| Answered {
+            backend: record.backend.clone(),
+            model: record.model.clone(),
+            zone: record.zone,
+            tokens: record.tokens.unwrap_or_default(),
+            cost: record.cost.unwrap_or_default(),
+            saved: record.saved.unwrap_or_default(),
+        });
+        if !self.held && answered.is_none() {
+            return;
+        }
+        books.close(Closed {
+            id: record.request_id.clone(),
+            time_ms: record.time_ms,
+            tenant: record.tenant.clone(),
+            answered,
+            accounts: std::mem::take(&mut self.accounts),
+        });
     }
 
     /// Takes note of what was seen of the answer so far. `needle` is the credential that the backend got.
@@ -168,6 +229,9 @@ impl Call {
         if let Some(cost) = record.cost {
             put(COST, &cost.to_string());
         }
+        if let Some(remaining) = self.remaining {
+            put(REMAINING, &remaining.to_string());
+        }
         headers
     }
 }
@@ -179,6 +243,7 @@ impl Drop for Call {
         let duration = now.saturating_duration_since(self.started);
         let mut record = std::mem::take(&mut self.record);
         record.duration_ms = millis(duration);
+        self.close(&record);
         if std::thread::panicking() {
             (record.status, record.ended) = (500, "internal");
         }

@@ -15,11 +15,16 @@ use crate::mask::Needle;
 /// Largest file that is read as a credential, bytes. Service account files have about 2.5 KiB.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// Reads variables of the environment, or whatever a test puts in their place.
+/// Where credentials are read from: variables of the environment, or whatever a test puts in their place, and the records of
+/// a gateway where there is one.
 #[derive(Clone)]
-pub struct Environment(Arc<Lookup>);
+pub struct Environment {
+    variables: Arc<Lookup>,
+    records: Option<Arc<Records>>,
+}
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+type Records = dyn Fn(&str) -> Option<ApiKey> + Send + Sync;
 
 impl Environment {
     /// The environment of this process.
@@ -33,12 +38,21 @@ impl Environment {
 
     /// An environment in which `read` gives the value of a variable.
     pub fn new(read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
+        Self { variables: Arc::new(read), records: None }
+    }
+
+    /// The same, with a gateway that keeps provider records: `read` gives the credential of one.
+    #[must_use]
+    pub fn with_records(
+        self,
+        read: impl Fn(&str) -> Option<ApiKey> + Send + Sync + 'static,
+    ) -> Self {
+        Self { records: Some(Arc::new(read)), ..self }
     }
 
     /// The value of a variable that is no credential.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        self.0(name)
+        (self.variables)(name)
     }
 }
 
@@ -69,6 +83,9 @@ pub(crate) enum CredentialError {
     /// Provider records are kept by a gateway, and there is none.
     #[error("the credential is the provider record {0}, and no gateway keeps records here")]
     Record(String),
+    /// The gateway keeps no such record, or one without a credential.
+    #[error("the gateway keeps no provider {0} with a credential")]
+    Unkept(String),
 }
 
 /// A credential in the two forms in which it is used.
@@ -90,7 +107,8 @@ pub(crate) fn read(
 ) -> Result<ApiKey, CredentialError> {
     match source {
         CredentialSource::Env(name) => {
-            let text = (environment.0)(name).ok_or_else(|| CredentialError::Unset(name.clone()))?;
+            let text = (environment.variables)(name)
+                .ok_or_else(|| CredentialError::Unset(name.clone()))?;
             ApiKey::new(&text).ok_or_else(|| CredentialError::Unusable(format!("${name}")))
         }
         CredentialSource::File(path) => {
@@ -98,7 +116,10 @@ pub(crate) fn read(
                 .map_err(|source| CredentialError::File { path: path.clone(), source })?;
             ApiKey::new(&text).ok_or_else(|| CredentialError::Unusable(path.clone()))
         }
-        CredentialSource::Record(name) => Err(CredentialError::Record(name.clone())),
+        CredentialSource::Record(name) => match &environment.records {
+            None => Err(CredentialError::Record(name.clone())),
+            Some(read) => read(name).ok_or_else(|| CredentialError::Unkept(name.clone())),
+        },
     }
 }
 
@@ -148,6 +169,11 @@ mod tests {
         let of = |name: &str| read(&CredentialSource::Env(name.into()), &environment).unwrap_err();
         assert!(of("NONE").to_string().contains("NONE is not set"));
         assert!(!of("BAD").to_string().contains("secret"));
+        let records = Environment::new(|_| None)
+            .with_records(|name| (name == "one").then(|| ApiKey::new("sk-0123"))?);
+        let record = |name: &str| read(&CredentialSource::Record(name.into()), &records);
+        assert!(record("one").is_ok());
+        assert!(record("two").unwrap_err().to_string().contains("no provider two"));
         let source = CredentialSource::File("/nonexistent/key".into());
         assert!(read(&source, &environment).unwrap_err().to_string().contains("/nonexistent/key"));
     }

@@ -7,7 +7,7 @@
 use std::{borrow::Cow, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use domain::Tenant;
+use domain::{Cost, Tenant};
 use http::{HeaderName, HeaderValue, header};
 use pingora::protocols::http::ServerSession;
 use router::{
@@ -92,10 +92,19 @@ pub(crate) async fn run(
     let body = body::read(session, limits(call), &mut room).await.map_err(unreadable)?;
     let headers = forwarded(session);
     let question = plan::Question { dialect, model: model.as_deref(), tenant: &tenant, headers };
-    let (mut asked, mut plan) = decide(session, call, &mut limit, question, body).await?;
+    let decided = decide(session, call, &mut limit, question, body).await;
+    if let Err(Stop::Failure(Failure::Refused(refusal))) = &decided
+        && refusal.status() == 429
+    {
+        call.remaining = most_left(call, &tenant);
+    }
+    let (mut asked, mut plan) = decided?;
     note(call, &mut asked, &mut plan);
     let input = plan.input;
-    call.plan = Some(plan);
+    if let Some(reserving) = call.hold(plan, timeouts.total) {
+        let reserved = watched(session, &mut limit, reserving).await;
+        reserved.map_err(|why| interrupted(call, why))?.map_err(|_| Failure::Books)?;
+    }
     if dialect == Dialect::AnthropicCountTokens {
         return models::count(session, call, input).await;
     }
@@ -164,6 +173,14 @@ async fn elsewhere(
 fn unharmed<T>(work: impl FnOnce() -> Result<T, Unanswered>) -> Result<T, Unanswered> {
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     done.unwrap_or_else(|_| Err(Failure::Internal.into()))
+}
+
+/// What the budgets leave for the backend that may still cost most.
+fn most_left(call: &Call, tenant: &Tenant) -> Option<Cost> {
+    let (engine, memory) = (&call.snapshot.engine, &call.router.memory);
+    let candidates = 0..engine.settings().candidates.len();
+    let now_ms = call.record.time_ms;
+    candidates.filter_map(|one| engine.booked(memory, tenant, one, now_ms).1).max()
 }
 
 /// Takes note of what was decided.

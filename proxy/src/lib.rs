@@ -17,6 +17,7 @@ mod answer;
 mod attempt;
 pub mod audit;
 mod body;
+mod books;
 mod call;
 mod connection;
 mod credentials;

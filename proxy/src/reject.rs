@@ -69,6 +69,8 @@ pub(crate) enum Failure {
     Answer,
     /// The whole call took longer than it may.
     Total,
+    /// What it would cost cannot be booked.
+    Books,
     /// The server stops.
     Stopping,
     /// There is no room for its body now.
@@ -177,16 +179,21 @@ pub(crate) fn rejection(failure: &Failure) -> Rejection<'_> {
         Failure::Total => {
             Rejection::new(504, "total_timeout", "the call took longer than this router allows")
         }
-        Failure::Full => {
-            Rejection::new(503, "overloaded", "too many large prompts at once; try again").retry(1)
-        }
+        Failure::Books => unavailable(
+            "books_unavailable",
+            "what the call would cost cannot be booked now; try again",
+        ),
+        Failure::Full => unavailable("overloaded", "too many large prompts at once; try again"),
         Failure::Internal => {
             Rejection::new(500, "internal", "this router made a mistake; it is recorded")
         }
-        Failure::Stopping => {
-            Rejection::new(503, "stopping", "this router stops; try again").retry(1)
-        }
+        Failure::Stopping => unavailable("stopping", "this router stops; try again"),
     }
+}
+
+/// What may go in a moment.
+fn unavailable(word: &'static str, message: &'static str) -> Rejection<'static> {
+    Rejection::new(503, word, message).retry(1)
 }
 
 fn head(error: HeadError) -> Rejection<'static> {
@@ -260,6 +267,7 @@ mod tests {
             (Failure::Credential, 502, "backend_credential", None),
             (Failure::Answer, 502, "backend_answer", None),
             (Failure::Total, 504, "total_timeout", None),
+            (Failure::Books, 503, "books_unavailable", Some(1)),
             (Failure::Stopping, 503, "stopping", Some(1)),
             (Failure::Full, 503, "overloaded", Some(1)),
             (Failure::Internal, 500, "internal", None),

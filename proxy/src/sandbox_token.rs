@@ -1,6 +1,6 @@
 //! Which sandbox a call comes from: a token that its supervisor sends and nobody else can make.
 //!
-//! `osb1.NAME.EXPIRES.MAC`: the name of the sandbox, seconds since 1970, and an HMAC-SHA-256 over both in hexadecimal, keyed with a
+//! `osb1.NAME.EXPIRES.MAC`: the name of the sandbox, after that of its workspace and `/` where that is not `default`, seconds since 1970, and an HMAC-SHA-256 over both in hexadecimal, keyed with a
 //! file that the router shares with whoever creates sandboxes. The agent never holds one: its supervisor adds it to what
 //! leaves the sandbox, after removing what the agent wrote under that header.
 
@@ -43,7 +43,7 @@ impl SandboxKey {
     }
 
     /// The value of the header for the sandbox `name` that is good until `expires` (seconds since 1970). `None` for what is no name of a
-    /// sandbox: 1 to 63 of `a-z`, `0-9` and `-`.
+    /// sandbox: 1 to 63 of `a-z`, `0-9` and `-`, after such a name of its workspace and `/` where it says one.
     pub fn mint(&self, name: &str, expires: u64) -> Option<HeaderValue> {
         if !is_name(name) {
             return None;
@@ -100,7 +100,15 @@ pub enum TokenError {
     Expired,
 }
 
+/// A name, or two with a `/` between them.
 fn is_name(name: &str) -> bool {
+    match name.split_once('/') {
+        Some((workspace, name)) => is_part(workspace) && is_part(name),
+        None => is_part(name),
+    }
+}
+
+fn is_part(name: &str) -> bool {
     let inner = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
     inner && (1..=NAME_BYTES_MAX).contains(&name.len())
 }
@@ -162,7 +170,10 @@ mod tests {
         assert_eq!(key.verify(renamed.as_bytes(), 0), Err(TokenError::Forged));
         let longer = token.replace(".100.", ".999.");
         assert_eq!(key.verify(longer.as_bytes(), 0), Err(TokenError::Forged));
-        for name in ["", "a.b", "Fox", "a/b", &"x".repeat(64)] {
+        let token = shown(key.mint("team/brave-fox", 100));
+        let tenant = key.verify(token.as_bytes(), 99).unwrap();
+        assert_eq!((tenant.workspace(), tenant.sandbox()), (Some("team"), Some("team/brave-fox")));
+        for name in ["", "a.b", "Fox", "a/", "/b", "a/b/c", &"x".repeat(64)] {
             assert!(key.mint(name, 1).is_none(), "{name}");
         }
     }

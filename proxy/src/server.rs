@@ -1,6 +1,6 @@
 //! Starts the router service, keeps it running, and stops it without breaking what is under way.
 //!
-//! [`run`] is the service of a process: it ends with a signal. [`Running`] is the same service inside another program.
+//! [`run`] is the service of a process: it ends with a signal. [`Running`] is the same service inside another program (`running`).
 //! Stopping: listeners close at once, calls under way may go on for the grace, then each is cut with an error that its
 //! caller can read. Pingora's own server would wait out its grace even when idle, so its services run on our runtime.
 //!
@@ -11,7 +11,6 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -23,7 +22,7 @@ use pingora::{
 };
 use tokio::{
     runtime::Runtime,
-    sync::{Notify, oneshot, watch},
+    sync::{Notify, watch},
 };
 
 use crate::{
@@ -37,8 +36,12 @@ use crate::{
     state::{self, State},
     tasks::Tasks,
 };
+mod running;
+
+pub use self::running::Running;
 pub use crate::{
     audit::AuditOptions,
+    books::{Answered, Books, Closed, Held, NotBooked, Reserving},
     credentials::Environment,
     listen::{ListenAddr, ListenAddrError, TlsFiles},
     snapshot::SnapshotError,
@@ -54,6 +57,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Options {
     /// The router file.
     pub config: PathBuf,
+    /// What the file says, where somebody else keeps it: then no file is read or watched, and [`Running::replace`] changes it.
+    pub text: Option<String>,
     /// Where to listen for calls.
     pub listen: Vec<ListenAddr>,
     /// Certificate and key for the TCP addresses; without them HTTP is spoken in clear.
@@ -77,6 +82,8 @@ pub struct Options {
     pub sandbox_key: Option<PathBuf>,
     /// The folder of what outlives the process; `None` forgets everything.
     pub state: Option<PathBuf>,
+    /// Where calls are booked outside of this process; then what was spent is not kept in the folder as well.
+    pub books: Option<Books>,
 }
 
 impl Options {
@@ -84,6 +91,7 @@ impl Options {
     pub fn new(config: impl Into<PathBuf>, listen: ListenAddr) -> Self {
         Self {
             config: config.into(),
+            text: None,
             listen: vec![listen],
             tls: None,
             admin: None,
@@ -95,6 +103,7 @@ impl Options {
             environment: Environment::process(),
             sandbox_key: None,
             state: None,
+            books: None,
         }
     }
 }
@@ -183,111 +192,6 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
-/// A service inside this process, on threads of its own. Dropping it stops it.
-#[derive(Debug)]
-pub struct Running {
-    addresses: Addresses,
-    reload: Arc<Notify>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Running {
-    /// Starts a service and returns when it listens.
-    ///
-    /// # Errors
-    /// When it does not start.
-    pub fn start(options: &Options) -> Result<Self, StartError> {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (tell, started) = std::sync::mpsc::sync_channel(1);
-        let options = options.clone();
-        // The runtime lives and ends on its own thread: the caller may itself be inside one.
-        let thread = std::thread::Builder::new()
-            .name("router".to_owned())
-            .spawn(move || live(&options, &tell, stopped))
-            .map_err(|source| StartError::System { what: "thread", source })?;
-        let broken = |error| StartError::System { what: "thread", source: io::Error::other(error) };
-        let (addresses, reload) = started.recv().map_err(broken)??;
-        Ok(Self { addresses, reload, stop: Some(stop), thread: Some(thread) })
-    }
-
-    /// Where it listens.
-    pub fn addresses(&self) -> &Addresses {
-        &self.addresses
-    }
-
-    /// The first TCP address for calls.
-    pub fn addr(&self) -> Option<SocketAddr> {
-        self.addresses.listen.iter().find_map(|address| match address {
-            ListenAddr::Tcp(address) => Some(*address),
-            ListenAddr::Unix(_) => None,
-        })
-    }
-
-    /// The address for administration.
-    pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.addresses.admin
-    }
-
-    /// Reads the file again without waiting for the next look at it.
-    pub fn reload(&self) {
-        self.reload.notify_one();
-    }
-
-    /// Stops the service; returns when its last call has ended or the grace is over. Blocks.
-    pub fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        // The receiver only ends with the thread, which is joined below.
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the service had failed");
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-type Started = Result<(Addresses, Arc<Notify>), StartError>;
-
-/// The life of a [`Running`] service; `tell` learns whether it began.
-fn live(
-    options: &Options,
-    tell: &std::sync::mpsc::SyncSender<Started>,
-    stopped: oneshot::Receiver<()>,
-) {
-    let runtime = match runtime(options.threads) {
-        Ok(runtime) => runtime,
-        Err(error) => return told(tell, Err(error)),
-    };
-    runtime.block_on(async {
-        let mut server = match Server::start(options) {
-            Ok(server) => server,
-            Err(error) => return told(tell, Err(error)),
-        };
-        told(tell, Ok((server.addresses.clone(), Arc::clone(&server.reload))));
-        // An error means that the handle is gone, which is an order to stop as well.
-        let ordered = stopped.await;
-        tracing::debug!(ordered = ordered.is_ok(), "stopping");
-        server.stop(std::pin::pin!(std::future::pending())).await;
-    });
-    runtime.shutdown_timeout(LAST_WORDS);
-}
-
-fn told(tell: &std::sync::mpsc::SyncSender<Started>, started: Started) {
-    if tell.send(started).is_err() {
-        tracing::debug!("nobody waits for the start any more");
-    }
-}
-
 /// A service that listens.
 struct Server {
     router: Arc<Router>,
@@ -327,11 +231,14 @@ impl Server {
             serve(&tasks, &shutdown, "admin", app, (&[bound], None))?;
         }
         let reload = Arc::new(Notify::new());
-        let path = options.config.clone();
-        tasks.spawn("reload", reload::run(Arc::clone(&router), path, Arc::clone(&reload)));
+        if options.text.is_none() {
+            let path = options.config.clone();
+            tasks.spawn("reload", reload::run(Arc::clone(&router), path, Arc::clone(&reload)));
+        }
         tasks.spawn("probe", probe::run(Arc::clone(&router)));
         tasks.spawn("idle connections", pool::run(Arc::clone(&router)));
-        if let Some(state) = &state {
+        // Kept in one place only.
+        if let Some(state) = state.as_ref().filter(|_| router.books.is_none()) {
             tasks.spawn("books", state::run(Arc::clone(&router), Arc::clone(state)));
         }
         let grace = options.grace;
@@ -368,7 +275,8 @@ impl Server {
         }
         let (router, state) = (Arc::clone(&self.router), self.state.take());
         let finish = move || {
-            let _saved = state.is_none_or(|state| state::save(&router, &state));
+            let kept_here = state.filter(|_| router.books.is_none());
+            let _saved = kept_here.is_none_or(|state| state::save(&router, &state));
             router.audit.finish();
             router.spans.as_ref().inspect(|spans| spans.finish());
         };
@@ -398,8 +306,11 @@ fn open_state(path: &Path) -> Result<Arc<State>, StartError> {
 /// The service with what `state` remembers.
 fn router(options: &Options, state: Option<&State>) -> Result<Arc<Router>, StartError> {
     let unusable = |source| StartError::Configuration { path: options.config.clone(), source };
-    let text = std::fs::read_to_string(&options.config)
-        .map_err(|source| unusable(SnapshotError::Read(source)))?;
+    let text = match &options.text {
+        Some(text) => text.clone(),
+        None => std::fs::read_to_string(&options.config)
+            .map_err(|source| unusable(SnapshotError::Read(source)))?,
+    };
     let mut key = [0; 32];
     match state {
         Some(state) => key = state.key,
@@ -417,9 +328,12 @@ fn router(options: &Options, state: Option<&State>) -> Result<Arc<Router>, Start
     let spans = options.spans.as_ref();
     let spans = spans.map(|spans| Spans::start(spans, &environment)).transpose();
     let spans = spans.map_err(StartError::Spans)?;
-    let router = Router::new(&text, environment, (sink, spans), (&key, sandboxes), options.h2c)
+    let mut router = Router::new(&text, environment, (sink, spans), (&key, sandboxes), options.h2c)
         .map_err(unusable)?;
-    if let Some(state) = state {
+    router.books.clone_from(&options.books);
+    if let Some(books) = &options.books {
+        router.memory.ledger.restore(books.spent.iter().cloned());
+    } else if let Some(state) = state {
         let unreadable = |source| StartError::State { path: state.folder().to_owned(), source };
         router.memory.ledger.restore(state.books().map_err(unreadable)?);
     }

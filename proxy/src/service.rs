@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     audit::{Entry, Sink},
+    books::Books,
     credentials::Environment,
     flight::Flights,
     health::{Condition, Health},
@@ -43,6 +44,8 @@ pub(crate) struct Router {
     pub(crate) health: Health,
     /// What the router remembers from call to call.
     pub(crate) memory: crate::plan::Memory,
+    /// Where calls are booked outside of this process.
+    pub(crate) books: Option<Books>,
     /// Where records go.
     pub(crate) audit: Sink,
     /// Where spans go; `None` unless the operator asks for them.
@@ -93,6 +96,7 @@ impl Router {
             pools,
             health: Health::default(),
             memory: crate::plan::memory(key),
+            books: None,
             audit,
             spans,
             metrics: Metrics::default(),

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 pub enum Scope {
     /// One sandbox, or one caller outside any sandbox.
     Sandbox,
-    /// One workspace; a router without a gateway is one workspace.
+    /// One workspace; whoever says none is in `default`.
     Workspace,
     /// One backend.
     Backend,
@@ -88,10 +88,25 @@ pub struct Reservation {
 /// What money is booked on. It names what a budget is about, not its place in the file, so that a reload which moves
 /// lines or changes limits forgets nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Account {
-    scope: Scope,
-    owner: Option<Box<str>>,
-    period: i64,
+pub struct Account {
+    /// Whose spending.
+    pub scope: Scope,
+    /// The sandbox, workspace or backend; `None` where there is only one.
+    pub owner: Option<Box<str>>,
+    /// The day since 1970, or minus the month since year 0.
+    pub period: i64,
+}
+
+impl Reservation {
+    /// What it is set aside on; nothing where no budget counts.
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// How much is set aside on each.
+    pub fn amount(&self) -> Cost {
+        self.amount
+    }
 }
 
 /// What has been spent and reserved, per budget, owner and period.
@@ -117,7 +132,7 @@ pub struct Booked {
 /// Accounts of past periods are swept when there are more than this.
 const ACCOUNTS_MAX: usize = 100_000;
 
-/// The workspace of a router without a gateway.
+/// The workspace of who says none.
 const WORKSPACE: &str = "default";
 
 impl Ledger {
@@ -235,7 +250,7 @@ fn allowance(
 }
 
 /// The accounts of `payer`, each once: two budgets over the same spending share theirs.
-fn distinct(budgets: &[Budget], payer: Payer<'_>, now_ms: u64) -> Vec<Account> {
+pub(crate) fn distinct(budgets: &[Budget], payer: Payer<'_>, now_ms: u64) -> Vec<Account> {
     let mut distinct: Vec<Account> = Vec::new();
     for (_, account) in accounts(budgets, payer, now_ms) {
         if !distinct.contains(&account) {
@@ -254,7 +269,7 @@ fn accounts<'b>(
     budgets.iter().filter_map(move |budget| {
         let owner = match budget.scope {
             Scope::Sandbox => Some(payer.tenant.as_str()),
-            Scope::Workspace => Some(WORKSPACE),
+            Scope::Workspace => Some(payer.tenant.workspace().unwrap_or(WORKSPACE)),
             Scope::Backend => Some(payer.backend.as_str()),
             Scope::Total => None,
         };

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use domain::Destination;
+use domain::{ApiKey, Destination};
 use policy::{HostPattern, PolicyFile, inference, model::Block};
 use proxy::egress::credentials::{Credentials, OwnEndpoint, Provider as Owner, Secret};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -176,12 +176,20 @@ impl Provider {
     /// # Errors
     /// When it cannot be written.
     pub fn write_key(&self, path: &Path) -> io::Result<bool> {
-        let preferred = self.kind.variables().find_map(|key| self.credentials.get(key));
-        let Some(value) = preferred.or_else(|| self.credentials.values().next()) else {
-            return Ok(false);
-        };
+        let Some(value) = self.preferred() else { return Ok(false) };
         fs::rename(beside(path, value.bytes())?, path)?;
         Ok(true)
+    }
+
+    /// Its preferred credential, for the router alone; `None` when it has none that a model API takes.
+    pub fn model_key(&self) -> Option<ApiKey> {
+        let value = self.preferred()?;
+        std::str::from_utf8(value.bytes()).ok().and_then(ApiKey::new)
+    }
+
+    fn preferred(&self) -> Option<&Value> {
+        let preferred = self.kind.variables().find_map(|key| self.credentials.get(key));
+        preferred.or_else(|| self.credentials.values().next())
     }
 
     /// Where its model API is, as its configuration says it.

@@ -52,6 +52,8 @@ pub struct Record {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// The workspace that it is in; empty for `default`, that of all who say none.
+    pub workspace: String,
     /// Its main command; empty when it has none.
     pub command: Vec<String>,
     /// Whether the main command gets a terminal.
@@ -77,6 +79,14 @@ pub struct Record {
 }
 
 impl Record {
+    /// Its name as the router knows it: after that of its workspace, where it says one.
+    pub(crate) fn qualified_name(&self) -> String {
+        match self.workspace.as_str() {
+            "" => self.name.clone(),
+            workspace => format!("{workspace}/{}", self.name),
+        }
+    }
+
     /// How its callers are known: as they were at `connect()`.
     pub(crate) fn callers(&self) -> CallerCheck {
         if self.strict_callers { CallerCheck::Code } else { CallerCheck::Executable }

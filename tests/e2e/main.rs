@@ -39,6 +39,7 @@ mod gateway;
 mod gateway_access;
 mod gateway_backup;
 mod gateway_described;
+mod gateway_inference;
 mod gateway_records;
 mod inference;
 mod lab;

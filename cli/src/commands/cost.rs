@@ -1,12 +1,17 @@
-//! `openshell cost`: what was spent and what routing saved, from the audit file.
+//! `openshell cost`: what was spent and what routing saved, from the books of the gateway, or from an audit file.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
+use api::cost::{BudgetState, CostReport, CostSum};
 use serde::Serialize;
 
 use crate::{
-    args::CostArgs,
-    commands::events::{self, Event},
+    args::{AuditFile, route::CostArgs},
+    commands::{
+        events::{self, Event},
+        gateway::{self, Asked},
+        sandbox::block_on,
+    },
     failure::Failure,
     output::{self, columns},
     settings,
@@ -17,6 +22,9 @@ use crate::{
 struct Report {
     lines: Vec<Line>,
     total: Sum,
+    /// How budgets stand; only a gateway knows that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<BudgetState>,
 }
 
 /// What one caller spent on one model.
@@ -54,7 +62,19 @@ impl Sum {
 
 /// Sums up the events asked for.
 pub(crate) fn run(args: &CostArgs) -> Result<ExitCode, Failure> {
-    let path = settings::audit_path(&args.audit)?;
+    if args.file.is_none()
+        && args.config.config.is_none()
+        && let Some(asked) = gateway::asked(&args.gateway)?
+    {
+        let report = of_gateway(&asked, args.sandbox.as_deref(), args.since.as_deref())?;
+        if report.cut {
+            output::complain("! There is more than is shown; narrow it with --sandbox or --since");
+        }
+        output::emit(args.output, &Report::from(report), table)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let audit = AuditFile { file: args.file.clone(), config: args.config.or_default() };
+    let path = settings::audit_path(&audit)?;
     let since = args.since.as_deref().map(events::since_ms).transpose()?.unwrap_or(0);
     let mut sums: BTreeMap<[String; 4], Sum> = BTreeMap::new();
     let mut total = Sum::default();
@@ -75,8 +95,67 @@ pub(crate) fn run(args: &CostArgs) -> Result<ExitCode, Failure> {
         zone,
         sum,
     });
-    output::emit(args.output, &Report { lines: lines.collect(), total }, table)?;
+    let report = Report { lines: lines.collect(), total, budgets: Vec::new() };
+    output::emit(args.output, &report, table)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a gateway has in its books.
+pub(crate) fn of_gateway(
+    asked: &Asked,
+    sandbox: Option<&str>,
+    since: Option<&str>,
+) -> Result<CostReport, Failure> {
+    let since = since.map(events::since_ms).transpose()?;
+    let sandbox = sandbox.map(|name| ("sandbox", name.to_owned()));
+    let since = since.map(|since| ("since_ms", since.to_string()));
+    let path = asked.query("/v1/cost", &sandbox.into_iter().chain(since).collect::<Vec<_>>());
+    block_on(async { asked.client.get(&path).await.map_err(gateway::refused) })
+}
+
+impl From<CostReport> for Report {
+    fn from(report: CostReport) -> Self {
+        let lines = report.lines.into_iter().map(|line| Line {
+            sandbox: line.sandbox,
+            backend: line.backend,
+            model: line.model,
+            zone: line.zone,
+            sum: line.sum.into(),
+        });
+        Self { lines: lines.collect(), total: report.total.into(), budgets: report.budgets }
+    }
+}
+
+impl From<CostSum> for Sum {
+    fn from(sum: CostSum) -> Self {
+        Self {
+            requests: sum.requests,
+            input_tokens: sum.input_tokens,
+            cached_tokens: sum.cached_tokens,
+            output_tokens: sum.output_tokens,
+            cost_usd: sum.cost_usd,
+            saved_usd: sum.saved_usd,
+        }
+    }
+}
+
+/// How budgets stand, a line each.
+fn budgets(budgets: &[BudgetState]) -> String {
+    let row = |one: &BudgetState| {
+        vec![
+            one.scope.clone(),
+            one.owner.clone().unwrap_or_else(|| "-".to_owned()),
+            one.period.clone(),
+            format!("{:.6}", one.limit_usd),
+            format!("{:.6}", one.spent_usd),
+            format!("{:.6}", one.reserved_usd),
+            format!("{:.6}", one.remaining_usd),
+            one.on_exceed.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = budgets.iter().map(row).collect();
+    let head = ["BUDGET", "OF", "PERIOD", "LIMIT USD", "SPENT", "SET ASIDE", "LEFT", "THEN"];
+    columns(&head, &rows)
 }
 
 fn table(report: &Report) -> String {
@@ -105,5 +184,9 @@ fn table(report: &Report) -> String {
     let mut last = vec!["total".to_owned(), String::new(), String::new()];
     last.extend(cells(&report.total));
     rows.push(last);
-    columns(&head, &rows)
+    let lines = columns(&head, &rows);
+    if report.budgets.is_empty() {
+        return lines;
+    }
+    format!("{lines}\n\n{}", budgets(&report.budgets))
 }

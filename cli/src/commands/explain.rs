@@ -1,6 +1,6 @@
 //! `openshell route explain`: the decision for a request without sending it, or for a past one.
 
-use std::{io::Read as _, process::ExitCode};
+use std::{io::Read as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use backends::{configuration::Configuration, provider::dialect_word, spoken, translate};
@@ -13,8 +13,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    args::{AuditFile, ExplainArgs},
-    commands::events::{self, Event},
+    args::{AuditFile, route::ExplainArgs},
+    commands::{
+        cost,
+        events::{self, Event},
+        gateway::{self, Asked},
+        inference,
+    },
     failure::Failure,
     output::{self, columns},
     settings,
@@ -62,7 +67,7 @@ struct CandidateLine {
 
 /// A request as it came.
 #[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
+struct Whole<'a> {
     dialect: Dialect,
     body: &'a [u8],
     configuration: &'a Configuration,
@@ -78,8 +83,23 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         Some(word) => word.into(),
         None => guess(&body)?,
     };
-    let (configuration, _) = settings::load(&args.config.config)?;
+    let asked = match args.config.config {
+        Some(_) => None,
+        None => gateway::asked(&args.gateway)?,
+    };
+    let configuration = configuration(args, asked.as_ref())?;
     let (engine, memory) = settings::engine(&configuration)?;
+    if let Some(asked) = &asked {
+        // What was spent counts as it does for the router of the gateway.
+        let report = cost::of_gateway(asked, args.sandbox.as_deref(), Some("0s"))?;
+        memory.ledger.restore(report.budgets.iter().filter_map(inference::door::booked_budget));
+    }
+    let tenant = match &args.sandbox {
+        Some(name) => {
+            Tenant::of_sandbox(&asked.map_or_else(|| name.clone(), |asked| asked.tenant(name)))
+        }
+        None => Tenant::new("explain"),
+    };
     let view = wire::read(dialect, &body).map_err(|error| {
         Failure::from(anyhow::Error::new(error).context("the request cannot be read"))
             .hint("if it is written in another format, name it with --dialect")
@@ -87,8 +107,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let question = Question {
         view: &view,
         body: &body,
-        tenant: &Tenant::new("explain"),
-        now_ms: 0,
+        tenant: &tenant,
+        now_ms: sandbox::state::now().saturating_mul(1000),
         unhealthy: &|_| false,
         noted: true,
     };
@@ -107,7 +127,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     };
     let code = match decided {
         Ok(plan) => {
-            let asked = Asked { dialect, body: &body, configuration: &configuration };
+            let asked = Whole { dialect, body: &body, configuration: &configuration };
             report.plan(engine.settings(), &plan, asked);
             if report.winner.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
@@ -118,6 +138,23 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     };
     output::emit(args.output, &report, table)?;
     Ok(code)
+}
+
+/// What the router file says that was named, or the one by which the router of the gateway works.
+fn configuration(args: &ExplainArgs, asked: Option<&Asked>) -> Result<Configuration, Failure> {
+    let Some(asked) = asked else {
+        return settings::load(&args.config.or_default().config).map(|(one, _)| one);
+    };
+    let text = inference::config_of(asked)?.ok_or_else(|| {
+        Failure::new("the gateway has no router file").hint(
+            "set where model calls go with `openshell inference set`, or name a file with --config",
+        )
+    })?;
+    let parsed = backends::file::parse(&text);
+    parsed.map(|(configuration, _)| configuration).map_err(|faults| {
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Failure::new(told.join("\n")).hint("this program and its gateway may have other versions")
+    })
 }
 
 fn read_body(args: &ExplainArgs) -> Result<Vec<u8>, Failure> {
@@ -181,7 +218,7 @@ fn finding((located, path): (&Located, String)) -> FindingLine {
 }
 
 impl Report {
-    fn plan(&mut self, settings: &Settings, plan: &Plan, asked: Asked<'_>) {
+    fn plan(&mut self, settings: &Settings, plan: &Plan, asked: Whole<'_>) {
         self.sensitivity = plan.sensitivity.to_string();
         self.input_tokens = Some(plan.input.tokens.0);
         self.input_tokens_exact = Some(plan.input.exact);
@@ -231,7 +268,7 @@ impl Report {
 
 impl CandidateLine {
     /// Says what becomes of the request on the way to this candidate. The placeholders of redaction change no field.
-    fn translate(&mut self, settings: &Settings, index: usize, asked: Asked<'_>) {
+    fn translate(&mut self, settings: &Settings, index: usize, asked: Whole<'_>) {
         let to =
             settings.candidates.get(index).and_then(|facts| spoken::dialect(facts, asked.dialect));
         let (Some(to), Some(options)) = (to, spoken::options(asked.configuration, index)) else {
@@ -304,12 +341,26 @@ fn candidate_row(line: &CandidateLine) -> Vec<String> {
     ]
 }
 
+/// The audit file that was named, that of the router of this user's gateway, or the one that a router file names.
+fn audit_path(args: &ExplainArgs) -> Result<PathBuf, Failure> {
+    if args.audit_file.is_none()
+        && args.config.config.is_none()
+        && gateway::asked(&args.gateway)?.is_some()
+    {
+        let known = gateway::Registry::open()?.chosen(args.gateway.gateway.as_deref())?;
+        return match known.metadata.state {
+            Some(state) => Ok(state.join("router/audit.jsonl")),
+            None => Err(Failure::new("that gateway runs elsewhere, with its records")
+                .hint("`openshell audit` shows what it tells of them")),
+        };
+    }
+    let config = args.config.or_default();
+    settings::audit_path(&AuditFile { file: args.audit_file.clone(), config })
+}
+
 /// Shows the record of a past request.
 fn replay(args: &ExplainArgs, id: &str) -> Result<ExitCode, Failure> {
-    let path = settings::audit_path(&AuditFile {
-        file: args.audit_file.clone(),
-        config: args.config.clone(),
-    })?;
+    let path = audit_path(args)?;
     let mut found: Option<Event> = None;
     events::each(&path, |event| {
         if event.own("request_id") == id {

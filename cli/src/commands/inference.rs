@@ -1,31 +1,42 @@
 //! `openshell inference …`: where the model calls of this user's sandboxes go, and those of this user's programs outside.
 //!
-//! The router files are `router.yaml` and, for the system route, `system.yaml` in the home; the routers that read them run in
+//! Through the gateway where one is asked (`remote`); else they are this user's own. The router files are `router.yaml` and, for the system route, `system.yaml` in the home; the routers that read them run in
 //! the background (`service`). Invariants: no sandbox reaches the system route; a file that somebody wrote by hand is never overwritten, and one that does not work never replaces one that does.
 
+mod backend;
+mod discover;
+pub(crate) mod door;
 mod file;
+mod remote;
 pub(crate) mod service;
 mod verify;
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
+use ::gateway::inference::made::TIMEOUT_DEFAULT;
 use anyhow::Context as _;
 use sandbox::providers::Provider;
 use serde::Serialize;
 
 use self::{
     file::{Made, Wanted},
+    remote::Remote,
     service::{Route, Service},
 };
 use crate::{
-    args::provider::{InferenceCommand, InferenceGetArgs, InferenceSetArgs, InferenceUpdateArgs},
-    commands::{provider, sandbox::home},
+    args::provider::{
+        InferenceApplyArgs, InferenceAt, InferenceCommand, InferenceGetArgs, InferenceRouteCommand,
+        InferenceSetArgs, InferenceUpdateArgs,
+    },
+    commands::{
+        gateway::{self, Asked},
+        provider,
+        sandbox::home,
+    },
     failure::Failure,
-    output, settings,
+    output::{self, columns},
+    settings,
 };
-
-/// What a request may take when nothing else is asked for, in seconds.
-const TIMEOUT_DEFAULT: u64 = 60;
 
 /// What is set, as it is shown.
 #[derive(Debug, Serialize)]
@@ -36,9 +47,13 @@ struct Shown {
     model: Option<String>,
     version: Option<u64>,
     timeout_secs: Option<u64>,
-    file: String,
+    in_force: Option<u64>,
+    status: Option<&'static str>,
+    error: Option<String>,
+    file: Option<String>,
     written_by_hand: bool,
     running: bool,
+    notices: Vec<String>,
     #[serde(skip)]
     title: &'static str,
     #[serde(skip)]
@@ -59,6 +74,10 @@ pub(crate) fn run(command: InferenceCommand) -> Result<ExitCode, Failure> {
         InferenceCommand::Set(args) => set(args)?,
         InferenceCommand::Update(args) => update(args)?,
         InferenceCommand::Get(args) => get(&args)?,
+        InferenceCommand::Apply(args) => apply(&args)?,
+        InferenceCommand::Route(command) => return run_route(command),
+        InferenceCommand::Backend(command) => return backend::run(command),
+        InferenceCommand::Discover(args) => return discover::run(&args),
         InferenceCommand::Stop => stop()?,
     }
     Ok(ExitCode::SUCCESS)
@@ -68,9 +87,96 @@ fn route(system: bool) -> Route {
     if system { Route::System } else { Route::Sandboxes }
 }
 
-fn set(args: InferenceSetArgs) -> Result<(), Failure> {
+/// The gateway that a command is for; none when it is for this user's own routes.
+fn asked_at(at: &InferenceAt) -> Result<Option<Asked>, Failure> {
+    gateway::asked(&at.gateway.any())
+}
+
+/// The router file by which a gateway answers the calls of its sandboxes.
+pub(crate) fn config_of(asked: &Asked) -> Result<Option<String>, Failure> {
+    Remote::on(asked.clone(), api::inference::Route::Sandboxes).config()
+}
+
+fn apply(args: &InferenceApplyArgs) -> Result<(), Failure> {
+    if let Some(asked) = asked_at(&args.at)? {
+        let text = settings::text(&args.file)?;
+        return Remote::new(asked, &args.at).apply(&text, !args.no_verify, args.yes);
+    }
     let home = home()?;
-    let service = Service::on(&home, route(args.system));
+    take(Service::on(&home, route(args.at.system)), &args.file, args.no_verify)
+}
+
+fn run_route(command: InferenceRouteCommand) -> Result<ExitCode, Failure> {
+    match command {
+        InferenceRouteCommand::Add(args) => set(args)?,
+        InferenceRouteCommand::List(args) => {
+            let routes = match gateway::asked(&args.gateway.any())? {
+                Some(asked) => api::inference::Route::ALL
+                    .map(|route| Remote::on(asked.clone(), route).shown())
+                    .into_iter()
+                    .collect::<Result<Vec<_>, _>>()?,
+                None => Service::all(&home()?).map(show).into_iter().collect::<Result<_, _>>()?,
+            };
+            output::emit(args.output.output, &routes, |routes| listed(routes))?;
+        }
+        InferenceRouteCommand::Remove(args) => {
+            let removed = match asked_at(&args.at)? {
+                Some(asked) => Remote::new(asked, &args.at).remove(args.yes)?,
+                None => remove(args.at.system)?,
+            };
+            let told = if removed { "✓ Route removed" } else { "· Nothing was configured" };
+            output::line(told)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends a route of this user; a file that somebody wrote is set aside.
+fn remove(system: bool) -> Result<bool, Failure> {
+    let home = home()?;
+    let service = Service::on(&home, route(system));
+    let file = service.file();
+    if !file.exists() {
+        return Ok(false);
+    }
+    if let Some(kept) = file::set_aside(&file)? {
+        output::complain(&format!("• The router file is kept as {}", kept.display()));
+    }
+    std::fs::remove_file(file)?;
+    service.stop()?;
+    Ok(true)
+}
+
+/// Routes, a line each.
+fn listed(routes: &[Shown]) -> String {
+    let cell = |text: Option<&str>| text.unwrap_or("-").to_owned();
+    let row = |one: &Shown| {
+        vec![
+            one.route.to_owned(),
+            cell(one.provider.as_deref()),
+            cell(one.model.as_deref()),
+            cell(one.version.map(|version| version.to_string()).as_deref()),
+            match (one.configured, one.running) {
+                (false, _) => "not configured".to_owned(),
+                (true, true) => "running".to_owned(),
+                (true, false) => "not running".to_owned(),
+            },
+        ]
+    };
+    let rows: Vec<Vec<String>> = routes.iter().map(row).collect();
+    columns(&["ROUTE", "PROVIDER", "MODEL", "VERSION", "ROUTER"], &rows)
+}
+
+fn set(args: InferenceSetArgs) -> Result<(), Failure> {
+    if let Some(asked) = asked_at(&args.at)? {
+        let remote = Remote::new(asked, &args.at);
+        return match &args.config {
+            Some(path) => remote.apply(&settings::text(path)?, !args.no_verify, args.yes),
+            None => remote.set(args),
+        };
+    }
+    let home = home()?;
+    let service = Service::on(&home, route(args.at.system));
     if let Some(path) = &args.config {
         return take(service, path, args.no_verify);
     }
@@ -84,8 +190,11 @@ fn set(args: InferenceSetArgs) -> Result<(), Failure> {
 }
 
 fn update(args: InferenceUpdateArgs) -> Result<(), Failure> {
+    if let Some(asked) = asked_at(&args.at)? {
+        return Remote::new(asked, &args.at).update(args);
+    }
     let home = home()?;
-    let service = Service::on(&home, route(args.system));
+    let service = Service::on(&home, route(args.at.system));
     let made = file::made(&service.file())?.ok_or_else(|| {
         Failure::new(format!("{} is not configured", service.route().title().to_lowercase()))
             .hint("set it with `openshell inference set --provider NAME --model MODEL`")
@@ -182,20 +291,17 @@ fn table(route: Route, wanted: &Wanted) -> String {
     )
 }
 
-impl Wanted {
-    fn timeout(&self) -> Duration {
-        let seconds = if self.timeout_secs == 0 { TIMEOUT_DEFAULT } else { self.timeout_secs };
-        Duration::from_secs(seconds)
-    }
-}
-
 fn get(args: &InferenceGetArgs) -> Result<(), Failure> {
     let home = home()?;
+    let asked = gateway::asked(&args.gateway.any())?;
+    let shown = |route: Route| match &asked {
+        Some(asked) => Remote::on(asked.clone(), route.into()).shown(),
+        None => show(Service::on(&home, route)),
+    };
     if args.system {
-        let shown = show(Service::on(&home, Route::System))?;
-        return output::emit(args.output, &shown, Shown::block);
+        return output::emit(args.output, &shown(Route::System)?, Shown::block);
     }
-    let [sandboxes, system] = Service::all(&home).map(show);
+    let [sandboxes, system] = [Route::Sandboxes, Route::System].map(shown);
     let both = Both { sandboxes: sandboxes?, system: system? };
     let table = |both: &Both| format!("{}\n\n{}", both.sandboxes.block(), both.system.block());
     output::emit(args.output, &both, table)
@@ -216,9 +322,13 @@ fn show(service: Service<'_>) -> Result<Shown, Failure> {
         model: wanted.map(|wanted| wanted.model.clone()),
         version: wanted.map(|wanted| wanted.version),
         timeout_secs: wanted.map(|wanted| wanted.timeout().as_secs()),
-        file: file.display().to_string(),
+        in_force: None,
+        status: None,
+        error: None,
+        file: Some(file.display().to_string()),
         written_by_hand,
         running: service.is_running(),
+        notices: Vec::new(),
         title: service.route().title(),
         table: match wanted {
             Some(wanted) if !written_by_hand => table(service.route(), wanted),

@@ -40,6 +40,8 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         environment: Environment::process(),
         sandbox_key: args.sandbox_key,
         state: args.state,
+        text: None,
+        books: None,
     };
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     server::run(&options, |addresses| announce(addresses, scheme)).map_err(|error| {

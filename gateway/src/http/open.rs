@@ -63,11 +63,14 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let store = if app.pulse.beats(&app.store).await { "ok" } else { "does not answer" };
     let store = store.to_owned();
     let sandboxes = if app.keeper.is_keeping() { "ok" } else { "are not kept" };
-    let ready = store == "ok" && sandboxes == "ok";
+    let inference =
+        if app.inference.is_well().await { "ok" } else { "does not work by the newest file" };
+    let ready = store == "ok" && sandboxes == "ok" && inference == "ok";
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let parts = BTreeMap::from([
         ("store".to_owned(), store),
         ("sandboxes".to_owned(), sandboxes.to_owned()),
+        ("inference".to_owned(), inference.to_owned()),
     ]);
     let version = app.info.version.clone();
     (status, Json(Readiness { ready, version, parts })).into_response()

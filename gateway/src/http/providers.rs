@@ -150,6 +150,7 @@ pub(super) async fn change(
     for user in &users {
         app.keeper.touch(&user.workspace, &user.name);
     }
+    app.inference.provider_changed(workspace(&permit)?, &provider).await;
     Ok((tagged(stored.version), Body(shown(&stored))))
 }
 
@@ -171,6 +172,11 @@ pub(super) async fn delete(
         let detail = format!("provider {provider} is used by {}", users.join(", "));
         return Err(Refusal::new(StatusCode::CONFLICT, "in_use", detail)
             .next_step("detach it from these sandboxes first"));
+    }
+    if app.inference.uses(workspace(&permit)?, &provider).await? {
+        let detail = format!("model calls go to provider {provider}");
+        return Err(Refusal::new(StatusCode::CONFLICT, "in_use", detail)
+            .next_step("let them go elsewhere first, as `openshell inference set` does"));
     }
     let removed = app.store.remove_with_secrets::<ProviderRecord>(
         workspace(&permit)?,

@@ -106,6 +106,11 @@ async fn create(keeper: &Keeper, stored: &Stored<SandboxRecord>) -> Result<(), S
     let record = Record {
         id: stored.id.to_string(),
         name: stored.name.clone(),
+        // As one of nobody's workspace, so that one that stands already may be taken for it.
+        workspace: Some(&stored.workspace)
+            .filter(|name| **name != "default")
+            .cloned()
+            .unwrap_or_default(),
         command: spec.command.clone(),
         terminal: spec.terminal,
         environment: spec.environment.clone(),

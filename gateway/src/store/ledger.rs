@@ -17,7 +17,10 @@ use super::{
 };
 
 mod accounts;
+mod answered;
 mod calls;
+
+pub use answered::{AnsweredCall, EndedCall, Spending};
 
 use accounts::{add_settled, held, move_settled, reserve_on};
 use calls::{Call, accounts_in, bounded, insert, known, written};

@@ -20,6 +20,7 @@ const STEPS: &[(&str, &str)] = &[
     ("answers", include_str!("../../migrations/0005_answers.sql")),
     ("audit", include_str!("../../migrations/0006_audit.sql")),
     ("ledger", include_str!("../../migrations/0007_ledger.sql")),
+    ("calls", include_str!("../../migrations/0008_calls.sql")),
 ];
 
 /// Brings the tables to the newest form.

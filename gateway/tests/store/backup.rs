@@ -174,7 +174,7 @@ async fn a_backup_of_a_newer_version_is_refused_and_of_an_older_one_brought_forw
     home.store.create("default", "one", &thing("kept")).await.unwrap();
     // As the version before the ledger left it.
     home.run(
-        "DROP TABLE accounts; DROP TABLE reservations; DELETE FROM _sqlx_migrations WHERE version >= 7",
+        "DROP TABLE calls; DROP TABLE accounts; DROP TABLE reservations; DELETE FROM _sqlx_migrations WHERE version >= 7",
     )
     .await;
     home.store.backup(&backup).await.unwrap();

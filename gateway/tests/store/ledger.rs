@@ -1,7 +1,9 @@
 //! The ledger: every call is booked once, whatever is told twice and whoever crashes.
 
 use domain::Cost;
-use gateway::store::{Account, Booking, Page, Reserved, Settled, Store, StoreError};
+use gateway::store::{
+    Account, AnsweredCall, Booking, EndedCall, Page, Reserved, Settled, Store, StoreError,
+};
 
 use crate::place::on_both;
 
@@ -237,6 +239,79 @@ async fn accounts_are_listed_and_forgotten() {
         // What is under way is never forgotten.
         assert_eq!(stands(store, "workspace", "w").await, (1, 0));
         assert_eq!(store.settle("open", Cost(1)).await.unwrap(), Settled::Now);
+    })
+    .await;
+}
+
+fn ended(id: &str, backend: &str, cost: Option<u64>) -> EndedCall {
+    let answered = cost.map(|cost| AnsweredCall {
+        backend: backend.to_owned(),
+        model: "m".to_owned(),
+        zone: "public".to_owned(),
+        tokens: [10, 4, 2],
+        cost: Cost(cost),
+        saved: Cost(1),
+    });
+    EndedCall {
+        id: id.to_owned(),
+        time_ms: 1000,
+        workspace: "w".to_owned(),
+        caller: "sandbox/a".to_owned(),
+        answered,
+        accounts: vec![account("sandbox", "a"), account("backend", backend)],
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_ended_is_booked_once_and_on_who_answered() {
+    on_both(async |home| {
+        let store = &home.store;
+        let first = [booking("sandbox", "a", None), booking("backend", "b", None)];
+        store.reserve("i/1", Cost(60), &first, 1000).await.unwrap();
+        let (one, free) = (ended("i/1", "c", Some(25)), ended("i/2", "c", Some(0)));
+        store.book_calls(&[one.clone(), free]).await.unwrap();
+        home.again().await.book_calls(&[one]).await.unwrap();
+        assert_eq!(stands(store, "sandbox", "a").await, (0, 25));
+        assert_eq!(stands(store, "backend", "b").await, (0, 0), "it was asked, and did not answer");
+        assert_eq!(stands(store, "backend", "c").await, (0, 25));
+
+        // Nobody answered: what was set aside is given back, and there is no call to report.
+        store.reserve("i/3", Cost(60), &first, 1000).await.unwrap();
+        store.book_calls(&[ended("i/3", "b", None), ended("i/3", "b", None)]).await.unwrap();
+        assert_eq!(stands(store, "sandbox", "a").await, (0, 25));
+
+        let lines = store.spending("w", None, 0, 10).await.unwrap();
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!((line.calls, line.tokens, line.cost), (2, [20, 8, 4], Cost(25)));
+        for (workspace, caller, since) in
+            [("v", None, 0), ("w", Some("sandbox/b"), 0), ("w", None, 1001)]
+        {
+            assert_eq!(store.spending(workspace, caller, since, 10).await.unwrap(), []);
+        }
+        assert_eq!(store.forget_calls(1001).await.unwrap(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_dead_router_has_set_aside_is_spent_and_others_keep_theirs() {
+    on_both(async |home| {
+        let store = &home.store;
+        let accounts = [booking("sandbox", "a", None)];
+        for id in ["i/1", "i/2", "j/1"] {
+            store.reserve(id, Cost(10), &accounts, i64::MAX).await.unwrap();
+        }
+        assert_eq!(store.expire_reservations_of("i/").await.unwrap(), 2);
+        assert_eq!(store.expire_reservations_of("i/").await.unwrap(), 0);
+        assert_eq!(stands(store, "sandbox", "a").await, (10, 20));
+        // It had ended after all: counted in full, and not a second time.
+        store.book_calls(&[ended("i/1", "c", Some(5))]).await.unwrap();
+        assert_eq!(stands(store, "sandbox", "a").await, (10, 20));
+        let balances = store.balances_in(["2026-11-26", "2026-11"]).await.unwrap();
+        assert_eq!(balances.len(), 1);
+        for beginning in ["", "%", "i_"] {
+            assert!(store.expire_reservations_of(beginning).await.is_err());
+        }
     })
     .await;
 }

@@ -1,12 +1,12 @@
 //! After the answer: what it cost, what routing saved, and what is remembered for the next turn.
 
-use domain::{Cost, Tokens};
+use domain::{Cost, Tenant, Tokens};
 
 use crate::{
     answer::Usage,
     candidate::Prices,
     decide::{Engine, Memory, Plan, engine::id},
-    ledger::Payer,
+    ledger::{Account, Allowance, Payer, distinct},
 };
 
 /// How an exchange ended.
@@ -45,6 +45,28 @@ pub struct Settled {
 pub(super) const BYTES_PER_TOKEN: u64 = 4;
 
 impl Engine {
+    /// What a call of this tenant that this candidate answers is booked on, and the least that its budgets leave; nothing where
+    /// no budget counts for it.
+    pub fn booked(
+        &self,
+        memory: &Memory,
+        tenant: &Tenant,
+        candidate: usize,
+        now_ms: u64,
+    ) -> (Vec<Account>, Option<Cost>) {
+        let Some(candidate) = self.settings().candidates.get(candidate) else {
+            return (Vec::new(), None);
+        };
+        let (budgets, payer) =
+            (&self.settings().budgets, Payer { tenant, backend: &candidate.backend });
+        let left = match memory.ledger.allowance(budgets, payer, now_ms) {
+            Allowance::Unlimited => None,
+            Allowance::Left(left) => Some(left),
+            Allowance::Exhausted => Some(Cost(0)),
+        };
+        (distinct(budgets, payer, now_ms), left)
+    }
+
     /// Gives the reservation back, and notes who answered and what its cache now holds.
     pub fn settle(&self, memory: &Memory, plan: Plan, spent: &Spent<'_>) -> Settled {
         let candidates = &self.settings().candidates;

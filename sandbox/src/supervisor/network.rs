@@ -190,7 +190,7 @@ fn target(folder: &Folder, record: &Record) -> Result<Option<InferenceTarget>, F
     let key = made.and_then(|()| SandboxKey::open(&home.join("key"))).map_err(|error| {
         Failed::new(format!("the key for the router cannot be used: {error}"), "look at the disk")
     })?;
-    let name = record.name.clone();
+    let name = record.qualified_name();
     let prove = move || key.mint(&name, now().saturating_add(PROOF_SECONDS));
     let address = RouterAddress::Unix(home.join("router.sock"));
     Ok(Some(InferenceTarget::proving(address, prove)))

@@ -63,6 +63,14 @@ impl Asked {
         })
     }
 
+    /// A sandbox as routers know it: after its workspace, where that is not `default`.
+    pub(crate) fn tenant(&self, sandbox: &str) -> String {
+        match self.workspace.as_deref() {
+            None | Some("default") => sandbox.to_owned(),
+            Some(workspace) => format!("{workspace}/{sandbox}"),
+        }
+    }
+
     /// The path of something of a sandbox, such as `logs`, with what is asked of it.
     pub(crate) fn path(&self, sandbox: &str, what: &str, asked: &[(&str, String)]) -> String {
         self.query(&format!("/v1/sandboxes/{}/{what}", spelled(sandbox)), asked)

@@ -1,21 +1,20 @@
-//! `openshell gateway run`: a gateway in the foreground, with the router of its sandboxes beside it.
+//! `openshell gateway run`: a gateway in the foreground, with the routers of its sandboxes in the same process.
 
 use std::{io::Write as _, path::PathBuf};
 
-use ::sandbox::state::Home;
 use gateway::{
     auth::principal::UserName,
     broker::Kept,
     run::{Options, Ready},
     store::Place,
 };
-use proxy::server::{ListenAddr, Options as RouterOptions, Running};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::gateway::GatewayRunArgs,
     commands::{
+        inference,
         run::{LogForm, log},
         sandbox,
     },
@@ -46,7 +45,7 @@ pub(super) fn run(args: GatewayRunArgs) -> Result<(), Failure> {
         Some(state) => std::path::absolute(state)?,
         None => folder(&args.name)?,
     };
-    let router = if args.no_router { None } else { router(&Home::new(&state))? };
+    let router = (!args.no_router).then(|| inference::door::door(&state));
     let options = Options {
         name: args.name,
         state,
@@ -57,12 +56,12 @@ pub(super) fn run(args: GatewayRunArgs) -> Result<(), Failure> {
         certificates_only: args.certificates_only,
         user: user(),
         oidc: args.oidc.config()?,
-        router: router.is_some(),
+        router,
         audit: Kept { days: args.audit_days, bytes: args.audit_bytes },
     };
     let (announce, state) = (args.announce, options.state.clone());
     let database = matches!(options.store, Some(Place::Postgres(_)));
-    let ended = sandbox::block_on(async {
+    sandbox::block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stop = async move {
@@ -84,11 +83,7 @@ pub(super) fn run(args: GatewayRunArgs) -> Result<(), Failure> {
         served.map_err(|error| {
             Failure::from(error).hint("`openshell gateway run --help` shows what can be chosen")
         })
-    });
-    if let Some(router) = router {
-        router.stop();
-    }
-    ended
+    })
 }
 
 /// The folder of a gateway of this user.
@@ -123,25 +118,6 @@ fn name_of(id: u32, accounts: &str) -> Option<&str> {
         let (name, _) = (fields.next()?, fields.next()?);
         (fields.next()? == id && !name.is_empty()).then_some(name)
     })
-}
-
-/// The router of the sandboxes of this home, where somebody has said where model calls go.
-fn router(home: &Home) -> Result<Option<Running>, Failure> {
-    let config = home.path().join("router.yaml");
-    if !config.exists() {
-        return Ok(None);
-    }
-    let folder = home.path().join("router");
-    std::fs::create_dir_all(&folder)?;
-    let mut options = RouterOptions::new(config, ListenAddr::Unix(folder.join("router.sock")));
-    options.sandbox_key = Some(folder.join("key"));
-    options.state = Some(folder.join("state"));
-    let running = Running::start(&options).map_err(|error| {
-        Failure::from(error).hint(
-            "`openshell router check` says what is wrong with a router file; --no-router leaves it out",
-        )
-    })?;
-    Ok(Some(running))
 }
 
 fn tell(ready: &Ready, announced: Option<&Announced>) {

@@ -3,51 +3,17 @@
 //! The first line of a file that is made says what it is made of, and a hash over all that follows.
 
 use std::{
-    fmt::Write as _,
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use backends::file::parse;
+pub(super) use gateway::inference::made::{Made, Wanted};
+use gateway::inference::made::{Places, quoted, read};
 use sandbox::providers::Provider;
-use serde::{Deserialize, Serialize};
 
 use crate::{failure::Failure, output};
-
-/// What begins the first line of a file that was made.
-const MADE: &str = "# made by openshell inference set: ";
-
-/// What a model costs that runs on this machine.
-const PRICE_LOCAL: &str = "{input: 0, output: 0}";
-/// What a model costs that nobody knows: that of the dearest that are common.
-const PRICE_ASSUMED: &str = "{input: 15, output: 75}";
-
-/// What a file is made of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Wanted {
-    pub(super) provider: String,
-    pub(super) model: String,
-    pub(super) timeout_secs: u64,
-    pub(super) version: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Head {
-    #[serde(flatten)]
-    wanted: Wanted,
-    hash: String,
-}
-
-/// A file that was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Made {
-    /// What of.
-    pub(super) wanted: Wanted,
-    /// Whether somebody has changed it since.
-    pub(super) edited: bool,
-}
 
 /// The file in force, if it was made here.
 pub(super) fn made(file: &Path) -> Result<Option<Made>, Failure> {
@@ -55,20 +21,6 @@ pub(super) fn made(file: &Path) -> Result<Option<Made>, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => Ok(read(&other?)),
     }
-}
-
-fn read(text: &str) -> Option<Made> {
-    let (first, rest) = text.split_once('\n')?;
-    let head: Head = serde_json::from_str(first.strip_prefix(MADE)?).ok()?;
-    let edited = head.hash != hash(rest);
-    Some(Made { wanted: head.wanted, edited })
-}
-
-/// Tells changes of people from ours; nobody has a reason to forge it.
-fn hash(text: &str) -> String {
-    // FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
 /// Refuses to go on where the file in force was written by somebody.
@@ -137,92 +89,22 @@ pub(super) fn text(
     key: Option<&Path>,
     audit: &Path,
 ) -> Result<String, Failure> {
-    let is_local = provider.kind.profile().model.is_some_and(|model| model.local);
-    let told = price(provider)?.or_else(|| is_local.then(|| PRICE_LOCAL.to_owned()));
-    let text = text_with(wanted, provider, key, (audit, told.as_deref()))?;
-    let Err(faults) = parse(&text) else { return Ok(text) };
-    let assumed = text_with(wanted, provider, key, (audit, Some(PRICE_ASSUMED)))?;
-    if told.is_none() && parse(&assumed).is_ok() {
-        // An unknown price is never nothing: budgets would not hold.
-        output::complain(&format!(
-            "! Nobody knows what {} costs; it is booked as dear as the dearest. Say what it costs in USD per million tokens: openshell provider update {} --config price=INPUT/OUTPUT",
-            wanted.model, provider.name
-        ));
-        return Ok(assumed);
+    let key = key.map(|key| format!("{{file: {}}}", quoted(&key.display().to_string())));
+    let audit = audit.display().to_string();
+    let places = Places { credential: key.as_deref(), audit: Some(&audit) };
+    let made = gateway::inference::made::text(wanted, provider, places)
+        .map_err(|error| Failure::new(error.message).hint(error.hint))?;
+    if made.price_assumed {
+        output::complain(&price_assumed(&wanted.model, &provider.name));
     }
-    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    let name = &provider.name;
-    let failure = format!("provider '{name}' makes no sound router file: {}", told.join("; "));
-    Err(Failure::new(failure).hint(format!(
-        "`openshell provider update {name} --config KEY=VALUE` changes zone, base_url and price"
-    )))
+    Ok(made.text)
 }
 
-/// The price in the configuration of a provider, as the router file has it.
-fn price(provider: &Provider) -> Result<Option<String>, Failure> {
-    let Some(text) = provider.config.get("price") else { return Ok(None) };
-    let number =
-        |text: &str| text.trim().parse::<f64>().ok().filter(|one| one.is_finite() && *one >= 0.0);
-    let sides = text.split_once('/').and_then(|(one, two)| Some((number(one)?, number(two)?)));
-    let (input, output) = sides.ok_or_else(|| {
-        Failure::new(format!("{text:?} is no price")).hint(
-            "write what a million tokens cost in USD as price=INPUT/OUTPUT, such as price=0.25/2",
-        )
-    })?;
-    Ok(Some(format!("{{input: {input}, output: {output}}}")))
-}
-
-fn text_with(
-    wanted: &Wanted,
-    provider: &Provider,
-    key: Option<&Path>,
-    (audit, price): (&Path, Option<&str>),
-) -> Result<String, Failure> {
-    let model = provider.kind.profile().model.ok_or_else(|| {
-        Failure::new(format!(
-            "provider '{}' of type {} has no model API that the router speaks to",
-            provider.name, provider.kind
-        ))
-        .hint("`openshell provider list-profiles` shows the types that have one")
-    })?;
-    let zone = match provider.config.get("zone").map(String::as_str) {
-        Some(zone @ ("local" | "private" | "public")) => zone,
-        Some(other) => {
-            return Err(Failure::new(format!("{other:?} is no zone")).hint(format!(
-                "openshell provider update {} --config zone=private",
-                provider.name
-            )));
-        }
-        None if model.local => "local",
-        None => "public",
-    };
-    let base_url = provider.base_url().or(model.base_url);
-    let mut rest = String::from(
-        "# Change it by `openshell inference set` and `update`, or by hand: from then on it is yours.\n",
-    );
-    rest.push_str("version: 1\nbackends:\n");
-    writeln!(rest, "  - name: {}", quoted(&provider.name)?)?;
-    writeln!(rest, "    provider: {}\n    zone: {zone}", model.provider)?;
-    if let Some(url) = base_url {
-        writeln!(rest, "    base_url: {}", quoted(url)?)?;
-    }
-    if let Some(key) = key {
-        writeln!(rest, "    credential: {{file: {}}}", quoted(&key.display().to_string())?)?;
-    }
-    let price = price.map(|price| format!(", price: {price}")).unwrap_or_default();
-    writeln!(rest, "    models: [{{id: {}{price}}}]", quoted(&wanted.model)?)?;
-    if wanted.timeout_secs > 0 {
-        let seconds = wanted.timeout_secs;
-        writeln!(rest, "timeouts: {{first_byte: {seconds}s, answer: {seconds}s}}")?;
-    }
-    writeln!(rest, "audit: {{file: {}}}", quoted(&audit.display().to_string())?)?;
-    let head = Head { wanted: wanted.clone(), hash: hash(&rest) };
-    Ok(format!("{MADE}{}\n{rest}", serde_json::to_string(&head)?))
-}
-
-/// A text as JSON, which is YAML without any rules for quoting.
-fn quoted(text: &str) -> Result<String, Failure> {
-    Ok(serde_json::to_string(text)?)
+/// What is said of a model that nobody knows the price of.
+pub(super) fn price_assumed(model: &str, provider: &str) -> String {
+    format!(
+        "! Nobody knows what {model} costs; it is booked as dear as the dearest. Say what it costs in USD per million tokens: openshell provider update {provider} --config price=INPUT/OUTPUT"
+    )
 }
 
 #[cfg(test)]

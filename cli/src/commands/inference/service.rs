@@ -43,6 +43,15 @@ pub(crate) enum Route {
     System,
 }
 
+impl From<Route> for api::inference::Route {
+    fn from(route: Route) -> Self {
+        match route {
+            Route::Sandboxes => Self::Sandboxes,
+            Route::System => Self::System,
+        }
+    }
+}
+
 impl Route {
     /// The name of the route.
     pub(super) fn name(self) -> &'static str {

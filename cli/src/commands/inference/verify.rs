@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -43,7 +44,8 @@ pub(super) fn call(
     let path = service.folder()?.join(format!("trial-{}.yaml", std::process::id()));
     file::write(&path, text)?;
     let answered = start(service, &path).and_then(|(trial, url)| {
-        let answered = block_on(ask(&url, model, limit.saturating_add(SLACK)));
+        let asked = async { ask_at(At::Url(url), model, limit).await.map_err(|why| failed(&why)) };
+        let answered = block_on(asked);
         drop(trial);
         answered
     });
@@ -75,14 +77,28 @@ fn start(service: Service<'_>, path: &std::path::Path) -> Result<(Trial, String)
     Err(Failure::new(format!("a router cannot be started with it: {}", said.join("; "))))
 }
 
-async fn ask(url: &str, model: Option<&str>, limit: Duration) -> Result<String, Failure> {
+/// Where a router listens that is only tried.
+#[derive(Debug)]
+pub(super) enum At {
+    /// On a port of this machine.
+    Url(String),
+    /// On a socket.
+    Socket(PathBuf),
+}
+
+/// Asks a model for a word, `auto` or the first one that there is for none; the place that answered, or why none did.
+pub(super) async fn ask_at(at: At, model: Option<&str>, limit: Duration) -> Result<String, String> {
     // The trial listens on this machine in clear, so nobody has to be trusted.
-    let tls = probe::trusting(rustls::RootCertStore::empty())?;
-    let client = reqwest::Client::builder().no_proxy().timeout(limit);
-    let client = client.use_preconfigured_tls(tls).build()?;
+    let tls = probe::trusting(rustls::RootCertStore::empty()).map_err(|error| error.message())?;
+    let client = reqwest::Client::builder().no_proxy().timeout(limit.saturating_add(SLACK));
+    let (client, url) = match at {
+        At::Url(url) => (client, url),
+        At::Socket(path) => (client.unix_socket(path), "http://localhost".to_owned()),
+    };
+    let client = client.use_preconfigured_tls(tls).build().map_err(|error| error.to_string())?;
     let model = match model {
         Some(model) => model.to_owned(),
-        None => first(&client, url).await?,
+        None => first(&client, &url).await?,
     };
     let body = json!({
         "model": model,
@@ -90,7 +106,7 @@ async fn ask(url: &str, model: Option<&str>, limit: Duration) -> Result<String, 
         "max_completion_tokens": TOKENS_MAX,
     });
     let answer = client.post(format!("{url}/v1/chat/completions")).json(&body).send().await;
-    let answer = answer.map_err(|error| failed(&error.to_string()))?;
+    let answer = answer.map_err(|error| error.to_string())?;
     let status = answer.status();
     let by = answer.headers().get("x-openshell-route").and_then(|value| value.to_str().ok());
     let by = by.unwrap_or(&model).to_owned();
@@ -99,21 +115,21 @@ async fn ask(url: &str, model: Option<&str>, limit: Duration) -> Result<String, 
     }
     let told: Value = answer.json().await.unwrap_or_default();
     let told = told.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
-    Err(failed(&format!("{told} ({status})")))
+    Err(format!("{told} ({status})"))
 }
 
 /// The model to ask where nobody named one.
-async fn first(client: &reqwest::Client, url: &str) -> Result<String, Failure> {
+async fn first(client: &reqwest::Client, url: &str) -> Result<String, String> {
     let answer = client.get(format!("{url}/v1/models")).send().await;
     let list: Value = match answer {
         Ok(answer) => answer.json().await.unwrap_or_default(),
-        Err(error) => return Err(failed(&error.to_string())),
+        Err(error) => return Err(error.to_string()),
     };
     let all = list.get("data").and_then(Value::as_array).into_iter().flatten();
     let mut names = all.filter_map(|one| one.get("id")?.as_str());
     let first = names.clone().next();
     let name = names.find(|name| *name == "auto").or(first);
-    name.map(str::to_owned).ok_or_else(|| failed("it offers no model"))
+    name.map(str::to_owned).ok_or_else(|| "it offers no model".to_owned())
 }
 
 fn failed(why: &str) -> Failure {

@@ -56,6 +56,7 @@ pub(crate) fn run_with(args: &CreateArgs, policy: &str) -> Result<ExitCode, Fail
     super::start_router(args.router.as_deref())?;
     let size = terminal::size(args.tty);
     let record = Record {
+        workspace: String::new(),
         id: uuid::Uuid::new_v4().to_string(),
         name: String::new(),
         command: args.command.clone(),

@@ -30,8 +30,9 @@ const SEE_POLICY: Access = user(Role::Viewer, Scope::PolicyRead, At::Workspace);
 const SET_POLICY: Access = user(Role::Operator, Scope::PolicyWrite, At::Workspace);
 const SEE_GLOBAL: Access = user(Role::Viewer, Scope::PolicyRead, At::Gateway);
 const SET_GLOBAL: Access = user(Role::Admin, Scope::PolicyWrite, At::Gateway);
-const SEE_INFERENCE: Access = user(Role::Viewer, Scope::InferenceRead, At::Workspace);
-const SET_INFERENCE: Access = user(Role::Admin, Scope::InferenceWrite, At::Workspace);
+/// Where the calls of every sandbox go is one decision for the whole gateway; so is who may try a backend.
+const SEE_INFERENCE: Access = user(Role::Viewer, Scope::InferenceRead, At::Gateway);
+const SET_INFERENCE: Access = user(Role::Admin, Scope::InferenceWrite, At::Gateway);
 const SEE_AUDIT: Access = user(Role::Viewer, Scope::AuditRead, At::Workspace);
 const SEE_ALL_AUDIT: Access = user(Role::Viewer, Scope::AuditRead, At::Gateway);
 const SEE_METRICS: Access = user(Role::Viewer, Scope::MetricsRead, At::Gateway);
@@ -119,6 +120,13 @@ const ROWS: &[(Method, &str, Access)] = &[
     (Method::GET, "/v1/inference", SEE_INFERENCE),
     (Method::PUT, "/v1/inference", SET_INFERENCE),
     (Method::DELETE, "/v1/inference", SET_INFERENCE),
+    (Method::GET, "/v1/inference/revisions", SEE_INFERENCE),
+    (Method::GET, "/v1/inference/revisions/{revision}", SEE_INFERENCE),
+    (Method::PUT, "/v1/inference/route", SET_INFERENCE),
+    (Method::GET, "/v1/inference/backends", SEE_INFERENCE),
+    (Method::POST, "/v1/inference/backends", SET_INFERENCE),
+    (Method::DELETE, "/v1/inference/backends/{backend}", SET_INFERENCE),
+    (Method::POST, "/v1/inference/backends/{backend}/test", SET_INFERENCE),
     // What happened, and what it cost
     (Method::GET, "/v1/audit", SEE_AUDIT),
     (Method::GET, "/v1/audit/verify", SEE_ALL_AUDIT),
