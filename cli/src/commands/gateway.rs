@@ -1,9 +1,10 @@
 //! `openshell gateway …` and `openshell status`: gateways of this user, and those that run elsewhere.
 //!
 //! Here: which command, and the commands about what is known of gateways. Below: a gateway in the foreground (`serve`), in the
-//! background (`service`), what is kept of gateways (`registry`), and which of them a command asks (`asked`). Not here: the gateway itself (`gateway`).
+//! background (`service`), what is kept of gateways (`registry`), and which of them a command asks (`asked`), also for what comes later (`followed`). Not here: the gateway itself (`gateway`).
 
 mod asked;
+mod followed;
 mod registry;
 mod serve;
 mod service;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use self::registry::{Auth, Known};
 pub(crate) use self::{
     asked::{Asked, asked, spelled},
+    followed::follow,
     registry::Registry,
 };
 use crate::{
