@@ -337,3 +337,57 @@ fn bearer(token: &SecretString) -> Result<header::HeaderMap, ClientError> {
     value.set_sensitive(true);
     Ok(header::HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        os::unix::net::UnixListener,
+        path::Path,
+        thread::{self, JoinHandle},
+    };
+
+    use super::*;
+
+    /// Reads a head on each connection; breaks the first ones, and answers the last. Gives the keys that it was shown.
+    fn gateway(at: &Path, breaks: usize) -> JoinHandle<Vec<Option<String>>> {
+        let listener = UnixListener::bind(at).unwrap();
+        thread::spawn(move || {
+            let mut keys = Vec::new();
+            for number in 0..=breaks {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = [0; 4096];
+                let length = stream.read(&mut head).unwrap();
+                let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                let key = head.lines().find_map(|line| line.strip_prefix("idempotency-key: "));
+                keys.push(key.map(str::to_owned));
+                if number == breaks {
+                    let answer =
+                        b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\ntrue";
+                    stream.write_all(answer).unwrap();
+                }
+            }
+            keys
+        })
+    }
+
+    #[tokio::test]
+    async fn what_makes_something_is_sent_once_more_with_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("s");
+        let client = Client::new(Place::Unix(at.clone())).unwrap();
+        let broken = gateway(&at, 1);
+        let made: bool = client.send(Method::POST, "/v1/sandboxes", &()).await.unwrap();
+        let keys = broken.join().unwrap();
+        assert!(made && keys.len() == 2 && keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
+
+        // Twice is enough, and a change without a key is sent once.
+        std::fs::remove_file(&at).unwrap();
+        let broken = gateway(&at, 2);
+        let gone = client.send::<_, bool>(Method::POST, "/v1/sandboxes", &()).await;
+        assert!(matches!(gone, Err(ClientError::Unreachable { .. })), "{gone:?}");
+        let changed: bool = client.send(Method::PUT, "/v1/policy", &()).await.unwrap();
+        let keys = broken.join().unwrap();
+        assert!(changed && keys[0] == keys[1] && keys[2].is_none(), "{keys:?}");
+    }
+}

@@ -112,7 +112,7 @@ impl Drop for Watch {
 
 #[test]
 fn a_token_gives_nothing_that_outlives_it_and_ends_alone() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let (short, long) = (gateway.token(None, 1), gateway.token(None, 300));
     let made = gateway.token(Some(&short.secret), 365);
@@ -147,7 +147,7 @@ fn a_token_gives_nothing_that_outlives_it_and_ends_alone() {
 
 #[test]
 fn a_gateway_that_runs_is_registered_by_starting_it() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let config = person.path().join(".config/openshell");
     fs::remove_dir_all(&config).expect("it was there");
@@ -170,7 +170,7 @@ fn a_gateway_that_runs_is_registered_by_starting_it() {
 
 #[test]
 fn who_runs_a_gateway_is_called_what_the_system_calls_them() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let mut start = person.openshell(&["gateway", "start", "--port", "0"]);
     drop(run("gateway start", start.env("USER", "somebody-else"), wait::LONG).expect(0));
     let gateway = Gateway { person: &person, endpoint: String::new() };
@@ -181,7 +181,7 @@ fn who_runs_a_gateway_is_called_what_the_system_calls_them() {
 
 #[test]
 fn two_gateways_do_not_keep_the_sandboxes_of_one_database() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let database = format!("sqlite:{}", person.path().join("shared/gateway.db").display());
     let key = format!("file:{}", person.path().join("shared.key").display());
     let start = |name: &str| {

@@ -37,7 +37,7 @@ fn has(file: &Path, bytes: &str) -> bool {
 
 #[test]
 fn everything_comes_back_under_the_key_of_its_time() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let _ended = Ended(&person);
     let home = person.home().join("gateways");
     drop(person.run(&["gateway", "start", "--port", "0"]).expect(0));

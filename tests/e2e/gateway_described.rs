@@ -38,7 +38,7 @@ fn schemathesis(client: &Client, gateway: &Gateway<'_>, args: &[&str]) -> Finish
 #[test]
 fn every_answer_is_one_that_the_description_knows() {
     let Some([client]) = installed(["schemathesis"]) else { return };
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let token = gateway.ask("POST", "/v1/me/tokens", Some(&json!({})));
     let token = token.body["secret"].as_str().expect("a secret").to_owned();
@@ -55,7 +55,7 @@ fn every_answer_is_one_that_the_description_knows() {
 #[test]
 fn strangers_learn_nothing_whatever_they_ask() {
     let Some([client]) = installed(["schemathesis"]) else { return };
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let args = [
         "-n",

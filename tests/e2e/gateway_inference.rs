@@ -79,7 +79,7 @@ fn header<'h>(head: &'h str, name: &str) -> &'h str {
 
 #[test]
 fn a_change_is_in_force_when_it_is_answered_and_no_stream_notices() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let events = wire::chat_events(&["one ", "two ", "three"]);
     let slow = ScriptedUpstream::always(Script::events(&events).paced(Duration::from_millis(400)));
@@ -178,7 +178,7 @@ fn what_does_not_work_changes_nothing(gateway: &Gateway<'_>, quick: &ScriptedUps
 
 #[test]
 fn a_provider_and_a_model_are_enough_and_a_file_by_hand_stays() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let good = echo::upstream(Cut::NONE);
     let bad = ScriptedUpstream::always(Script::json(401, &json!({"error": {"message": "no"}})));
@@ -269,7 +269,7 @@ fn one_backend_more_and_one_less(gateway: &Gateway<'_>, bad: &ScriptedUpstream) 
 
 #[test]
 fn a_file_in_the_folder_of_an_older_gateway_is_taken_over() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let upstream = echo::upstream(Cut::NONE);
     let folder = person.home().join("gateways/openshell");
     fs::create_dir_all(&folder).expect("a folder");
@@ -317,7 +317,7 @@ fn usd(head: &str, name: &str) -> f64 {
 
 #[test]
 fn what_was_spent_is_booked_once_also_when_the_gateway_is_killed() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let dear = echo::upstream(Cut::NONE);
     let never = Script::json(200, &wire::chat("late")).after(Duration::from_mins(10));
@@ -361,7 +361,7 @@ fn what_was_spent_is_booked_once_also_when_the_gateway_is_killed() {
 
 #[test]
 fn a_budget_lands_softly_before_it_refuses_and_outlives_the_gateway() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let (dear, free) = (echo::upstream(Cut::NONE), echo::upstream(Cut::NONE));
     let two = [priced("dear", &dear, 10_000.0, 60), priced("free", &free, 0.0, 10)];
@@ -461,7 +461,7 @@ fn what_is_in_force_is_explained_and_paid(person: &Person, gateway: &Gateway<'_>
 
 #[test]
 fn the_commands_speak_to_the_active_gateway_and_to_this_user_without_one() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let upstream = echo::upstream(Cut::NONE);
     let found = ollama();
     let port = format!("ollama={}", found.address().port());

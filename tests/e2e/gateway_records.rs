@@ -36,7 +36,7 @@ fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
 
 #[test]
 fn a_request_with_a_key_is_done_once() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let new = json!({"spec": {}});
     let first = keyed(&gateway, "k1", "/v1/sandboxes", &new);
@@ -86,7 +86,7 @@ fn a_request_with_a_key_is_done_once() {
 
 #[test]
 fn a_request_is_done_to_its_end_when_its_caller_leaves() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let body = json!({"name": "left", "spec": {}}).to_string();
     let mut stream = UnixStream::connect(gateway.state().join("gateway.sock")).expect("it listens");
@@ -176,7 +176,7 @@ impl Drop for Stream {
 
 #[test]
 fn logs_are_read_followed_and_taken_up_where_they_were() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let new =
         json!({"name": "calm", "policy": policy("a.example.com"), "spec": {"command": ["true"]}});
@@ -263,7 +263,7 @@ fn refuse(gateway: &Gateway<'_>, sandbox: &str, hosts: &[&str]) {
 
 #[test]
 fn what_was_refused_is_approved_into_a_revision_or_rejected() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let new = json!({"name": "calm", "policy": policy("a.example.com"), "spec": {}});
     assert_eq!(gateway.ask("POST", "/v1/sandboxes", Some(&new)).status, 201);
@@ -380,7 +380,7 @@ fn assert_gap_free(events: &[Value]) -> usize {
 
 #[test]
 fn events_of_sandboxes_come_in_order_without_a_gap_whoever_is_killed() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let new = json!({"name": "calm", "policy": policy("a.example.com"), "spec": {"command": ["sleep", "1000"]}});
     let created = gateway.ask("POST", "/v1/sandboxes", Some(&new));
@@ -529,7 +529,7 @@ fn exported_and_verified(person: &Person, gateway: &Gateway<'_>, id: &str, count
 
 #[test]
 fn what_is_lost_is_counted_and_what_is_too_old_goes() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let created = gateway.ask("POST", "/v1/sandboxes", Some(&json!({"name": "calm", "spec": {}})));
     let id = created.body["id"].as_str().expect("an id").to_owned();
@@ -595,7 +595,7 @@ fn what_is_lost_is_counted_and_what_is_too_old_goes() {
 
 #[test]
 fn what_is_set_for_all_is_managed_there_alone() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let settings = asked(&gateway, &[], "/v1/settings", None);
     assert_eq!(
@@ -657,7 +657,7 @@ fn what_is_set_for_all_is_managed_there_alone() {
 
 #[test]
 fn a_workspace_is_made_before_anything_is_in_it() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     let names = |gateway: &Gateway<'_>| -> Vec<Value> {
         let all = gateway.get("/v1/workspaces");
@@ -691,7 +691,7 @@ fn a_workspace_is_made_before_anything_is_in_it() {
 
 #[test]
 fn figures_are_for_who_may_see_them_and_name_nobody() {
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person);
     assert_eq!(
         gateway

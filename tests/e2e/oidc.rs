@@ -234,7 +234,7 @@ fn a_person_logs_in_with_a_browser_and_stays_logged_in() {
     let Some([client]) = clients::installed(["oidc"]) else { return };
     // Good for less than the time before its end at which a token is renewed: every command does that.
     let provider = Provider::start(&client, "ES256", 25);
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person, &provider);
     gateway.add("work");
     let before = person.run(&["status"]).expect(1);
@@ -272,7 +272,7 @@ fn a_person_logs_in_with_a_browser_and_stays_logged_in() {
 fn a_person_logs_in_with_a_code_on_another_device() {
     let Some([client]) = clients::installed(["oidc"]) else { return };
     let provider = Provider::start(&client, "PS256", 600);
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person, &provider);
     gateway.add("work");
     let mut login = person.start(&["gateway", "login", "--device"]);
@@ -301,7 +301,7 @@ fn a_person_logs_in_with_a_code_on_another_device() {
 fn what_the_issuer_did_not_say_opens_nothing() {
     let Some([client]) = clients::installed(["oidc"]) else { return };
     let mut provider = Provider::start(&client, "RS256", 600);
-    let person = Person::root();
+    let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person, &provider);
     let (status, told) = gateway.ask("GET", "/v1/login", None, None);
     assert_eq!((status, &told["oidc"]["issuer"]), (200, &json!(provider.issuer())));

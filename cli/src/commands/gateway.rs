@@ -1,10 +1,11 @@
 //! `openshell gateway …` and `openshell status`: gateways of this user, and those that run elsewhere.
 //!
 //! Here: which command, and the commands about what is known of gateways. Below: a gateway in the foreground (`serve`), in the
-//! background (`service`), what is kept of gateways (`registry`), and which of them a command asks (`asked`). Not here: the gateway itself (`gateway`).
+//! background (`service`), what is kept of gateways (`registry`), and which of them a command asks (`asked`), also for what comes later (`followed`). Not here: the gateway itself (`gateway`).
 
 mod asked;
 mod chosen;
+mod followed;
 mod oidc;
 mod registry;
 mod serve;
@@ -24,6 +25,7 @@ use serde::Serialize;
 pub(crate) use self::{
     asked::{Asked, asked, spelled},
     chosen::{Chosen, Whose},
+    followed::follow,
     registry::Registry,
 };
 use self::{

@@ -97,12 +97,18 @@ async fn opened(app: &App, request: Request, next: Next) -> Response {
 /// Does a request and puts it on record, if it came to something.
 async fn recorded(app: &App, request: Request, next: Next) -> Response {
     let done = Done::of(&request);
+    let is_tunnel = request.extensions().get::<hyper::ext::Protocol>().is_some();
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = next.run(request).await;
     let status = response.status();
+    let came_to_something = match status {
+        StatusCode::SWITCHING_PROTOCOLS => true,
+        // Who asks for an upgrade where there is none has read something, as anybody may.
+        _ if is_read && !is_tunnel => false,
+        _ => status.is_success() || status.is_server_error(),
+    };
     if let Some(done) = done
-        && (status.is_success()
-            || status.is_server_error()
-            || status == StatusCode::SWITCHING_PROTOCOLS)
+        && came_to_something
     {
         let place = response.headers().get(header::LOCATION).and_then(|place| place.to_str().ok());
         let (kind, line) = done.told(status.as_u16(), place);

@@ -1,10 +1,10 @@
 //! The audit of a gateway: shown, exported, verified.
 
-use std::process::ExitCode;
+use std::{ops::ControlFlow, process::ExitCode};
 
 use api::{
     audit::{AuditEvent, AuditReport, AuditRestart},
-    client::ClientError,
+    client::Event as Told,
     page::Page,
 };
 use reqwest::Method;
@@ -14,7 +14,7 @@ use crate::{
     args::{AuditArgs, AuditCommand, AuditExportArgs, ExportFormat},
     commands::{
         events::{self, Event},
-        gateway::{Asked, asked, refused},
+        gateway::{Asked, asked, follow, refused},
         sandbox::block_on,
     },
     failure::Failure,
@@ -27,8 +27,6 @@ const EVENTS: usize = 1000;
 const PAGE: usize = 1000;
 /// Events of one request of an export.
 const EXPORT_PAGE: usize = 500;
-/// How often a broken stream is taken up again without an event between.
-const TRIES_MAX: usize = 5;
 /// Kinds that a gateway knows; others are chosen here.
 const KINDS: [&str; 9] =
     ["net", "http", "dns", "finding", "api", "change", "access", "gap", "restart"];
@@ -77,7 +75,16 @@ pub(super) fn list(args: &AuditArgs, asked: &Asked) -> Result<ExitCode, Failure>
             emit(args.output, &events)?;
         }
         if args.tail {
-            follow(args, asked, (&query, newest), &wanted).await?;
+            let path = [&query[..], &[("follow", "true".to_owned())]].concat();
+            let path = asked.query("/v1/audit", &path);
+            let show = |event: &Told| {
+                let event: AuditEvent = serde_json::from_str(&event.data)?;
+                if wanted(&event) {
+                    tell(args, &event)?;
+                }
+                Ok(ControlFlow::Continue(()))
+            };
+            follow(asked, &path, newest.to_string(), show).await?;
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -123,45 +130,6 @@ async fn newest(
             events.reverse();
             return Ok((events, last.unwrap_or(0)));
         }
-    }
-}
-
-async fn follow(
-    args: &AuditArgs,
-    asked: &Asked,
-    (query, newest): (&[(&'static str, String)], u64),
-    wanted: &impl Fn(&AuditEvent) -> bool,
-) -> Result<(), Failure> {
-    let query = [query, &[("follow", "true".to_owned())]].concat();
-    let path = asked.query("/v1/audit", &query);
-    let (mut last, mut tries) = (newest.to_string(), 0);
-    loop {
-        let broken = match asked.client.follow(&path, Some(&last)).await {
-            Ok(mut events) => loop {
-                match events.next().await {
-                    Ok(Some(event)) => {
-                        tries = 0;
-                        last = event.id;
-                        let event: AuditEvent = serde_json::from_str(&event.data)?;
-                        if wanted(&event) {
-                            tell(args, &event)?;
-                        }
-                    }
-                    Ok(None) => break None,
-                    Err(error) => break Some(error),
-                }
-            },
-            Err(error) => Some(error),
-        };
-        tries += 1;
-        match broken {
-            // A gateway that stops ends its streams; the next one goes on with them.
-            None | Some(ClientError::Unreachable { .. } | ClientError::Silent { .. })
-                if tries <= TRIES_MAX => {}
-            None => return Ok(()),
-            Some(error) => return Err(refused(error)),
-        }
-        tokio::time::sleep(super::POLL).await;
     }
 }
 

@@ -1,9 +1,9 @@
 //! The logs of a gateway's sandbox.
 
-use std::process::ExitCode;
+use std::{ops::ControlFlow, process::ExitCode};
 
 use api::{
-    client::ClientError,
+    client::Event,
     logs::{LogLine, Logs},
 };
 use tracing_subscriber::filter::LevelFilter;
@@ -12,15 +12,12 @@ use super::then;
 use crate::{
     args::sandbox::{LogSource, LogsArgs},
     commands::{
-        gateway::{Asked, refused},
+        gateway::{Asked, follow, refused},
         sandbox::block_on,
     },
     failure::Failure,
     output,
 };
-
-/// How often a broken stream is taken up again without a line between.
-const TRIES_MAX: usize = 5;
 
 /// Shows the last lines, and goes on with new ones if so asked.
 pub(super) fn run(args: &LogsArgs, asked: &Asked) -> Result<ExitCode, Failure> {
@@ -39,50 +36,24 @@ pub(super) fn run(args: &LogsArgs, asked: &Asked) -> Result<ExitCode, Failure> {
         logs.lines.iter().try_for_each(|line| output::line(&line.text))?;
         if args.tail {
             query.push(("follow", "true".to_owned()));
-            follow(asked, &asked.path(&sandbox, "logs", &query), logs.next).await?;
+            let path = asked.path(&sandbox, "logs", &query);
+            follow(asked, &path, logs.next, show).await?;
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// Shows new lines until the sandbox is deleted. What breaks is taken up where it was.
-async fn follow(asked: &Asked, path: &str, mut last: String) -> Result<(), Failure> {
-    let mut tries = 0;
-    loop {
-        let broken = match asked.client.follow(path, Some(&last)).await {
-            Ok(mut events) => loop {
-                match events.next().await {
-                    Ok(Some(event)) => {
-                        tries = 0;
-                        if event.kind == "deleted" {
-                            return Ok(());
-                        }
-                        if event.kind == "lost" {
-                            output::complain(&format!("! {}", event.data));
-                        } else {
-                            let line: LogLine = serde_json::from_str(&event.data)?;
-                            output::line(&line.text)?;
-                        }
-                        if !event.id.is_empty() {
-                            last = event.id;
-                        }
-                    }
-                    // A gateway that stops ends its streams; the next one goes on with them.
-                    Ok(None) => break None,
-                    Err(error) => break Some(error),
-                }
-            },
-            Err(error) => Some(error),
-        };
-        tries += 1;
-        match broken {
-            None | Some(ClientError::Unreachable { .. } | ClientError::Silent { .. })
-                if tries <= TRIES_MAX => {}
-            None => return Err(Failure::new("the gateway ends the log again and again")),
-            Some(error) => return Err(refused(error)),
+/// Shows a line, or what is told instead of one.
+fn show(event: &Event) -> Result<ControlFlow<()>, Failure> {
+    match event.kind.as_str() {
+        "deleted" => return Ok(ControlFlow::Break(())),
+        "lost" => output::complain(&format!("! {}", event.data)),
+        _ => {
+            let line: LogLine = serde_json::from_str(&event.data)?;
+            output::line(&line.text)?;
         }
-        tokio::time::sleep(super::LOOK).await;
     }
+    Ok(ControlFlow::Continue(()))
 }
 
 fn source(sources: &[LogSource]) -> &'static str {
