@@ -16,7 +16,7 @@ use router::wire::Dialect;
 
 use self::{
     change::{LearnArgs, PolicyProveArgs, PolicyUpdateArgs, RuleCommand},
-    gateway::{GatewayArg, GatewayCommand, GatewayListArgs},
+    gateway::{GatewayCommand, GatewayListArgs},
     provider::{InferenceCommand, ProviderCommand},
     route::{CostArgs, RouteCommand},
     sandbox::{ForwardCommand, LogsArgs, SandboxCommand, SuperviseArgs},
@@ -471,7 +471,7 @@ pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub(crate) audit: AuditFile,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// Go on with new events as they come
     #[arg(long)]
     pub(crate) tail: bool,
@@ -508,7 +508,7 @@ pub(crate) enum AuditCommand {
     /// See whether the audit of a gateway is as it was written; exit code 1 when it is not
     Verify {
         #[command(flatten)]
-        gateway: GatewayArg,
+        gateway: ChoiceArgs,
         /// Output format
         #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
         output: Format,
@@ -516,7 +516,7 @@ pub(crate) enum AuditCommand {
     /// Begin the audit of a gateway anew behind what somebody else has changed; what is there stays
     Restart {
         #[command(flatten)]
-        gateway: GatewayArg,
+        gateway: ChoiceArgs,
         /// Why; it is on record
         #[arg(long, value_name = "REASON")]
         reason: String,
@@ -527,7 +527,7 @@ pub(crate) enum AuditCommand {
 #[derive(Debug, Args)]
 pub(crate) struct AuditExportArgs {
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// How events are written: ocsf, an event a line; otlp, requests of OpenTelemetry's log service in JSON, one a line
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) format: ExportFormat,

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{gateway::GatewayArg, sandbox::UpstreamArgs};
+use super::{ChoiceArgs, sandbox::UpstreamArgs};
 use crate::output::Format;
 
 /// `openshell policy update`
@@ -85,7 +85,7 @@ pub(crate) enum RuleCommand {
         #[arg(value_name = "NAME")]
         name: Option<String>,
         #[command(flatten)]
-        gateway: GatewayArg,
+        gateway: ChoiceArgs,
     },
     /// Show what was decided
     History(RuleHistoryArgs),
@@ -110,7 +110,7 @@ pub(crate) struct RuleGetArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// Filter by status; pending if not given
     #[arg(long, value_enum, value_name = "STATUS")]
     pub(crate) status: Option<RuleStatus>,
@@ -126,7 +126,7 @@ pub(crate) struct RuleHistoryArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// Output format
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
@@ -139,7 +139,7 @@ pub(crate) struct RuleOneArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// Which, by its ID or the beginning of it
     #[arg(long, value_name = "ID")]
     pub(crate) chunk_id: String,
@@ -162,7 +162,7 @@ pub(crate) struct RuleAllArgs {
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// Also approve rules with security notes
     #[arg(long)]
     pub(crate) include_security_flagged: bool,

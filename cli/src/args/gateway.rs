@@ -232,17 +232,6 @@ pub(crate) struct GatewayChoice {
     pub(crate) name: Option<String>,
 }
 
-/// The gateway that a command speaks to.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct GatewayArg {
-    /// Gateway to ask (defaults to the active one); none for what this user has without one
-    #[arg(long, short, value_name = "NAME", env = "OPENSHELL_GATEWAY")]
-    pub(crate) gateway: Option<String>,
-    /// Workspace of the gateway; default when not given
-    #[arg(long, short, value_name = "NAME", env = "OPENSHELL_WORKSPACE")]
-    pub(crate) workspace: Option<String>,
-}
-
 /// `openshell gateway info`
 #[derive(Debug, Args)]
 pub(crate) struct GatewayInfoArgs {

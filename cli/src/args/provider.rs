@@ -8,7 +8,7 @@ use clap::{
 };
 use sandbox::providers::{self, Kind};
 
-use super::{gateway::GatewayArg, sandbox::pair};
+use super::{ChoiceArgs, sandbox::pair};
 use crate::output::Format;
 
 /// `openshell provider …`
@@ -186,7 +186,7 @@ pub(crate) struct InferenceGetArgs {
     #[arg(long)]
     pub(crate) system: bool,
     #[command(flatten)]
-    pub(crate) gateway: InferenceGatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// Output format
     #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) output: Format,
@@ -199,22 +199,7 @@ pub(crate) struct InferenceAt {
     #[arg(long)]
     pub(crate) system: bool,
     #[command(flatten)]
-    pub(crate) gateway: InferenceGatewayArg,
-}
-
-/// The gateway whose routes are meant; they are for all of its workspaces.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct InferenceGatewayArg {
-    /// Gateway to ask (defaults to the active one); none for what this user has without one
-    #[arg(long, short, value_name = "NAME", env = "OPENSHELL_GATEWAY")]
-    pub(crate) gateway: Option<String>,
-}
-
-impl InferenceGatewayArg {
-    /// It, as any command names one.
-    pub(crate) fn any(&self) -> GatewayArg {
-        GatewayArg { gateway: self.gateway.clone(), workspace: None }
-    }
+    pub(crate) gateway: ChoiceArgs,
 }
 
 /// Whether to ask before sandboxes are re-pointed.
@@ -255,7 +240,7 @@ pub(crate) enum InferenceRouteCommand {
 #[derive(Debug, Args)]
 pub(crate) struct InferenceRouteListArgs {
     #[command(flatten)]
-    pub(crate) gateway: InferenceGatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     #[command(flatten)]
     pub(crate) output: OutputArg,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{ConfigArg, DialectWord, gateway::GatewayArg};
+use super::{ChoiceArgs, ConfigArg, DialectWord};
 use crate::output::Format;
 
 /// `openshell route …`
@@ -32,7 +32,7 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) config: NamedConfigArg,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// The audit file; default the one that the router file names
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_file: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub(crate) struct CostArgs {
     #[command(flatten)]
     pub(crate) config: NamedConfigArg,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// Only this sandbox (or caller)
     #[arg(long, value_name = "NAME")]
     pub(crate) sandbox: Option<String>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{gateway::GatewayArg, limits};
+use super::{ChoiceArgs, limits};
 use crate::output::Format;
 
 /// `openshell sandbox …`
@@ -371,7 +371,7 @@ pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) sandbox: NameArg,
     #[command(flatten)]
-    pub(crate) gateway: GatewayArg,
+    pub(crate) gateway: ChoiceArgs,
     /// Number of lines
     #[arg(short, value_name = "N", default_value_t = 200)]
     pub(crate) n: usize,

@@ -19,7 +19,7 @@ use crate::{
     args::AuditArgs,
     commands::{
         events::{self, Event},
-        gateway::asked,
+        gateway::chosen,
         network_events as network,
     },
     failure::Failure,
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &AuditArgs) -> Result<ExitCode, Failure> {
         return remote::command(command);
     }
     let is_of_file = args.audit.file.is_some() || args.audit.config.is_named();
-    if !is_of_file && let Some(asked) = asked(&args.gateway)? {
+    if !is_of_file && let Some(asked) = chosen(&args.gateway)? {
         return remote::list(args, &asked);
     }
     let since = args.since.as_deref().map(events::since_ms).transpose()?.unwrap_or(0);

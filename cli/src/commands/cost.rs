@@ -9,7 +9,7 @@ use crate::{
     args::{AuditFile, route::CostArgs},
     commands::{
         events::{self, Event},
-        gateway::{self, Asked},
+        gateway::{self, Chosen},
         sandbox::block_on,
     },
     failure::Failure,
@@ -64,7 +64,7 @@ impl Sum {
 pub(crate) fn run(args: &CostArgs) -> Result<ExitCode, Failure> {
     if args.file.is_none()
         && args.config.config.is_none()
-        && let Some(asked) = gateway::asked(&args.gateway)?
+        && let Some(asked) = gateway::chosen(&args.gateway)?
     {
         let report = of_gateway(&asked, args.sandbox.as_deref(), args.since.as_deref())?;
         if report.cut {
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &CostArgs) -> Result<ExitCode, Failure> {
 
 /// What a gateway has in its books.
 pub(crate) fn of_gateway(
-    asked: &Asked,
+    asked: &Chosen,
     sandbox: Option<&str>,
     since: Option<&str>,
 ) -> Result<CostReport, Failure> {
@@ -110,7 +110,7 @@ pub(crate) fn of_gateway(
     let sandbox = sandbox.map(|name| ("sandbox", name.to_owned()));
     let since = since.map(|since| ("since_ms", since.to_string()));
     let path = asked.query("/v1/cost", &sandbox.into_iter().chain(since).collect::<Vec<_>>());
-    block_on(async { asked.client.get(&path).await.map_err(gateway::refused) })
+    block_on(async { asked.client().get(&path).await.map_err(gateway::refused) })
 }
 
 impl From<CostReport> for Report {

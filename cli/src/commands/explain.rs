@@ -17,7 +17,7 @@ use crate::{
     commands::{
         cost,
         events::{self, Event},
-        gateway::{self, Asked},
+        gateway::{self, Chosen},
         inference,
     },
     failure::Failure,
@@ -85,9 +85,9 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     };
     let asked = match args.config.config {
         Some(_) => None,
-        None => gateway::asked(&args.gateway)?,
+        None => gateway::chosen(&args.gateway)?,
     };
-    let configuration = configuration(args, asked.as_ref())?;
+    let configuration = configuration(args, asked.as_deref())?;
     let (engine, memory) = settings::engine(&configuration)?;
     if let Some(asked) = &asked {
         // What was spent counts as it does for the router of the gateway.
@@ -141,7 +141,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode, Failure> {
 }
 
 /// What the router file says that was named, or the one by which the router of the gateway works.
-fn configuration(args: &ExplainArgs, asked: Option<&Asked>) -> Result<Configuration, Failure> {
+fn configuration(args: &ExplainArgs, asked: Option<&Chosen>) -> Result<Configuration, Failure> {
     let Some(asked) = asked else {
         return settings::load(&args.config.or_default().config).map(|(one, _)| one);
     };
@@ -345,7 +345,7 @@ fn candidate_row(line: &CandidateLine) -> Vec<String> {
 fn audit_path(args: &ExplainArgs) -> Result<PathBuf, Failure> {
     if args.audit_file.is_none()
         && args.config.config.is_none()
-        && gateway::asked(&args.gateway)?.is_some()
+        && gateway::chosen(&args.gateway)?.is_some()
     {
         let known = gateway::Registry::open()?.chosen(args.gateway.gateway.as_deref())?;
         return match known.metadata.state {

@@ -3,7 +3,6 @@
 //! Here: which command, and the commands about what is known of gateways. Below: a gateway in the foreground (`serve`), in the
 //! background (`service`), what is kept of gateways (`registry`), and which of them a command asks (`asked`), also for what comes later (`followed`). Not here: the gateway itself (`gateway`).
 
-mod asked;
 mod chosen;
 mod followed;
 mod oidc;
@@ -23,8 +22,7 @@ use reqwest::Method;
 use serde::Serialize;
 
 pub(crate) use self::{
-    asked::{Asked, asked, spelled},
-    chosen::{Chosen, Whose},
+    chosen::{Chosen, Whose, chosen, escaped},
     followed::follow,
     registry::Registry,
 };

@@ -11,7 +11,7 @@ mod remote;
 pub(crate) mod service;
 mod verify;
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use ::gateway::inference::made::TIMEOUT_DEFAULT;
 use anyhow::Context as _;
@@ -29,7 +29,7 @@ use crate::{
         InferenceSetArgs, InferenceUpdateArgs,
     },
     commands::{
-        gateway::{self, Asked},
+        gateway::{self, Chosen},
         provider,
         sandbox::home,
     },
@@ -88,19 +88,19 @@ fn route(system: bool) -> Route {
 }
 
 /// The gateway that a command is for; none when it is for this user's own routes.
-fn asked_at(at: &InferenceAt) -> Result<Option<Asked>, Failure> {
-    gateway::asked(&at.gateway.any())
+fn asked_at(at: &InferenceAt) -> Result<Option<Arc<Chosen>>, Failure> {
+    gateway::chosen(&at.gateway)
 }
 
 /// The router file by which a gateway answers the calls of its sandboxes.
-pub(crate) fn config_of(asked: &Asked) -> Result<Option<String>, Failure> {
-    Remote::on(asked.clone(), api::inference::Route::Sandboxes).config()
+pub(crate) fn config_of(asked: &Chosen) -> Result<Option<String>, Failure> {
+    Remote::on(asked, api::inference::Route::Sandboxes).config()
 }
 
 fn apply(args: &InferenceApplyArgs) -> Result<(), Failure> {
     if let Some(asked) = asked_at(&args.at)? {
         let text = settings::text(&args.file)?;
-        return Remote::new(asked, &args.at).apply(&text, !args.no_verify, args.yes);
+        return Remote::new(&asked, &args.at).apply(&text, !args.no_verify, args.yes);
     }
     let home = home()?;
     take(Service::on(&home, route(args.at.system)), &args.file, args.no_verify)
@@ -110,9 +110,9 @@ fn run_route(command: InferenceRouteCommand) -> Result<ExitCode, Failure> {
     match command {
         InferenceRouteCommand::Add(args) => set(args)?,
         InferenceRouteCommand::List(args) => {
-            let routes = match gateway::asked(&args.gateway.any())? {
+            let routes = match gateway::chosen(&args.gateway)? {
                 Some(asked) => api::inference::Route::ALL
-                    .map(|route| Remote::on(asked.clone(), route).shown())
+                    .map(|route| Remote::on(&asked, route).shown())
                     .into_iter()
                     .collect::<Result<Vec<_>, _>>()?,
                 None => Service::all(&home()?).map(show).into_iter().collect::<Result<_, _>>()?,
@@ -121,7 +121,7 @@ fn run_route(command: InferenceRouteCommand) -> Result<ExitCode, Failure> {
         }
         InferenceRouteCommand::Remove(args) => {
             let removed = match asked_at(&args.at)? {
-                Some(asked) => Remote::new(asked, &args.at).remove(args.yes)?,
+                Some(asked) => Remote::new(&asked, &args.at).remove(args.yes)?,
                 None => remove(args.at.system)?,
             };
             let told = if removed { "✓ Route removed" } else { "· Nothing was configured" };
@@ -169,7 +169,7 @@ fn listed(routes: &[Shown]) -> String {
 
 fn set(args: InferenceSetArgs) -> Result<(), Failure> {
     if let Some(asked) = asked_at(&args.at)? {
-        let remote = Remote::new(asked, &args.at);
+        let remote = Remote::new(&asked, &args.at);
         return match &args.config {
             Some(path) => remote.apply(&settings::text(path)?, !args.no_verify, args.yes),
             None => remote.set(args),
@@ -191,7 +191,7 @@ fn set(args: InferenceSetArgs) -> Result<(), Failure> {
 
 fn update(args: InferenceUpdateArgs) -> Result<(), Failure> {
     if let Some(asked) = asked_at(&args.at)? {
-        return Remote::new(asked, &args.at).update(args);
+        return Remote::new(&asked, &args.at).update(args);
     }
     let home = home()?;
     let service = Service::on(&home, route(args.at.system));
@@ -293,9 +293,9 @@ fn table(route: Route, wanted: &Wanted) -> String {
 
 fn get(args: &InferenceGetArgs) -> Result<(), Failure> {
     let home = home()?;
-    let asked = gateway::asked(&args.gateway.any())?;
+    let asked = gateway::chosen(&args.gateway)?;
     let shown = |route: Route| match &asked {
-        Some(asked) => Remote::on(asked.clone(), route.into()).shown(),
+        Some(asked) => Remote::on(asked, route.into()).shown(),
         None => show(Service::on(&home, route)),
     };
     if args.system {

@@ -18,7 +18,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::{
     args::sandbox::{LogSource, LogsArgs},
     commands::{
-        gateway::asked,
+        gateway::chosen,
         inference::service::Service,
         sandbox::{block_on, find, home},
     },
@@ -33,7 +33,7 @@ const READ_BYTES_MAX: u64 = 64 << 20;
 
 /// Shows the last lines, and goes on with new ones if so asked.
 pub(crate) fn run(args: &LogsArgs) -> Result<ExitCode, Failure> {
-    if let Some(asked) = asked(&args.gateway)? {
+    if let Some(asked) = chosen(&args.gateway)? {
         return remote::run(args, &asked);
     }
     let (_, folder) = find(args.sandbox.name.as_deref())?;

@@ -18,14 +18,14 @@ use serde_json::Value;
 
 use crate::{
     args::{
+        ChoiceArgs,
         change::{
             RuleAllArgs, RuleCommand, RuleGetArgs, RuleHistoryArgs, RuleOneArgs, RuleRejectArgs,
             RuleStatus,
         },
-        gateway::GatewayArg,
     },
     commands::{
-        gateway::asked,
+        gateway::chosen,
         policy::{
             subject::{Subject, Wait},
             update,
@@ -55,7 +55,7 @@ struct Shown {
 
 /// Runs what was typed.
 pub(crate) fn run(command: RuleCommand) -> Result<ExitCode, Failure> {
-    if let Some(asked) = asked(gateway(&command))? {
+    if let Some(asked) = chosen(gateway(&command))? {
         return remote::run(&command, &asked);
     }
     match command {
@@ -69,7 +69,7 @@ pub(crate) fn run(command: RuleCommand) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn gateway(command: &RuleCommand) -> &GatewayArg {
+fn gateway(command: &RuleCommand) -> &ChoiceArgs {
     match command {
         RuleCommand::Get(args) => &args.gateway,
         RuleCommand::Approve(args) => &args.gateway,

@@ -1,6 +1,6 @@
 //! The audit of a gateway: shown, exported, verified.
 
-use std::{ops::ControlFlow, process::ExitCode};
+use std::{ops::ControlFlow, process::ExitCode, sync::Arc};
 
 use api::{
     audit::{AuditEvent, AuditReport, AuditRestart},
@@ -14,7 +14,7 @@ use crate::{
     args::{AuditArgs, AuditCommand, AuditExportArgs, ExportFormat},
     commands::{
         events::{self, Event},
-        gateway::{Asked, asked, follow, refused},
+        gateway::{Chosen, chosen, follow, refused},
         sandbox::block_on,
     },
     failure::Failure,
@@ -34,13 +34,13 @@ const KINDS: [&str; 9] =
 /// Runs what was typed after `openshell audit`.
 pub(super) fn command(command: &AuditCommand) -> Result<ExitCode, Failure> {
     match command {
-        AuditCommand::Export(args) => export(args, &needed(asked(&args.gateway)?)?),
-        AuditCommand::Verify { gateway, output } => verify(&needed(asked(gateway)?)?, *output),
+        AuditCommand::Export(args) => export(args, &*needed(chosen(&args.gateway)?)?),
+        AuditCommand::Verify { gateway, output } => verify(&*needed(chosen(gateway)?)?, *output),
         AuditCommand::Restart { gateway, reason } => {
-            let asked = needed(asked(gateway)?)?;
+            let asked = needed(chosen(gateway)?)?;
             let restart = AuditRestart { reason: reason.clone() };
             block_on(async {
-                let done = asked.client.send_order(Method::POST, "/v1/audit/restart", &restart);
+                let done = asked.client().send_order(Method::POST, "/v1/audit/restart", &restart);
                 done.await.map_err(refused)
             })?;
             output::line("✓ The audit begins anew; what was there stays")?;
@@ -49,7 +49,7 @@ pub(super) fn command(command: &AuditCommand) -> Result<ExitCode, Failure> {
     }
 }
 
-fn needed(asked: Option<Asked>) -> Result<Asked, Failure> {
+fn needed(asked: Option<Arc<Chosen>>) -> Result<Arc<Chosen>, Failure> {
     asked.ok_or_else(|| {
         Failure::new("No active gateway.").hint(
             "set one with `openshell gateway select NAME`, or start one with `openshell gateway start`",
@@ -58,7 +58,7 @@ fn needed(asked: Option<Asked>) -> Result<Asked, Failure> {
 }
 
 /// Shows the newest events, and new ones as they come.
-pub(super) fn list(args: &AuditArgs, asked: &Asked) -> Result<ExitCode, Failure> {
+pub(super) fn list(args: &AuditArgs, asked: &Chosen) -> Result<ExitCode, Failure> {
     let is_known = |kind: &&String| KINDS.contains(&kind.as_str());
     let known = args.kind.as_ref().filter(is_known);
     let query = query(args.sandbox.as_ref(), known, args.since.as_deref())?;
@@ -109,7 +109,7 @@ fn emit(format: Format, events: &[AuditEvent]) -> Result<(), Failure> {
 
 /// The newest events that are wanted, the oldest of them first, and the position of the last one there is.
 async fn newest(
-    asked: &Asked,
+    asked: &Chosen,
     query: &[(&'static str, String)],
     count: usize,
     wanted: &impl Fn(&AuditEvent) -> bool,
@@ -121,7 +121,7 @@ async fn newest(
         query.push(("limit", PAGE.to_string()));
         query.extend(after.take().map(|after| ("after", after)));
         let path = asked.query("/v1/audit", &query);
-        let page: Page<AuditEvent> = asked.client.get(&path).await.map_err(refused)?;
+        let page: Page<AuditEvent> = asked.client().get(&path).await.map_err(refused)?;
         last = last.or(page.items.first().map(|event| event.position));
         let room = count.saturating_sub(events.len());
         events.extend(page.items.into_iter().filter(|event| wanted(event)).take(room));
@@ -161,7 +161,7 @@ fn read(event: &AuditEvent) -> Event {
     Event { json: event.event.clone() }
 }
 
-fn export(args: &AuditExportArgs, asked: &Asked) -> Result<ExitCode, Failure> {
+fn export(args: &AuditExportArgs, asked: &Chosen) -> Result<ExitCode, Failure> {
     let query = query(args.sandbox.as_ref(), args.kind.as_ref(), args.since.as_deref())?;
     block_on(async {
         let mut after = None::<String>;
@@ -170,7 +170,7 @@ fn export(args: &AuditExportArgs, asked: &Asked) -> Result<ExitCode, Failure> {
             query.push(("limit", EXPORT_PAGE.to_string()));
             query.extend(after.take().map(|after| ("after", after)));
             let path = asked.query("/v1/audit", &query);
-            let page: Page<AuditEvent> = asked.client.get(&path).await.map_err(refused)?;
+            let page: Page<AuditEvent> = asked.client().get(&path).await.map_err(refused)?;
             // The oldest first, there is always a next page: it is the end when it is empty.
             if page.items.is_empty() {
                 return Ok(ExitCode::SUCCESS);
@@ -188,9 +188,9 @@ fn export(args: &AuditExportArgs, asked: &Asked) -> Result<ExitCode, Failure> {
     })
 }
 
-fn verify(asked: &Asked, format: Format) -> Result<ExitCode, Failure> {
+fn verify(asked: &Chosen, format: Format) -> Result<ExitCode, Failure> {
     let report: AuditReport =
-        block_on(async { asked.client.get("/v1/audit/verify").await.map_err(refused) })?;
+        block_on(async { asked.client().get("/v1/audit/verify").await.map_err(refused) })?;
     output::emit(format, &report, |report| {
         let range = format!(
             "{} lines, positions {} to {}\n  Last hash: {}",

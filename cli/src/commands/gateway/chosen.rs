@@ -6,17 +6,23 @@ use api::{
     client::Client,
     sandbox::{Sandbox, SandboxChange, SandboxStatus},
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::sleep;
 
 use super::{Registry, refused, registry::Known, service};
-use crate::{args::ChoiceArgs, commands::sandbox::block_on, failure::Failure};
+use crate::{
+    args::ChoiceArgs,
+    commands::sandbox::{block_on, kept},
+    failure::Failure,
+};
 
 /// How a person says that no gateway is to be used.
 const NONE: &str = "none";
 
+/// What stands for itself nowhere in an address.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Before a gateway that ended the stream of changes is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -85,6 +91,40 @@ impl Chosen {
     /// The client for it.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The sandbox of that name, or the last one that was used; it is the last one from now on.
+    ///
+    /// # Errors
+    /// When none was used yet.
+    pub(crate) fn sandbox(&self, name: Option<&str>) -> Result<String, Failure> {
+        let name = kept::named(self, name)?;
+        self.remember(&name);
+        Ok(name)
+    }
+
+    /// The path of something of a sandbox, such as `logs`, with what is asked of it.
+    pub(crate) fn below(&self, sandbox: &str, what: &str, asked: &[(&str, String)]) -> String {
+        self.query(&format!("/v1/sandboxes/{}/{what}", escaped(sandbox)), asked)
+    }
+
+    /// A path with what is asked of it, in the workspace that is meant.
+    pub(crate) fn query(&self, path: &str, asked: &[(&str, String)]) -> String {
+        let pairs = asked.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
+        let pairs: Vec<String> = pairs.collect();
+        self.path(&if pairs.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{}", pairs.join("&"))
+        })
+    }
+
+    /// A sandbox as routers know it: after its workspace, where that is not `default`.
+    pub(crate) fn tenant(&self, sandbox: &str) -> String {
+        match self.workspace.as_deref() {
+            None | Some("default") => sandbox.to_owned(),
+            Some(workspace) => format!("{workspace}/{sandbox}"),
+        }
     }
 
     /// A path in the workspace that is meant.
@@ -199,7 +239,34 @@ impl Chosen {
     }
 }
 
-/// Text as a part of an address.
+/// The gateway that was chosen, else the active one; none where there is no active one either, or somebody wants none.
+///
+/// # Errors
+/// When the one that was chosen is not known, or cannot be used.
+pub(crate) fn chosen(choice: &ChoiceArgs) -> Result<Option<Arc<Chosen>>, Failure> {
+    // Where nothing says where configuration is kept, none is active.
+    if choice.gateway.is_none()
+        && !matches!(Registry::open().map(|all| all.active()), Ok(Ok(Some(_))))
+    {
+        return Ok(None);
+    }
+    match Whose::of(choice)? {
+        Whose::Own => Ok(None),
+        Whose::Gateway(gateway) => Ok(Some(gateway)),
+    }
+}
+
+/// Text as a part of an address (RFC 3986 §2.3).
 pub(crate) fn escaped(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_means_nothing_in_an_address() {
+        assert_eq!(escaped("../a b?é&-_~"), "..%2Fa%20b%3F%C3%A9%26-_~");
+    }
 }

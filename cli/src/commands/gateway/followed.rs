@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, time::Duration};
 
 use api::client::{ClientError, Event};
 
-use super::{Asked, refused};
+use super::{Chosen, refused};
 use crate::failure::Failure;
 
 /// How often a stream that broke is taken up again without an event between.
@@ -17,14 +17,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// What `take` says; why the gateway does not answer.
 pub(crate) async fn follow(
-    asked: &Asked,
+    asked: &Chosen,
     path: &str,
     mut last: String,
     mut take: impl FnMut(&Event) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<(), Failure> {
     let mut tries = 0;
     loop {
-        let broken = match asked.client.follow(path, Some(&last)).await {
+        let broken = match asked.client().follow(path, Some(&last)).await {
             Ok(mut events) => loop {
                 match events.next().await {
                     Ok(Some(event)) => {

@@ -188,25 +188,6 @@ impl Registry {
         }
     }
 
-    /// The sandbox of a gateway that was used last.
-    ///
-    /// # Errors
-    /// When the file is there and cannot be read.
-    pub(crate) fn last(&self, name: &str) -> io::Result<Option<String>> {
-        match read(&self.folder(name).join("last_sandbox")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => Ok(Some(other?.trim().to_owned()).filter(|last| !last.is_empty())),
-        }
-    }
-
-    /// Keeps which sandbox of a gateway was used last.
-    ///
-    /// # Errors
-    /// When that cannot be written.
-    pub(crate) fn keep_last(&self, name: &str, sandbox: &str) -> Result<(), Failure> {
-        write(&self.folder(name).join("last_sandbox"), format!("{sandbox}\n").as_bytes())
-    }
-
     /// Makes a gateway the active one.
     ///
     /// # Errors

@@ -23,14 +23,14 @@ pub(super) fn run(command: InferenceBackendCommand) -> Result<ExitCode, Failure>
         InferenceBackendCommand::Add(args) => add(&args)?,
         InferenceBackendCommand::List(args) => {
             let backends = match asked_at(&args.at)? {
-                Some(asked) => Remote::new(asked, &args.at).backends()?,
+                Some(asked) => Remote::new(&asked, &args.at).backends()?,
                 None => listed(&args.at)?,
             };
             output::emit(args.output.output, &backends, table)?;
         }
         InferenceBackendCommand::Remove(args) => {
             if let Some(asked) = asked_at(&args.at)? {
-                Remote::new(asked, &args.at).remove_backend(&args.name, args.yes)?;
+                Remote::new(&asked, &args.at).remove_backend(&args.name, args.yes)?;
             } else {
                 let edit = |text: &str| file::remove_backend(text, &args.name);
                 change(&args.at, &args.name, edit, None)?;
@@ -38,7 +38,7 @@ pub(super) fn run(command: InferenceBackendCommand) -> Result<ExitCode, Failure>
         }
         InferenceBackendCommand::Test(args) => {
             let test = match asked_at(&args.at)? {
-                Some(asked) => Remote::new(asked, &args.at).test(&args.name)?,
+                Some(asked) => Remote::new(&asked, &args.at).test(&args.name)?,
                 None => test(&args.at, &args.name)?,
             };
             output::emit(args.output.output, &test, told)?;
@@ -67,7 +67,7 @@ fn add(args: &InferenceBackendAddArgs) -> Result<(), Failure> {
 /// Adds a backend, or puts it in the place of another one.
 pub(super) fn put(new: &NewBackend, at: &InferenceAt, yes: YesArg) -> Result<(), Failure> {
     if let Some(asked) = asked_at(at)? {
-        return Remote::new(asked, at).add_backend(new, yes);
+        return Remote::new(&asked, at).add_backend(new, yes);
     }
     let home = home()?;
     let service = Service::on(&home, route(at.system));

@@ -18,7 +18,7 @@ use super::{Shown, service};
 use crate::{
     args::provider::{InferenceAt, InferenceSetArgs, InferenceUpdateArgs, YesArg},
     commands::{
-        gateway::{Asked, refused, spelled},
+        gateway::{Chosen, escaped, refused},
         sandbox::block_on,
     },
     failure::Failure,
@@ -37,13 +37,13 @@ pub(super) struct Remote {
 
 impl Remote {
     /// The one that was asked for.
-    pub(super) fn new(asked: Asked, at: &InferenceAt) -> Self {
+    pub(super) fn new(asked: &Chosen, at: &InferenceAt) -> Self {
         Self::on(asked, if at.system { Route::System } else { Route::Sandboxes })
     }
 
     /// That route of this gateway.
-    pub(super) fn on(asked: Asked, route: Route) -> Self {
-        Self { client: asked.client, route }
+    pub(super) fn on(asked: &Chosen, route: Route) -> Self {
+        Self { client: asked.client().clone(), route }
     }
 
     /// `inference set`
@@ -88,7 +88,7 @@ impl Remote {
 
     /// `inference backend remove`
     pub(super) fn remove_backend(&self, name: &str, yes: YesArg) -> Result<(), Failure> {
-        let path = format!("/backends/{}", spelled(name));
+        let path = format!("/backends/{}", escaped(name));
         self.change((Method::DELETE, &path), yes, |_| ())
     }
 
@@ -180,7 +180,7 @@ impl Remote {
 
     /// Makes one real call to a backend.
     pub(super) fn test(&self, name: &str) -> Result<BackendTest, Failure> {
-        let path = self.path(&format!("/backends/{}/test", spelled(name)), false);
+        let path = self.path(&format!("/backends/{}/test", escaped(name)), false);
         block_on(async { self.client.send(Method::POST, &path, &()).await.map_err(refused) })
     }
 

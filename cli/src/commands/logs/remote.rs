@@ -12,7 +12,7 @@ use super::then;
 use crate::{
     args::sandbox::{LogSource, LogsArgs},
     commands::{
-        gateway::{Asked, follow, refused},
+        gateway::{Chosen, follow, refused},
         sandbox::block_on,
     },
     failure::Failure,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Shows the last lines, and goes on with new ones if so asked.
-pub(super) fn run(args: &LogsArgs, asked: &Asked) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &LogsArgs, asked: &Chosen) -> Result<ExitCode, Failure> {
     let sandbox = asked.sandbox(args.sandbox.name.as_deref())?;
     let mut query = vec![("source", source(&args.source).to_owned())];
     if let Some(level) = args.level {
@@ -30,13 +30,13 @@ pub(super) fn run(args: &LogsArgs, asked: &Asked) -> Result<ExitCode, Failure> {
         query.push(("since", then(span)?.to_string()));
     }
     let lines = [&query[..], &[("lines", args.n.min(10_000).to_string())]].concat();
-    let path = asked.path(&sandbox, "logs", &lines);
+    let path = asked.below(&sandbox, "logs", &lines);
     block_on(async {
-        let logs: Logs = asked.client.get(&path).await.map_err(refused)?;
+        let logs: Logs = asked.client().get(&path).await.map_err(refused)?;
         logs.lines.iter().try_for_each(|line| output::line(&line.text))?;
         if args.tail {
             query.push(("follow", "true".to_owned()));
-            let path = asked.path(&sandbox, "logs", &query);
+            let path = asked.below(&sandbox, "logs", &query);
             follow(asked, &path, logs.next, show).await?;
         }
         Ok(ExitCode::SUCCESS)

@@ -12,7 +12,7 @@ use super::{RuleStatus, Shown, show};
 use crate::{
     args::change::{RuleAllArgs, RuleCommand, RuleGetArgs, RuleOneArgs},
     commands::{
-        gateway::{Asked, refused, spelled},
+        gateway::{Chosen, escaped, refused},
         sandbox::block_on,
     },
     failure::Failure,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Runs what was typed.
-pub(super) fn run(command: &RuleCommand, asked: &Asked) -> Result<ExitCode, Failure> {
+pub(super) fn run(command: &RuleCommand, asked: &Chosen) -> Result<ExitCode, Failure> {
     let of = |name: &Option<String>| {
         Ok::<_, Failure>(Rules { asked, sandbox: asked.sandbox(name.as_deref())? })
     };
@@ -43,7 +43,7 @@ pub(super) fn run(command: &RuleCommand, asked: &Asked) -> Result<ExitCode, Fail
 
 /// The rules of one sandbox.
 struct Rules<'a> {
-    asked: &'a Asked,
+    asked: &'a Chosen,
     sandbox: String,
 }
 
@@ -59,8 +59,8 @@ impl Rules<'_> {
             loop {
                 let mut query = vec![("status", word.to_owned()), ("limit", "1000".to_owned())];
                 query.extend(after.take().map(|after| ("after", after)));
-                let path = self.asked.path(&self.sandbox, "proposals", &query);
-                let page: Page<Proposal> = self.asked.client.get(&path).await.map_err(refused)?;
+                let path = self.asked.below(&self.sandbox, "proposals", &query);
+                let page: Page<Proposal> = self.asked.client().get(&path).await.map_err(refused)?;
                 all.extend(page.items);
                 after = page.next;
                 if after.is_none() {
@@ -85,11 +85,11 @@ impl Rules<'_> {
     }
 
     fn put(&self, id: &str) -> Result<(), Failure> {
-        let what = format!("proposals/{}/approve", spelled(id));
-        let path = self.asked.path(&self.sandbox, &what, &[]);
+        let what = format!("proposals/{}/approve", escaped(id));
+        let path = self.asked.below(&self.sandbox, &what, &[]);
         let approved: Approved = block_on(async {
             let approval = Approval::default();
-            self.asked.client.send(Method::POST, &path, &approval).await.map_err(refused)
+            self.asked.client().send(Method::POST, &path, &approval).await.map_err(refused)
         })?;
         let revision = &approved.policy.revision;
         output::line(&format!(
@@ -137,19 +137,19 @@ impl Rules<'_> {
                 return Err(Failure::new(format!("there is no pending rule {id}")).hint(hint));
             }
         };
-        let what = format!("proposals/{}/reject", spelled(&meant.id));
-        let path = self.asked.path(&self.sandbox, &what, &[]);
+        let what = format!("proposals/{}/reject", escaped(&meant.id));
+        let path = self.asked.below(&self.sandbox, &what, &[]);
         let rejection = Rejection { reason: reason.to_owned() };
         let rejected: Proposal = block_on(async {
-            self.asked.client.send(Method::POST, &path, &rejection).await.map_err(refused)
+            self.asked.client().send(Method::POST, &path, &rejection).await.map_err(refused)
         })?;
         output::line(&format!("✓ Rejected rule {}", rejected.denial.id))
     }
 
     fn clear(&self) -> Result<(), Failure> {
-        let path = self.asked.path(&self.sandbox, "proposals", &[]);
+        let path = self.asked.below(&self.sandbox, "proposals", &[]);
         let cleared: Cleared = block_on(async {
-            self.asked.client.ask_for(Method::DELETE, &path).await.map_err(refused)
+            self.asked.client().ask_for(Method::DELETE, &path).await.map_err(refused)
         })?;
         output::line(&format!("✓ {} pending rules cleared", cleared.count))
     }
