@@ -107,6 +107,9 @@ pub(crate) enum Command {
     /// Make one HTTP request and tell what came of it
     #[command(hide = true)]
     Probe(ProbeArgs),
+    /// Whether this machine can do what is asked of it
+    #[command(subcommand, visible_alias = "dr")]
+    Doctor(DoctorCommand),
     /// Write the manual, a page for each command
     Man(ManArgs),
     /// Completions for your shell, on standard output
@@ -117,6 +120,21 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// `openshell doctor …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoctorCommand {
+    /// Try it: a sandbox, its limits, the gateway, keys and certificates; exit code 1 when something fails
+    Check(DoctorArgs),
+}
+
+/// `openshell doctor check`
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Output format
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) output: Format,
 }
 
 /// `openshell man`

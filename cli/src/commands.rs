@@ -5,6 +5,7 @@ mod check;
 mod classify;
 mod cost;
 mod demo;
+mod doctor;
 mod events;
 mod explain;
 mod forward;
@@ -24,7 +25,7 @@ pub(crate) mod sandbox;
 use std::process::ExitCode;
 
 use crate::{
-    args::{Cli, Command, RouterCommand, route::RouteCommand},
+    args::{Cli, Command, DoctorCommand, RouterCommand, route::RouteCommand},
     complete,
     failure::Failure,
     output,
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Learn(args) => learn::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Doctor(DoctorCommand::Check(args)) => doctor::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Completions { shell } => {
             output::bytes(&complete::script(shell)?)?;

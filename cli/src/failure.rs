@@ -63,6 +63,12 @@ impl Failure {
         self.error.to_string()
     }
 
+    /// The same in one line with its causes.
+    pub(crate) fn whole(&self) -> String {
+        let all: Vec<String> = self.error.chain().map(ToString::to_string).collect();
+        all.join(": ")
+    }
+
     /// What to do next, if that is known.
     pub(crate) fn next_step(&self) -> Option<&str> {
         self.hint.as_deref()

@@ -1,8 +1,10 @@
 //! A user's first hour with a gateway, as it is typed: nothing is set up before, and everything goes through it.
 
 use std::{
+    fs::{self, Permissions},
     io::{Read as _, Write as _},
     net::TcpStream,
+    os::unix::fs::PermissionsExt as _,
 };
 
 use openshell_tests::{sandboxes::Person, wait};
@@ -64,6 +66,20 @@ fn the_first_sandbox_brings_a_gateway_and_everything_after_goes_through_it() {
         let twice = person.run(&["sandbox", "create", "--name", "calm", "--detach"]).expect(1);
         assert!(twice.stderr.contains("calm"), "{twice:?}");
 
+        let checked = person.run(&["doctor", "check", "-o", "json"]).expect(0);
+        let checked: Value = serde_json::from_str(&checked.stdout).expect("JSON");
+        let status = |name: &str| {
+            let all = checked.as_array().expect("checks");
+            all.iter().find(|one| one["name"] == name).map(|one| one["status"].clone())
+        };
+        assert_eq!(status("Sandbox"), Some("ok".into()), "{checked}");
+        assert_eq!(status("Gateway"), Some("ok".into()), "{checked}");
+        let key = person.path().join(".config/openshell/gateways/openshell/mtls/tls.key");
+        fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("it is there");
+        let open = person.run(&["doctor", "check"]).expect(1);
+        assert!(open.stdout.contains("can be read by others"), "{open:?}");
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("it is there");
+
         // A shell that completes a name gets it from the gateway.
         let mut asked = person.openshell(&["--", "openshell", "sandbox", "get", "c"]);
         let asked = asked.env("COMPLETE", "fish").output().expect("it runs");
@@ -124,7 +140,7 @@ fn programs_files_and_ports(person: &Person) {
     person.write("up/one.txt", "one\n");
     drop(person.run(&["sandbox", "upload", "calm", "up", "/sandbox/in"]).expect(0));
     drop(person.run(&["sandbox", "download", "calm", "/sandbox/in", "down"]).expect(0));
-    let back = std::fs::read_to_string(person.path().join("down/one.txt")).expect("it came back");
+    let back = fs::read_to_string(person.path().join("down/one.txt")).expect("it came back");
     assert_eq!(back, "one\n");
     let missing = person.run(&["sandbox", "download", "calm", "/sandbox/none", "x"]).expect(1);
     assert!(missing.stderr.contains("none"), "{missing:?}");

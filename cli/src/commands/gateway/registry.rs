@@ -378,7 +378,7 @@ impl Registry {
     }
 
     /// The folder of what is known of a gateway.
-    pub(super) fn folder(&self, name: &str) -> PathBuf {
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.0.join("gateways").join(name)
     }
 }
