@@ -30,8 +30,8 @@ const IDLE_KIB_MAX: u64 = 80;
 const AGAIN: usize = 6;
 /// Threads of a supervisor, whatever comes at once.
 const THREADS_MAX: u64 = 110;
-/// How much more memory may be left after the same load once more, KiB: noise of an allocator.
-const AGAIN_KIB_MAX: u64 = 3 << 10;
+/// How much more memory may be left after the last loads than after those before, KiB: noise of an allocator, and caches that fill.
+const AGAIN_KIB_MAX: u64 = 8 << 10;
 /// What a supervisor holds after many such loads, KiB. Each of its threads keeps what it once had.
 const LOADED_KIB_MAX: u64 = 160 << 10;
 

@@ -117,6 +117,7 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
         }
         Err(refused) => {
             log(&refused, parts.extensions.get().map(|peer: &Peer| peer.via));
+            body::forget(content).await;
             refused.into_response()
         }
     }

@@ -10,9 +10,14 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body_util::Limited;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::time::Sleep;
+
+/// How much of a body is read for nothing, bytes.
+const FORGOTTEN_BYTES_MAX: u64 = 64 << 10;
+/// How long that may take.
+const FORGOTTEN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The same body; reading it fails after that many bytes (extractors say 413) and when it takes longer than that.
 pub(super) fn bounded(body: Body, bytes: u64, time: Duration) -> Body {
@@ -22,6 +27,15 @@ pub(super) fn bounded(body: Body, bytes: u64, time: Duration) -> Body {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     let (limited, deadline) = (Limited::new(body, bytes), Box::pin(tokio::time::sleep(time)));
     Body::new(Bounded { limited, deadline })
+}
+
+/// Reads a short body to its end and throws it away. To some clients an answer over HTTP/2 that comes before they have sent all
+/// looks like a broken stream.
+pub(super) async fn forget(body: Body) {
+    if !body.is_end_stream() {
+        let mut body = bounded(body, FORGOTTEN_BYTES_MAX, FORGOTTEN_TIME_MAX);
+        while let Some(Ok(_)) = body.frame().await {}
+    }
 }
 
 struct Bounded {
@@ -54,7 +68,7 @@ impl hyper::body::Body for Bounded {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::{BodyExt as _, LengthLimitError, StreamBody};
+    use http_body_util::{LengthLimitError, StreamBody};
 
     use super::*;
 
