@@ -19,7 +19,7 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
 use uuid::Uuid;
 
 use crate::auth::{
@@ -117,7 +117,10 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
         }
         Err(refused) => {
             log(&refused, parts.extensions.get().map(|peer: &Peer| peer.via));
-            body::forget(content).await;
+            // Who asks first whether to send is told no.
+            if parts.version == Version::HTTP_2 && !parts.headers.contains_key(header::EXPECT) {
+                body::forget(content).await;
+            }
             refused.into_response()
         }
     }
