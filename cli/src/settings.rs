@@ -13,7 +13,7 @@ use router::{
     hash::HashKey,
 };
 
-use crate::{args::AuditFile, failure::Failure, output};
+use crate::{args::audit::AuditFile, failure::Failure, output};
 
 /// A router file with its configuration.
 pub(crate) fn load(path: &Path) -> Result<(Configuration, Vec<Notice>), Failure> {

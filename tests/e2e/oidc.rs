@@ -236,7 +236,7 @@ fn a_person_logs_in_with_a_browser_and_stays_logged_in() {
     let provider = Provider::start(&client, "ES256", 25);
     let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person, &provider);
-    gateway.add("work");
+    gateway.add("office");
     let before = person.run(&["status"]).expect(1);
     assert!(before.said().contains("not logged in"), "{before:?}");
 
@@ -251,17 +251,17 @@ fn a_person_logs_in_with_a_browser_and_stays_logged_in() {
     let page = browser.log_in(&browser.open(&url, &[]), "id-ada");
     assert!(page.text.contains("You are logged in"), "{page:?}");
     let done = login.wait(wait::LONG).expect(0);
-    assert!(done.stdout.contains("Logged in at gateway 'work' as ada"), "{done:?}");
+    assert!(done.stdout.contains("Logged in at gateway 'office' as ada"), "{done:?}");
 
-    let first = gateway.kept("work");
+    let first = gateway.kept("office");
     assert!(person.run(&["status"]).expect(0).stdout.contains("Connected"));
-    let second = gateway.kept("work");
+    let second = gateway.kept("office");
     assert_ne!(first["token"], second["token"], "renewed without anybody");
     assert_ne!(first["refresh"], second["refresh"]);
     assert!(person.run(&["status"]).expect(0).stdout.contains("Connected"));
     // A login that was taken back is over, and says what to do.
-    let path = person.path().join(".config/openshell/gateways/work/login.json");
-    let mut kept = gateway.kept("work");
+    let path = person.path().join(".config/openshell/gateways/office/login.json");
+    let mut kept = gateway.kept("office");
     kept["refresh"] = first["refresh"].clone();
     std::fs::write(&path, kept.to_string()).expect("it can be written");
     let over = person.run(&["status"]).expect(1);
@@ -274,7 +274,7 @@ fn a_person_logs_in_with_a_code_on_another_device() {
     let provider = Provider::start(&client, "PS256", 600);
     let person = Person::root().with_gateways();
     let gateway = Gateway::start(&person, &provider);
-    gateway.add("work");
+    gateway.add("office");
     let mut login = person.start(&["gateway", "login", "--device"]);
     let url = address(&mut login, "https://");
     let code = address(&mut login, "and type the code ");
@@ -289,9 +289,9 @@ fn a_person_logs_in_with_a_code_on_another_device() {
     let page = browser.log_in(&page, "id-eve");
     assert!(page.text.contains("Sign-in Success"), "{page:?}");
     let done = login.wait(wait::LONG).expect(0);
-    assert!(done.stdout.contains("Logged in at gateway 'work' as eve"), "{done:?}");
+    assert!(done.stdout.contains("Logged in at gateway 'office' as eve"), "{done:?}");
     // A viewer looks, and no more.
-    let token = gateway.kept("work")["token"].as_str().expect("a token").to_owned();
+    let token = gateway.kept("office")["token"].as_str().expect("a token").to_owned();
     assert_eq!(gateway.ask("GET", "/v1/sandboxes", Some(&token), None).0, 200);
     let (status, refused) = gateway.ask("POST", "/v1/sandboxes", Some(&token), Some(&json!({})));
     assert_eq!((status, &refused["code"]), (403, &json!("role_missing")));

@@ -16,7 +16,7 @@ use std::{
 use api::audit::AuditEvent;
 
 use crate::{
-    args::AuditArgs,
+    args::audit::AuditArgs,
     commands::{
         events::{self, Event},
         gateway::chosen,

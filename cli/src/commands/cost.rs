@@ -6,7 +6,7 @@ use api::cost::{BudgetState, CostReport, CostSum};
 use serde::Serialize;
 
 use crate::{
-    args::{AuditFile, route::CostArgs},
+    args::{audit::AuditFile, route::CostArgs},
     commands::{
         events::{self, Event},
         gateway::{self, Chosen},

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    args::{AuditFile, route::ExplainArgs},
+    args::{audit::AuditFile, route::ExplainArgs},
     commands::{
         cost,
         events::{self, Event},

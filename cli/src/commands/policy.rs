@@ -17,7 +17,7 @@ use document::Notice;
 use policy::PolicyFile;
 
 use crate::{
-    args::{ChoiceArgs, PolicyCommand},
+    args::{ChoiceArgs, policy::PolicyCommand},
     commands::gateway::Whose,
     failure::Failure,
     output,

@@ -11,7 +11,7 @@ use reqwest::Method;
 
 use super::{otlp, own, show, shown_short};
 use crate::{
-    args::{AuditArgs, AuditCommand, AuditExportArgs, ExportFormat},
+    args::audit::{AuditArgs, AuditCommand, AuditExportArgs, ExportFormat},
     commands::{
         events::{self, Event},
         gateway::{Chosen, chosen, follow, refused},

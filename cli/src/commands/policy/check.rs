@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    args::{PolicyCheckArgs, QuestionArgs},
+    args::policy::{PolicyCheckArgs, QuestionArgs},
     failure::Failure,
     output::{self, Format, columns},
 };

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    args::PolicyDiffArgs,
+    args::policy::PolicyDiffArgs,
     failure::Failure,
     output::{self, columns},
 };

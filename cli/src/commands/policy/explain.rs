@@ -7,7 +7,7 @@ use policy::{CanonicalPath, Connect, EncodedSlash, Near, Operation, Policy, Quer
 use serde::Serialize;
 
 use super::check::{self, Question};
-use crate::{args::PolicyExplainArgs, failure::Failure, output};
+use crate::{args::policy::PolicyExplainArgs, failure::Failure, output};
 
 /// Most endpoints that are told about.
 const NEAR_MAX: usize = 5;

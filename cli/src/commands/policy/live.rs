@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::subject::{Base, Known, Subject, Wait};
 use crate::{
-    args::{PolicyDeleteArgs, PolicyGetArgs, PolicyListArgs, PolicySetArgs},
+    args::policy::{PolicyDeleteArgs, PolicyGetArgs, PolicyListArgs, PolicySetArgs},
     commands::gateway::Whose,
     failure::Failure,
     output::{self, columns},
