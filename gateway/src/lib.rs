@@ -32,3 +32,5 @@ mod settings;
 pub mod store;
 mod tail;
 mod time;
+
+pub use lifecycle::written;

@@ -44,7 +44,7 @@ use crate::{
     store::{Page, Store, StoreError, Stored},
     time,
 };
-pub(crate) use act::written;
+pub use act::written;
 
 /// Between two looks at everything where nobody asked for one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -244,7 +244,7 @@ fn told(error: DriverError) -> String {
 }
 
 /// An error with its causes.
-pub(crate) fn written(error: impl std::error::Error) -> String {
+pub fn written(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

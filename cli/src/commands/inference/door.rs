@@ -18,6 +18,7 @@ use api::{cost::BudgetState, inference::Route};
 use gateway::{
     inference::{self, Applied, Door, Keys, NotApplied, Order, Trial, books},
     store::{Account, AnsweredCall, Balance, EndedCall},
+    written,
 };
 use parking_lot::Mutex;
 use proxy::server::{
@@ -72,11 +73,11 @@ fn apply(
         let before = std::mem::replace(&mut *known.keys.lock(), keys);
         known.running.replace(&text).map_err(|error| {
             *known.keys.lock() = before;
-            NotApplied(told(&error))
+            NotApplied(written(&error))
         })?;
         return Ok(Applied { missing: known.running.missing() });
     }
-    let folder = made(folder, route).map_err(|error| NotApplied(told(&error)))?;
+    let folder = made(folder, route).map_err(|error| NotApplied(written(&error)))?;
     let keys = Arc::new(Mutex::new(keys));
     let mut options =
         options(&text, ListenAddr::Unix(folder.join("router.sock")), Arc::clone(&keys));
@@ -89,7 +90,7 @@ fn apply(
         let file = Some(folder.join("audit.jsonl"));
         options.audit = options.audit.map(|audit| AuditOptions { file, ..audit });
     }
-    let running = Running::start(&options).map_err(|error| NotApplied(told(&error)))?;
+    let running = Running::start(&options).map_err(|error| NotApplied(written(&error)))?;
     let missing = running.missing();
     alive.insert(route, Alive { running, keys });
     Ok(Applied { missing })
@@ -98,12 +99,12 @@ fn apply(
 /// Makes one call by a router of its own, which ends with it.
 async fn attempt(folder: &Path, trial: Trial) -> Result<String, String> {
     let Trial { text, keys, model, limit } = trial;
-    let folder = made(folder, Route::Sandboxes).map_err(|error| told(&error))?;
+    let folder = made(folder, Route::Sandboxes).map_err(|error| written(&error))?;
     // No longer than that of the router itself: sockets have short names.
     let number = TRIALS.fetch_add(1, Ordering::Relaxed) % 1000;
     let socket = folder.join(format!("try{number}.sock"));
     match std::fs::remove_file(&socket) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(told(&error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(written(&error)),
         _ => {}
     }
     let mut options = options(&text, ListenAddr::Unix(socket.clone()), Arc::new(Mutex::new(keys)));
@@ -111,10 +112,10 @@ async fn attempt(folder: &Path, trial: Trial) -> Result<String, String> {
     options.audit = Some(AuditOptions::default());
     options.threads = 1;
     let started = tokio::task::spawn_blocking(move || Running::start(&options)).await;
-    let running = started.map_err(|error| told(&error))?.map_err(|error| told(&error))?;
+    let running = started.map_err(|error| written(&error))?.map_err(|error| written(&error))?;
     let asked = verify::ask_at(verify::At::Socket(socket), model.as_deref(), limit).await;
     // Ending it blocks.
-    tokio::task::spawn_blocking(move || drop(running)).await.map_err(|error| told(&error))?;
+    tokio::task::spawn_blocking(move || drop(running)).await.map_err(|error| written(&error))?;
     asked
 }
 
@@ -247,18 +248,6 @@ fn number(period: &str) -> Option<i64> {
 }
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
-
-/// An error with its causes.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
 
 #[cfg(test)]
 mod tests {
